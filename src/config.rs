@@ -1,0 +1,80 @@
+//! What one config file protects: the stack.
+//!
+//! The types are the contract; [`load`](Config::load) finds the file, lays the
+//! environment over it and refuses what it does not know.
+
+mod containers;
+mod database;
+mod files;
+mod timeout;
+
+pub use containers::{ContainerSelection, Quiesce, Selector};
+pub use database::{Database, DumpFormat};
+pub use files::{Capture, FileTree};
+pub use timeout::Timeout;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Everything backstop needs to know about one stack.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The stack as a whole.
+    pub stack: Stack,
+    /// Where backups lie.
+    pub repository: Repository,
+    /// Where the catalog, journals and locks lie.
+    #[serde(default)]
+    pub state: State,
+    /// PostgreSQL databases.
+    #[serde(default)]
+    pub databases: Vec<Database>,
+    /// File trees and Docker volumes.
+    #[serde(default)]
+    pub files: Vec<FileTree>,
+    /// Containers that write, and are held while the fence is taken.
+    #[serde(default)]
+    pub containers: Vec<ContainerSelection>,
+}
+
+/// The stack as a whole.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stack {
+    /// The name that backups carry.
+    pub name: String,
+}
+
+/// Where backups lie.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repository {
+    /// A directory; the first backup creates it.
+    pub path: PathBuf,
+    /// zstd level of archives, 1 (fast) to 19 (small).
+    #[serde(default = "Repository::default_compression_level")]
+    #[schemars(range(min = 1, max = 19))]
+    pub compression_level: i32,
+}
+
+impl Repository {
+    fn default_compression_level() -> i32 {
+        3
+    }
+}
+
+/// Where the catalog, journals and locks lie.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// A directory on a local disk.
+    pub dir: PathBuf,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("/var/lib/backstop") }
+    }
+}

@@ -1,0 +1,77 @@
+//! Lengths of time in the config, written as `30s`, `2m` or `1h 30m`.
+
+use jiff::SignedDuration;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// A length of time that is not negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timeout(Duration);
+
+impl Timeout {
+    /// So many seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// The length.
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl std::str::FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let signed: SignedDuration = text
+            .parse()
+            .map_err(|_| format!("`{text}` is not a length of time such as 30s or 2m"))?;
+        let length = Duration::try_from(signed).map_err(|_| format!("`{text}` is negative"))?;
+        Ok(Self(length))
+    }
+}
+
+impl std::fmt::Display for Timeout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let signed = SignedDuration::try_from(self.0).unwrap_or(SignedDuration::MAX);
+        write!(f, "{signed:#}")
+    }
+}
+
+impl Serialize for Timeout {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timeout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Timeout {
+    fn schema_name() -> Cow<'static, str> {
+        "Timeout".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["30s", "2m", "1h 30m"] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_read_as_people_write_them() {
+        assert_eq!("30s".parse(), Ok(Timeout::seconds(30)));
+        assert_eq!("2m".parse(), Ok(Timeout::seconds(120)));
+        assert!("-1s".parse::<Timeout>().is_err());
+        assert!("soon".parse::<Timeout>().is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! The stable codes of every failure, with their exit codes and general hints.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, exit $exit:literal, $hint:literal;)+) => {
+        /// A stable failure code. The snake-case text is what scripts match on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of `docs/errors.md`.
+            pub const ALL: &'static [Code] = &[$(Code::$variant),+];
+
+            /// The code as scripts see it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $name),+ }
+            }
+
+            /// The process exit code of a command that ends with this failure.
+            pub fn exit(self) -> u8 {
+                match self { $(Code::$variant => $exit),+ }
+            }
+
+            /// What usually helps.
+            pub fn hint(self) -> &'static str {
+                match self { $(Code::$variant => $hint),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The command line asks for something contradictory or unknown.
+    Usage = "usage", exit 2, "see `backstop help COMMAND`";
+    /// No config file was found and the environment does not describe a stack.
+    ConfigNotFound = "config_not_found", exit 2, "name one with --config or $BACKSTOP_CONFIG; `backstop config schema` describes it";
+    /// The config has an unknown key, a wrong type or contradictory values.
+    ConfigInvalid = "config_invalid", exit 2, "`backstop config schema` lists every key";
+    /// A question had to be asked and nobody is there to answer it.
+    ConfirmationRequired = "confirmation_required", exit 2, "run it on a terminal, or add --yes";
+
+    /// The operating system failed a file operation.
+    Io = "io", exit 1, "check the path and the disk";
+    /// The disk or the quota is full.
+    DiskFull = "disk_full", exit 1, "free space; `backstop estimate` says how much a backup needs";
+    /// A permission is missing.
+    PermissionDenied = "permission_denied", exit 1, "run backstop as a user that may read the sources and write the repository";
+    /// The file system is mounted read-only.
+    ReadOnly = "read_only", exit 1, "remount it writable, or choose another repository.path";
+
+    /// The repository does not exist or is not one.
+    RepositoryNotFound = "repository_not_found", exit 5, "check repository.path; the first backup creates it";
+    /// The repository was written in a format this version does not know.
+    RepositoryFormat = "repository_format", exit 1, "use a backstop at least as new as the one that wrote it";
+    /// Another backstop works on the repository or the stack.
+    Locked = "locked", exit 4, "wait for it, or give it more time with --lock-wait";
+    /// No backup has this id.
+    BackupNotFound = "backup_not_found", exit 5, "`backstop list` shows the backups";
+    /// The id prefix fits several backups.
+    BackupAmbiguous = "backup_ambiguous", exit 2, "give more characters of the id";
+    /// The backup lacks a component that was asked for.
+    ComponentNotFound = "component_not_found", exit 5, "`backstop show ID` lists the components";
+    /// Stored bytes are missing, truncated or changed.
+    BackupDamaged = "backup_damaged", exit 6, "choose another backup with `backstop list`; the damaged one is left as it is";
+    /// An archive holds a path that leads outside the target.
+    UnsafePath = "unsafe_path", exit 6, "the archive was not written by backstop, or was changed: do not restore it";
+
+    /// The database server does not answer.
+    DatabaseUnreachable = "database_unreachable", exit 1, "check the host and port of the database's url";
+    /// The database server refuses user or password.
+    DatabaseAuthentication = "database_authentication", exit 1, "check the user, and password_env, password_file, PGPASSWORD or ~/.pgpass";
+    /// A PostgreSQL client program is missing.
+    ToolMissing = "tool_missing", exit 1, "install the PostgreSQL client programs, or set the database's `container`";
+    /// `pg_dump` is older than the server.
+    ToolTooOld = "tool_too_old", exit 1, "install client programs at least as new as the server, or set the database's `container`";
+    /// PostgreSQL refused a statement, a dump or a restore.
+    DatabaseFailed = "database_failed", exit 1, "the cause is PostgreSQL's own message";
+
+    /// The Docker daemon does not answer.
+    DockerUnreachable = "docker_unreachable", exit 1, "start Docker, or set DOCKER_HOST; membership of the docker group may be missing";
+    /// The Docker daemon refused a request.
+    DockerFailed = "docker_failed", exit 1, "the cause is Docker's own message";
+    /// No container or volume fits the selection.
+    ContainerNotFound = "container_not_found", exit 1, "`docker ps -a` shows the containers; check the selection in the config";
+    /// A held container could not be resumed.
+    NotResumed = "not_resumed", exit 1, "run `backstop recover`, then `docker ps -a`";
+    /// A resumed container did not become healthy in time.
+    Unhealthy = "unhealthy", exit 1, "read `docker logs`; raise health_timeout if it only needs longer";
+
+    /// The guardian could not be started, so nothing was quiesced.
+    GuardianFailed = "guardian_failed", exit 1, "check that backstop may start itself as a child process";
+    /// A snapshot or reflink of the files could not be taken.
+    CaptureFailed = "capture_failed", exit 1, "set capture = \"archive\" for this source";
+    /// The catalog is held by another process for too long.
+    CatalogBusy = "catalog_busy", exit 4, "wait for the other backstop";
+    /// The catalog cannot be read or written.
+    CatalogFailed = "catalog_failed", exit 1, "move catalog.duckdb aside; the next command rebuilds it from the repository";
+
+    /// Something required is missing, or consistency is lower than required.
+    Degraded = "degraded", exit 3, "the warnings name what is missing";
+    /// A restore failed and everything is as it was.
+    RestoreFailed = "restore_failed", exit 1, "the live state was not changed; the cause says why";
+    /// There is nothing that a rollback could bring back.
+    NothingToRollBack = "nothing_to_roll_back", exit 5, "only a restore leaves a state to go back to";
+    /// The user or the system asked backstop to stop.
+    Interrupted = "interrupted", exit 130, "nothing is left half done; run it again";
+}

@@ -1,0 +1,10 @@
+//! One consistent backup of PostgreSQL databases, Docker containers and the files they
+//! share, taken at one instant, and its restore.
+//!
+//! `docs/architecture.md` shows the layers. Each uses those below it, never those above.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod progress;
+pub mod repository;
