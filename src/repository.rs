@@ -1,9 +1,182 @@
 //! Where backups lie: a directory of open formats.
 //!
-//! `docs/repository-format.md` specifies it to the byte.
+//! `docs/repository-format.md` specifies it to the byte. A directory is a backup only
+//! when it lies in `backups/` with its manifest: what is being written lies in
+//! `incoming/`, what is being deleted in `trash/`, and both moves are one `rename(2)`.
 
+mod checksums;
+mod delete;
+mod durable;
+mod header;
 mod id;
+mod incoming;
+mod lock;
 pub mod manifest;
+mod name;
+mod published;
 
+pub use checksums::{Checksums, hash_file};
+pub use durable::{create_dir, sync_dir, write_new, write_replacing};
 pub use id::BackupId;
+pub use incoming::IncomingBackup;
+pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
+pub use name::backup_name;
+pub use published::{Damage, PublishedBackup};
+
+use crate::error::{Code, Error, Result};
+use header::Header;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const BACKUPS: &str = "backups";
+const INCOMING: &str = "incoming";
+const TRASH: &str = "trash";
+const LOCK: &str = "lock";
+
+/// An existing repository of a known format.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    path: PathBuf,
+    id: String,
+}
+
+impl Repository {
+    /// Opens the repository at `path`.
+    ///
+    /// # Errors
+    /// `repository_not_found` where there is none, `repository_format` where a later
+    /// version wrote it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let header = Header::read(path)?;
+        Ok(Self { path: path.to_path_buf(), id: header.id })
+    }
+
+    /// Opens the repository at `path`, or creates one where the directory is missing or
+    /// empty. Anything else at `path` is refused, so that no foreign directory is taken.
+    pub fn open_or_create(path: &Path) -> Result<Self> {
+        match Self::open(path) {
+            Err(error) if error.code() == Code::RepositoryNotFound => {
+                refuse_foreign(path)?;
+                create_dir(path)?;
+                for dir in [BACKUPS, INCOMING, TRASH] {
+                    create_dir(&path.join(dir))?;
+                }
+                Header::create(path)?;
+                Self::open(path)
+            }
+            opened => opened,
+        }
+    }
+
+    /// The repository's directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The repository's own id, which its backups carry.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Takes the repository's lock, waiting for at most `wait`.
+    ///
+    /// # Errors
+    /// `locked` when another process keeps it for longer.
+    pub fn lock(&self, mode: LockMode, wait: Duration) -> Result<Lock> {
+        Lock::take(&self.path.join(LOCK), mode, wait)
+    }
+
+    /// The directory names in `backups/`, unsorted, without looking into them.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let dir = self.path.join(BACKUPS);
+        let entries = std::fs::read_dir(&dir).map_err(|e| Error::io("list backups in", &dir, e))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::io("list backups in", &dir, e))?;
+            if let Ok(name) = entry.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The published backup in `backups/NAME`.
+    ///
+    /// # Errors
+    /// `backup_not_found` without a directory, `backup_damaged` where its manifest is
+    /// missing or unreadable.
+    pub fn backup(&self, name: &str) -> Result<PublishedBackup> {
+        PublishedBackup::open(self.path.join(BACKUPS).join(name))
+    }
+
+    /// A new directory in `incoming/` to write a backup into. Needs the lock.
+    pub fn incoming(&self, id: &BackupId, _lock: &Lock) -> Result<IncomingBackup> {
+        IncomingBackup::create(&self.path, id)
+    }
+
+    /// Deletes a published backup: one rename, then the removal of its files.
+    pub fn delete(&self, backup: PublishedBackup, _lock: &Lock) -> Result<()> {
+        delete::delete(&self.path, backup)
+    }
+
+    /// Removes what an interrupted backup left in `incoming/` and an interrupted
+    /// deletion in `trash/`; returns what was removed. Needs the lock, which proves
+    /// that nobody is writing there.
+    pub fn clear_leftovers(&self, _lock: &Lock) -> Result<Vec<PathBuf>> {
+        delete::clear(&[self.path.join(INCOMING), self.path.join(TRASH)])
+    }
+}
+
+fn refuse_foreign(path: &Path) -> Result<()> {
+    match std::fs::read_dir(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io("open repository", path, e)),
+        Ok(mut entries) => match entries.find(|e| !is_remnant(e)) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(Code::RepositoryNotFound, "create repository in", path.display())
+                .cause("the directory is not empty and holds no backstop-repository.json")
+                .hint("choose an empty or a new directory as repository.path")),
+        },
+    }
+}
+
+/// Whether an entry may stem from a creation that was cut short, or is a file system's own.
+fn is_remnant(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
+    entry.as_ref().is_ok_and(|entry| {
+        let name = entry.file_name();
+        [BACKUPS, INCOMING, TRASH, LOCK, "lost+found"].iter().any(|known| name == *known)
+            || name.to_string_lossy().starts_with(".backstop-new-")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_repository_opens_again_with_the_same_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("repo");
+        let created = Repository::open_or_create(&path).unwrap();
+        assert_eq!(Repository::open(&path).unwrap().id(), created.id());
+        assert_eq!(Repository::open_or_create(&path).unwrap().id(), created.id());
+        assert!(created.names().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_foreign_directory_is_not_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("thesis.doc"), "mine").unwrap();
+        let error = Repository::open_or_create(dir.path()).unwrap_err();
+        assert_eq!(error.code(), Code::RepositoryNotFound);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_creation_that_was_cut_short_is_completed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(BACKUPS)).unwrap();
+        assert!(Repository::open_or_create(dir.path()).is_ok());
+    }
+}

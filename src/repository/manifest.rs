@@ -104,6 +104,55 @@ pub enum Reason {
     Archive,
 }
 
+impl Kind {
+    /// The kind as names, flags and JSON write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+            Self::Differential => "differential",
+        }
+    }
+}
+
+impl Reason {
+    /// The reason as names, flags and JSON write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Scheduled => "scheduled",
+            Self::PreUpgrade => "pre-upgrade",
+            Self::Safety => "safety",
+            Self::Checkpoint => "checkpoint",
+            Self::Migration => "migration",
+            Self::Archive => "archive",
+        }
+    }
+}
+
+impl Level {
+    /// The level as flags and JSON write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Independent => "independent",
+            Self::Snapshot => "snapshot",
+            Self::Fenced => "fenced",
+        }
+    }
+}
+
+impl Detail {
+    /// The component's type as JSON writes it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Database(_) => "database",
+            Self::Globals { .. } => "globals",
+            Self::Files(_) => "files",
+            Self::Container(_) => "container",
+        }
+    }
+}
+
 /// How well the parts of a backup belong to one instant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Consistency {

@@ -1,0 +1,164 @@
+//! A published backup: it is read, verified and deleted, never written.
+
+use super::checksums::{CHECKSUMS, Checksums, hash_file};
+use super::incoming::files_below;
+use super::manifest::{FORMAT, MANIFEST, Manifest};
+use crate::error::{Code, Error, Result};
+use serde::Serialize;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// A directory in `backups/` with a manifest of a known format.
+#[derive(Debug, Clone)]
+pub struct PublishedBackup {
+    path: PathBuf,
+    manifest: Manifest,
+}
+
+/// One stored file that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The file, relative to the backup's directory.
+    pub object: String,
+    /// What is wrong with it.
+    pub fault: String,
+}
+
+impl PublishedBackup {
+    pub(super) fn open(path: PathBuf) -> Result<Self> {
+        let file = path.join(MANIFEST);
+        let text = std::fs::read(&file).map_err(|e| match e.kind() {
+            ErrorKind::NotFound if path.is_dir() => {
+                Error::new(Code::BackupDamaged, "read", file.display()).cause("it is missing")
+            }
+            ErrorKind::NotFound => {
+                Error::new(Code::BackupNotFound, "open backup", path.display())
+                    .cause("there is no such directory")
+            }
+            _ => Error::io("read", &file, e),
+        })?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| {
+            Error::new(Code::BackupDamaged, "read", file.display()).source(e)
+        })?;
+        if manifest.format > FORMAT {
+            return Err(Error::new(Code::RepositoryFormat, "open backup", path.display())
+                .cause(format!("it has format {}, this version knows {FORMAT}", manifest.format)));
+        }
+        Ok(Self { path, manifest })
+    }
+
+    /// The backup's directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything about the backup.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Where a stored file lies; `object` as the manifest names it.
+    ///
+    /// # Errors
+    /// `unsafe_path` for a name that would lead out of the backup.
+    pub fn object(&self, object: &str) -> Result<PathBuf> {
+        let inside = Path::new(object)
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_)));
+        if inside && !object.is_empty() {
+            Ok(self.path.join(object))
+        } else {
+            Err(Error::new(Code::UnsafePath, "open object", object)
+                .cause("the name leads out of the backup"))
+        }
+    }
+
+    /// Compares every stored file's size with the manifest, and the list of files with
+    /// the directory. Reads no content but that of `SHA256SUMS`.
+    pub fn check_sizes(&self) -> Result<Vec<Damage>> {
+        let mut damages = self.check_list()?;
+        for object in &self.manifest.objects {
+            match std::fs::symlink_metadata(self.object(&object.path)?) {
+                Ok(found) if found.is_file() && found.len() == object.size => {}
+                Ok(found) if found.is_file() => damages.push(Damage {
+                    object: object.path.clone(),
+                    fault: format!("has {} bytes instead of {}", found.len(), object.size),
+                }),
+                Ok(_) => damages.push(Damage::new(&object.path, "is not a file")),
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    damages.push(Damage::new(&object.path, "is missing"));
+                }
+                Err(e) => damages.push(Damage::new(&object.path, &format!("cannot be read: {e}"))),
+            }
+        }
+        Ok(damages)
+    }
+
+    /// Reads every byte and compares it with the manifest and with `SHA256SUMS`.
+    /// `read` is told of every file's size when it has been read.
+    ///
+    /// # Errors
+    /// `interrupted` when `cancel` is set; damage is returned, not an error.
+    pub fn check_bytes(
+        &self,
+        cancel: &CancellationToken,
+        read: &mut dyn FnMut(u64),
+    ) -> Result<Vec<Damage>> {
+        let mut damages = self.check_sizes()?;
+        for object in &self.manifest.objects {
+            if cancel.is_cancelled() {
+                return Err(Error::new(Code::Interrupted, "verify backup", &self.manifest.name));
+            }
+            if damages.iter().any(|damage| damage.object == object.path) {
+                continue;
+            }
+            match hash_file(&self.object(&object.path)?) {
+                Ok((_, hash)) if hash == object.sha256 => {}
+                Ok(_) => damages.push(Damage::new(&object.path, "has other bytes than were written")),
+                Err(e) => damages.push(Damage::new(&object.path, &e.to_string())),
+            }
+            read(object.size);
+        }
+        Ok(damages)
+    }
+
+    /// Whether `SHA256SUMS`, the manifest and the directory agree on which files there are.
+    fn check_list(&self) -> Result<Vec<Damage>> {
+        let mut damages = Vec::new();
+        let file = self.path.join(CHECKSUMS);
+        let sums = match std::fs::read_to_string(&file) {
+            Ok(text) => Checksums::parse(&text, &file).unwrap_or_default(),
+            Err(_) => Checksums::default(),
+        };
+        let (_, manifest_hash) = hash_file(&self.path.join(MANIFEST))?;
+        if sums.0.get(MANIFEST) != Some(&manifest_hash) {
+            damages.push(Damage::new(MANIFEST, "does not fit SHA256SUMS"));
+        }
+        let mut expected = self
+            .manifest
+            .objects
+            .iter()
+            .map(|object| (object.path.clone(), object.sha256.clone()))
+            .collect::<std::collections::BTreeMap<_, _>>();
+        expected.insert(MANIFEST.into(), manifest_hash);
+        if sums.0.keys().ne(expected.keys()) || expected.iter().any(|(path, hash)| {
+            path != MANIFEST && sums.0.get(path) != Some(hash)
+        }) {
+            damages.push(Damage::new(CHECKSUMS, "is missing or does not fit the manifest"));
+        }
+        for path in files_below(&self.path)? {
+            if path != CHECKSUMS && !expected.contains_key(&path) {
+                damages.push(Damage::new(&path, "does not belong to the backup"));
+            }
+        }
+        Ok(damages)
+    }
+}
+
+impl Damage {
+    /// `object` has `fault`.
+    pub fn new(object: &str, fault: &str) -> Self {
+        Self { object: object.into(), fault: fault.into() }
+    }
+}
