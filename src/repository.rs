@@ -134,9 +134,11 @@ fn refuse_foreign(path: &Path) -> Result<()> {
         Err(e) => Err(Error::io("open repository", path, e)),
         Ok(mut entries) => match entries.find(|e| !is_remnant(e)) {
             None => Ok(()),
-            Some(_) => Err(Error::new(Code::RepositoryNotFound, "create repository in", path.display())
-                .cause("the directory is not empty and holds no backstop-repository.json")
-                .hint("choose an empty or a new directory as repository.path")),
+            Some(_) => {
+                Err(Error::new(Code::RepositoryNotFound, "create repository in", path.display())
+                    .cause("the directory is not empty and holds no backstop-repository.json")
+                    .hint("choose an empty or a new directory as repository.path"))
+            }
         },
     }
 }

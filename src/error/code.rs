@@ -96,6 +96,8 @@ codes! {
     CaptureFailed = "capture_failed", exit 1, "set capture = \"archive\" for this source";
     /// The catalog is held by another process for too long.
     CatalogBusy = "catalog_busy", exit 4, "wait for the other backstop";
+    /// A later version of backstop has written the catalog.
+    CatalogFormat = "catalog_format", exit 1, "use the newer backstop, or another state.dir";
     /// The catalog cannot be read or written.
     CatalogFailed = "catalog_failed", exit 1, "move catalog.duckdb aside; the next command rebuilds it from the repository";
 

@@ -17,7 +17,9 @@ pub fn create_dir(path: &Path) -> Result<()> {
 
 /// Makes the names in a directory durable (`fsync(2)` on the directory).
 pub fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| Error::io("sync directory", path, e))
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|e| Error::io("sync directory", path, e))
 }
 
 /// Writes a new file of mode 0600 and syncs its content; an existing one is refused.

@@ -34,9 +34,8 @@ impl Header {
             }
             Err(e) => return Err(Error::io("read", &file, e)),
         };
-        let header: Self = serde_json::from_slice(&text).map_err(|e| {
-            Error::new(Code::RepositoryFormat, "read", file.display()).source(e)
-        })?;
+        let header: Self = serde_json::from_slice(&text)
+            .map_err(|e| Error::new(Code::RepositoryFormat, "read", file.display()).source(e))?;
         if header.format > FORMAT {
             return Err(Error::new(Code::RepositoryFormat, "open repository", path.display())
                 .cause(format!("it has format {}, this version knows {FORMAT}", header.format)));

@@ -32,15 +32,12 @@ impl PublishedBackup {
             ErrorKind::NotFound if path.is_dir() => {
                 Error::new(Code::BackupDamaged, "read", file.display()).cause("it is missing")
             }
-            ErrorKind::NotFound => {
-                Error::new(Code::BackupNotFound, "open backup", path.display())
-                    .cause("there is no such directory")
-            }
+            ErrorKind::NotFound => Error::new(Code::BackupNotFound, "open backup", path.display())
+                .cause("there is no such directory"),
             _ => Error::io("read", &file, e),
         })?;
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| {
-            Error::new(Code::BackupDamaged, "read", file.display()).source(e)
-        })?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|e| Error::new(Code::BackupDamaged, "read", file.display()).source(e))?;
         if manifest.format > FORMAT {
             return Err(Error::new(Code::RepositoryFormat, "open backup", path.display())
                 .cause(format!("it has format {}, this version knows {FORMAT}", manifest.format)));
@@ -115,7 +112,9 @@ impl PublishedBackup {
             }
             match hash_file(&self.object(&object.path)?) {
                 Ok((_, hash)) if hash == object.sha256 => {}
-                Ok(_) => damages.push(Damage::new(&object.path, "has other bytes than were written")),
+                Ok(_) => {
+                    damages.push(Damage::new(&object.path, "has other bytes than were written"))
+                }
                 Err(e) => damages.push(Damage::new(&object.path, &e.to_string())),
             }
             read(object.size);
@@ -142,9 +141,11 @@ impl PublishedBackup {
             .map(|object| (object.path.clone(), object.sha256.clone()))
             .collect::<std::collections::BTreeMap<_, _>>();
         expected.insert(MANIFEST.into(), manifest_hash);
-        if sums.0.keys().ne(expected.keys()) || expected.iter().any(|(path, hash)| {
-            path != MANIFEST && sums.0.get(path) != Some(hash)
-        }) {
+        if sums.0.keys().ne(expected.keys())
+            || expected
+                .iter()
+                .any(|(path, hash)| path != MANIFEST && sums.0.get(path) != Some(hash))
+        {
             damages.push(Damage::new(CHECKSUMS, "is missing or does not fit the manifest"));
         }
         for path in files_below(&self.path)? {

@@ -1,0 +1,168 @@
+//! The rows of backups.
+
+use super::record::{BackupRecord, Status, sql_time};
+use super::{Event, EventName, Session};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::repository::BackupId;
+use duckdb::{Connection, params};
+
+impl Session {
+    /// Inserts or replaces the row of one backup.
+    pub fn put(&mut self, record: &BackupRecord) -> Result<()> {
+        put(&self.connection, record)
+    }
+
+    /// Records that a backup failed, in the journal too.
+    pub fn put_failed(&mut self, record: &BackupRecord) -> Result<()> {
+        self.put(record)?;
+        let detail = serde_json::to_value(record)
+            .map_err(|e| failed("record failed backup in").source(e))?;
+        self.record_event(&Event::now(EventName::BackupFailed, Some(&record.id), detail))
+    }
+
+    /// All backups, newest first.
+    pub fn list(&self) -> Result<Vec<BackupRecord>> {
+        let read = || -> duckdb::Result<Vec<String>> {
+            let mut statement = self.connection.prepare(
+                // A backup in progress or failed has no place in the history; its start
+                // time puts it among those that have.
+                "SELECT record::VARCHAR FROM backups
+                 ORDER BY CASE WHEN sequence > 0 THEN sequence END DESC NULLS FIRST,
+                          started_at DESC",
+            )?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        read()
+            .map_err(|e| failed("read backups from").source(e))?
+            .iter()
+            .map(|text| {
+                serde_json::from_str(text).map_err(|e| failed("read backup from").source(e))
+            })
+            .collect()
+    }
+
+    /// The one backup that `wanted` names: `latest` (the newest published one), a whole
+    /// name, or a unique prefix of an id.
+    ///
+    /// # Errors
+    /// `backup_not_found`, `backup_ambiguous`.
+    pub fn find(&self, wanted: &str) -> Result<BackupRecord> {
+        let all = self.list()?;
+        let fits = |record: &BackupRecord| match wanted {
+            "latest" => record.is_published(),
+            _ => record.name == wanted || record.id.as_str().starts_with(wanted),
+        };
+        let mut fitting = all.into_iter().filter(|_| !wanted.is_empty()).filter(fits);
+        let first = fitting.next().ok_or_else(|| {
+            Error::new(Code::BackupNotFound, "find backup", wanted).cause(if wanted == "latest" {
+                "there is no completed backup yet"
+            } else {
+                "no id begins so, and no name is so"
+            })
+        })?;
+        match fitting.next() {
+            Some(second) if wanted != "latest" => {
+                Err(Error::new(Code::BackupAmbiguous, "find backup", wanted)
+                    .cause(format!("both {} and {} begin so", first.id, second.id)))
+            }
+            _ => Ok(first),
+        }
+    }
+
+    /// The place in the history that the next backup gets.
+    pub fn next_sequence(&self) -> Result<u64> {
+        self.connection
+            .query_row("SELECT coalesce(max(sequence), 0) + 1 FROM backups", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .map(|next| next.unsigned_abs())
+            .map_err(|e| failed("read history from").source(e))
+    }
+
+    /// Takes the row of a deleted backup out.
+    pub fn remove(&mut self, id: &BackupId) -> Result<()> {
+        remove(&self.connection, id.as_str())
+    }
+
+    /// Marks what a dead process left in progress as failed. Needs the repository's lock,
+    /// which proves that nobody is writing a backup.
+    pub fn fail_interrupted(&mut self) -> Result<Vec<BackupId>> {
+        let mut marked = Vec::new();
+        for record in self.list()? {
+            if matches!(record.status, Status::InProgress | Status::Pending) {
+                let error = Error::new(Code::Interrupted, "finish backup", &record.name)
+                    .cause("the process that wrote it ended");
+                marked.push(record.id.clone());
+                self.put_failed(&record.failed(&error, clock::now()))?;
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Writes the write-ahead log into the database file.
+    pub fn checkpoint(&mut self) -> Result<()> {
+        self.connection.execute_batch("CHECKPOINT").map_err(|e| failed("checkpoint").source(e))
+    }
+}
+
+pub(super) fn put(connection: &Connection, record: &BackupRecord) -> Result<()> {
+    let text = serde_json::to_string(record).map_err(|e| failed("record backup in").source(e))?;
+    let write = || -> duckdb::Result<()> {
+        connection.execute_batch("BEGIN")?;
+        connection.execute(
+            "INSERT OR REPLACE INTO backups VALUES
+             (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::TIMESTAMP, ?::TIMESTAMP, ?, ?, ?, ?)",
+            params![
+                record.id.as_str(),
+                record.name,
+                record.sequence as i64,
+                record.stack,
+                record.kind.as_str(),
+                record.reason.as_str(),
+                record.status.as_str(),
+                record.version_label,
+                record.consistency.as_ref().map(|consistency| consistency.level.as_str()),
+                sql_time(record.started_at),
+                record.finished_at.map(sql_time),
+                record.source_bytes as i64,
+                record.stored_bytes as i64,
+                record.file_count as i64,
+                text,
+            ],
+        )?;
+        connection
+            .execute("DELETE FROM components WHERE backup_id = ?", params![record.id.as_str()])?;
+        for component in &record.components {
+            connection.execute(
+                "INSERT INTO components VALUES (?, ?, ?, ?, ?, ?)",
+                params![
+                    record.id.as_str(),
+                    component.name,
+                    component.detail.type_name(),
+                    component.source_bytes as i64,
+                    component.stored_bytes as i64,
+                    component.file_count as i64,
+                ],
+            )?;
+        }
+        connection.execute_batch("COMMIT")
+    };
+    write().map_err(|e| {
+        let _ = connection.execute_batch("ROLLBACK");
+        failed("record backup in").source(e)
+    })
+}
+
+pub(super) fn remove(connection: &Connection, id: &str) -> Result<()> {
+    let write = || -> duckdb::Result<()> {
+        connection.execute("DELETE FROM components WHERE backup_id = ?", params![id])?;
+        connection.execute("DELETE FROM backups WHERE id = ?", params![id])?;
+        Ok(())
+    };
+    write().map_err(|e| failed("remove backup from").source(e))
+}
+
+pub(super) fn failed(attempted: &str) -> Error {
+    Error::new(Code::CatalogFailed, attempted, "catalog")
+}

@@ -1,0 +1,97 @@
+//! What happened to the stack and its backups, in order.
+
+use super::record::sql_time;
+use super::{Session, journal};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::repository::BackupId;
+use duckdb::{Connection, params};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What kind of thing happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventName {
+    /// A backup failed; `detail` is its record.
+    BackupFailed,
+    /// A backup was deleted.
+    BackupDeleted,
+    /// A backup was verified; `detail` says how and what was found.
+    BackupVerified,
+    /// A restore replaced live state.
+    Restored,
+    /// A restore failed and was undone.
+    RestoreFailed,
+    /// A rollback went back to the state before a restore.
+    RolledBack,
+    /// State kept aside by a restore was purged.
+    Purged,
+    /// Containers that a dead backstop left held were resumed.
+    Recovered,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, UTC.
+    pub at: Timestamp,
+    /// What.
+    pub event: EventName,
+    /// Which backup it concerns.
+    pub backup_id: Option<BackupId>,
+    /// More, depending on the event.
+    pub detail: serde_json::Value,
+}
+
+impl Event {
+    /// An event that happens now.
+    pub fn now(event: EventName, backup: Option<&BackupId>, detail: serde_json::Value) -> Self {
+        Self { at: clock::now(), event, backup_id: backup.cloned(), detail }
+    }
+}
+
+impl Session {
+    /// Records an event: in the journal first, which survives the loss of the catalog.
+    pub fn record_event(&mut self, event: &Event) -> Result<()> {
+        journal::append(&self.dir, event)?;
+        insert(&self.connection, event)
+    }
+
+    /// The newest events, newest first.
+    pub fn events(&self, limit: usize) -> Result<Vec<Event>> {
+        let read = || -> duckdb::Result<Vec<String>> {
+            let mut statement = self.connection.prepare(
+                "SELECT to_json({'at': strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'), 'event': event,
+                                 'backup_id': backup_id, 'detail': detail})::VARCHAR
+                 FROM events ORDER BY occurred_at DESC LIMIT ?",
+            )?;
+            statement.query_map(params![limit as i64], |row| row.get(0))?.collect()
+        };
+        read()
+            .map_err(|e| Error::new(Code::CatalogFailed, "read events from", "catalog").source(e))?
+            .iter()
+            .map(|text| {
+                serde_json::from_str(text).map_err(|e| {
+                    Error::new(Code::CatalogFailed, "read event from", "catalog").source(e)
+                })
+            })
+            .collect()
+    }
+}
+
+pub(super) fn insert(connection: &Connection, event: &Event) -> Result<()> {
+    let name = serde_json::to_value(event.event).ok();
+    connection
+        .execute(
+            "INSERT INTO events VALUES (?::TIMESTAMP, ?, ?, ?)",
+            params![
+                sql_time(event.at),
+                name.as_ref().and_then(|name| name.as_str()),
+                event.backup_id.as_ref().map(BackupId::as_str),
+                event.detail.to_string(),
+            ],
+        )
+        .map(drop)
+        .map_err(|e| Error::new(Code::CatalogFailed, "record event in", "catalog").source(e))
+}

@@ -1,0 +1,99 @@
+//! Opening the database file: the lock, the settings, and what to do with a damaged one.
+
+use super::{journal, migrations};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::progress::Progress;
+use crate::repository::{Lock, LockMode};
+use duckdb::{Config, Connection};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) const FILE: &str = "catalog.duckdb";
+
+/// Takes `catalog.lock`.
+pub(super) fn lock(dir: &Path, wait: Duration) -> Result<Lock> {
+    Lock::take(&dir.join("catalog.lock"), LockMode::Exclusive, wait).map_err(|error| {
+        match error.code() {
+            Code::Locked => Error::new(Code::CatalogBusy, "open catalog", dir.join(FILE).display())
+                .source(error),
+            _ => error,
+        }
+    })
+}
+
+/// Opens the catalog, or a new one where it is missing or damaged.
+pub(super) fn open(dir: &Path, progress: &Arc<dyn Progress>) -> Result<Connection> {
+    let file = dir.join(FILE);
+    let missing = !file.exists();
+    let error = match connect(&file) {
+        Ok(connection) => {
+            if missing {
+                journal::replay(dir, &connection)?;
+            }
+            return Ok(connection);
+        }
+        Err(error) if error.code() == Code::CatalogFormat => return Err(error),
+        Err(error) => error,
+    };
+    refuse_if_inaccessible(dir, &file)?;
+    let aside = move_aside(dir, &file)?;
+    progress.warn(
+        Code::CatalogFailed,
+        format!(
+            "the catalog could not be opened ({error}); it lies in {} and a new one is built",
+            aside.display()
+        ),
+    );
+    let connection = connect(&file)?;
+    journal::replay(dir, &connection)?;
+    Ok(connection)
+}
+
+fn connect(file: &Path) -> Result<Connection> {
+    let failed = |e: duckdb::Error| {
+        Error::new(Code::CatalogFailed, "open catalog", file.display()).source(e)
+    };
+    let config = Config::default()
+        .with("memory_limit", "128MB")
+        .and_then(|c| c.with("threads", "2"))
+        .and_then(|c| c.with("autoinstall_known_extensions", "false"))
+        .and_then(|c| c.with("autoload_known_extensions", "false"))
+        .map_err(failed)?;
+    let connection = Connection::open_with_flags(file, config).map_err(failed)?;
+    migrations::apply(&connection, file)?;
+    Ok(connection)
+}
+
+/// A catalog that may not be opened is not damaged: moving it aside would help nobody.
+fn refuse_if_inaccessible(dir: &Path, file: &Path) -> Result<()> {
+    if file.exists() {
+        std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(file)
+            .map_err(|e| Error::io("open catalog", file, e))?;
+    }
+    tempfile::tempfile_in(dir)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &[0; 4096]))
+        .map_err(|e| Error::io("write to state directory", dir, e))
+}
+
+/// Renames the database file and its write-ahead log, so that both can be examined.
+fn move_aside(dir: &Path, file: &Path) -> Result<PathBuf> {
+    let stamp = clock::name_stamp(clock::now());
+    let aside = dir.join(format!("{FILE}.damaged-{stamp}"));
+    for (from, to) in [
+        (file.to_path_buf(), aside.clone()),
+        (dir.join(format!("{FILE}.wal")), dir.join(format!("{FILE}.damaged-{stamp}.wal"))),
+    ] {
+        match std::fs::rename(&from, &to) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("move aside", &from, e));
+            }
+            _ => {}
+        }
+    }
+    Ok(aside)
+}

@@ -1,0 +1,87 @@
+//! Bringing the catalog in line with the repository, which is the truth.
+
+use super::backups::failed;
+use super::record::{BackupRecord, Status};
+use super::{Session, backups};
+use crate::error::{Code, Result};
+use crate::progress::Progress;
+use crate::repository::{BackupId, Repository};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+impl Session {
+    /// Adds the backups that lie in the repository and are missing here, and removes those
+    /// that do not lie there any more. Looks into new directories only, so it costs one
+    /// directory listing when nothing changed. A damaged manifest becomes a warning.
+    pub fn reconcile(
+        &mut self,
+        repository: &Repository,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<()> {
+        let mut recorded = self.published_names()?;
+        let lying: HashSet<String> = repository.names()?.into_iter().collect();
+        let paths_moved = self.recorded_root()?.is_some_and(|root| root != repository.path());
+        if paths_moved {
+            recorded.clear();
+        }
+        for name in lying.iter().filter(|name| !recorded.contains_key(*name)) {
+            match repository.backup(name) {
+                Ok(backup) => {
+                    let mut record = BackupRecord::published(&backup);
+                    if self.was_verified(&record.id)? {
+                        record.status = Status::Verified;
+                    }
+                    self.put(&record)?;
+                }
+                Err(e) => progress.warn(e.code(), e.to_string()),
+            }
+        }
+        for (name, id) in &recorded {
+            if !lying.contains(name) {
+                progress.warn(
+                    Code::BackupNotFound,
+                    format!("backup {name} does not lie in the repository any more"),
+                );
+                backups::remove(&self.connection, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Id by name of every backup recorded as published.
+    fn published_names(&self) -> Result<HashMap<String, String>> {
+        let read = || -> duckdb::Result<HashMap<String, String>> {
+            let mut statement = self.connection.prepare(
+                "SELECT name, id FROM backups WHERE status IN ('completed', 'verified')",
+            )?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        read().map_err(|e| failed("read backups from").source(e))
+    }
+
+    /// The repository's directory as a published record names it.
+    fn recorded_root(&self) -> Result<Option<PathBuf>> {
+        let path: Option<String> = self
+            .connection
+            .query_row(
+                "SELECT max(record->>'path') FROM backups WHERE status IN ('completed', 'verified')",
+                [],
+                |row| row.get(0),
+            )
+            .map_err(|e| failed("read backups from").source(e))?;
+        Ok(path.and_then(|path| Some(PathBuf::from(path).parent()?.parent()?.to_path_buf())))
+    }
+
+    /// Whether the journal knows that every byte of a backup was read back.
+    fn was_verified(&self, id: &BackupId) -> Result<bool> {
+        self.connection
+            .query_row(
+                "SELECT count(*) > 0 FROM events
+                 WHERE event = 'backup_verified' AND backup_id = ? AND (detail->>'ok') = 'true'",
+                [id.as_str()],
+                |row| row.get(0),
+            )
+            .map_err(|e| failed("read events from").source(e))
+    }
+}

@@ -1,0 +1,188 @@
+//! One backup as lists and `--json` show it, whether it was published or failed.
+
+use crate::repository::manifest::{Component, Consistency, Downtime, Kind, Manifest, Reason};
+use crate::repository::{BackupId, PublishedBackup};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// How far a backup has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Planned, nothing done yet.
+    Pending,
+    /// Being written.
+    InProgress,
+    /// Published.
+    Completed,
+    /// Published, and every byte was read back later.
+    Verified,
+    /// Not published; `error` says why.
+    Failed,
+}
+
+impl Status {
+    /// The status as the catalog and JSON write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Verified => "verified",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One backup: the object that `backup --json` ends with and `list --json` is an array of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackupRecord {
+    /// The backup's id.
+    pub id: BackupId,
+    /// The name of its directory.
+    pub name: String,
+    /// Its directory; none while it is not published.
+    pub path: Option<PathBuf>,
+    /// Its place in the repository's history.
+    pub sequence: u64,
+    /// The stack's name.
+    pub stack: String,
+    /// Full, incremental or differential.
+    pub kind: Kind,
+    /// Why it was taken.
+    pub reason: Reason,
+    /// How far it has come.
+    pub status: Status,
+    /// Labels given by the user.
+    pub labels: BTreeMap<String, String>,
+    /// The application's version.
+    pub version_label: Option<String>,
+    /// When it was started, UTC.
+    pub started_at: Timestamp,
+    /// When it was finished or had failed, UTC.
+    pub finished_at: Option<Timestamp>,
+    /// From start to finish, in seconds.
+    pub duration_seconds: Option<f64>,
+    /// How well its parts belong to one instant.
+    pub consistency: Option<Consistency>,
+    /// How long each container was held.
+    pub downtime: Vec<Downtime>,
+    /// Its parts.
+    pub components: Vec<Component>,
+    /// Bytes of the sources.
+    pub source_bytes: u64,
+    /// Bytes in the repository.
+    pub stored_bytes: u64,
+    /// Files of all parts.
+    pub file_count: u64,
+    /// Faults that were survived.
+    pub warnings: Vec<crate::progress::Warning>,
+    /// The error of a failed backup, as [`crate::error::Error::to_json`] writes it.
+    pub error: Option<serde_json::Value>,
+}
+
+impl BackupRecord {
+    /// The record of a backup that begins.
+    pub fn in_progress(
+        id: BackupId,
+        name: String,
+        stack: &str,
+        kind: Kind,
+        reason: Reason,
+        started_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            path: None,
+            sequence: 0,
+            stack: stack.into(),
+            kind,
+            reason,
+            status: Status::InProgress,
+            labels: BTreeMap::new(),
+            version_label: None,
+            started_at,
+            finished_at: None,
+            duration_seconds: None,
+            consistency: None,
+            downtime: Vec::new(),
+            components: Vec::new(),
+            source_bytes: 0,
+            stored_bytes: 0,
+            file_count: 0,
+            warnings: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// The record of a published backup.
+    pub fn published(backup: &PublishedBackup) -> Self {
+        let Manifest {
+            id,
+            name,
+            sequence,
+            stack,
+            kind,
+            reason,
+            labels,
+            version_label,
+            started_at,
+            finished_at,
+            duration_seconds,
+            consistency,
+            downtime,
+            components,
+            source_bytes,
+            stored_bytes,
+            file_count,
+            warnings,
+            ..
+        } = backup.manifest().clone();
+        Self {
+            id,
+            name,
+            path: Some(backup.path().to_path_buf()),
+            sequence,
+            stack,
+            kind,
+            reason,
+            status: Status::Completed,
+            labels,
+            version_label,
+            started_at,
+            finished_at: Some(finished_at),
+            duration_seconds: Some(duration_seconds),
+            consistency: Some(consistency),
+            downtime,
+            components,
+            source_bytes,
+            stored_bytes,
+            file_count,
+            warnings,
+            error: None,
+        }
+    }
+
+    /// The same backup, failed with `error` at `at`.
+    #[must_use]
+    pub fn failed(mut self, error: &crate::error::Error, at: Timestamp) -> Self {
+        self.status = Status::Failed;
+        self.duration_seconds = Some(at.duration_since(self.started_at).as_secs_f64().max(0.0));
+        self.finished_at = Some(at);
+        self.error = Some(error.to_json());
+        self
+    }
+
+    /// Whether the backup lies in the repository.
+    pub fn is_published(&self) -> bool {
+        matches!(self.status, Status::Completed | Status::Verified)
+    }
+}
+
+/// A time as a DuckDB `TIMESTAMP` literal in UTC.
+pub(super) fn sql_time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string()
+}
