@@ -1,0 +1,72 @@
+//! `--only`: which parts of the stack a backup or a restore concerns.
+
+use crate::config::Config;
+use crate::error::{Code, Error, Result};
+use std::collections::BTreeSet;
+
+/// The parts that are wanted; everything without a choice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection(Vec<String>);
+
+impl Selection {
+    /// `databases`, `files` or the names of components; everything where it is empty.
+    pub fn new(only: Vec<String>) -> Self {
+        Self(only)
+    }
+
+    /// Whether everything is wanted.
+    pub fn is_everything(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the database `name` is wanted.
+    pub fn wants_database(&self, name: &str) -> bool {
+        self.is_everything() || self.0.iter().any(|only| only == "databases" || only == name)
+    }
+
+    /// Whether the file tree `name` is wanted.
+    pub fn wants_files(&self, name: &str) -> bool {
+        self.is_everything() || self.0.iter().any(|only| only == "files" || only == name)
+    }
+
+    /// Refuses names that are not among `known`.
+    ///
+    /// # Errors
+    /// `component_not_found`, naming what there is.
+    pub fn check<'a>(&self, known: impl Iterator<Item = &'a str>) -> Result<()> {
+        let known: BTreeSet<&str> = known.chain(["databases", "files"]).collect();
+        match self.0.iter().find(|only| !known.contains(only.as_str())) {
+            None => Ok(()),
+            Some(unknown) => Err(Error::new(Code::ComponentNotFound, "select", unknown)
+                .cause(format!("there is {}", known.into_iter().collect::<Vec<_>>().join(", ")))),
+        }
+    }
+
+    /// Refuses names that the config does not have.
+    pub fn check_config(&self, config: &Config) -> Result<()> {
+        let databases = config.databases.iter().map(|database| database.name.as_str());
+        let files = config.files.iter().map(|tree| tree.name.as_str());
+        self.check(databases.chain(files))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_named_means_everything() {
+        let all = Selection::default();
+        assert!(all.wants_database("shop") && all.wants_files("uploads"));
+    }
+
+    #[test]
+    fn kinds_and_names_select() {
+        let only = Selection::new(vec!["files".into(), "shop".into()]);
+        assert!(only.wants_files("uploads") && only.wants_database("shop"));
+        assert!(!only.wants_database("billing"));
+        assert!(only.check(["shop", "uploads"].into_iter()).is_ok());
+        let error = only.check(["uploads"].into_iter()).unwrap_err();
+        assert_eq!(error.code(), Code::ComponentNotFound);
+    }
+}

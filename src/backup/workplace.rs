@@ -1,0 +1,92 @@
+//! The place where one backup is written: the locked repository, the new id, the catalog.
+
+use super::Request;
+use crate::catalog::{BackupRecord, Catalog};
+use crate::clock::Stopwatch;
+use crate::error::{Error, Result};
+use crate::repository::manifest::Kind;
+use crate::repository::{BackupId, IncomingBackup, Lock, LockMode, Repository, backup_name};
+use crate::setting::Setting;
+
+/// A locked repository with a directory in `incoming/`, and the backup's row.
+pub(super) struct Workplace {
+    pub(super) repository: Repository,
+    pub(super) lock: Lock,
+    pub(super) watch: Stopwatch,
+    pub(super) record: BackupRecord,
+    catalog: Catalog,
+}
+
+impl Workplace {
+    /// Opens or creates the repository, takes its lock, clears what dead writers left,
+    /// and records that a backup begins.
+    pub(super) fn enter(setting: &Setting, request: &Request) -> Result<Self> {
+        let config = &setting.config;
+        let watch = Stopwatch::start();
+        let repository = Repository::open_or_create(&config.repository.path)?;
+        let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+        Self::enter_locked(setting, request, repository, lock, watch)
+    }
+
+    /// The same in a repository whose lock the caller already holds.
+    pub(super) fn enter_locked(
+        setting: &Setting,
+        request: &Request,
+        repository: Repository,
+        lock: Lock,
+        watch: Stopwatch,
+    ) -> Result<Self> {
+        for left in repository.clear_leftovers(&lock)? {
+            setting.progress.note(format!("cleared {}", left.display()));
+        }
+        let catalog = Catalog::in_dir(&setting.config.state.dir);
+        let id = BackupId::random()?;
+        let started_at = watch.started_at();
+        let version = request.version_label.as_deref();
+        let name = backup_name(Kind::Full, request.reason, version, started_at, &id);
+        let stack = &setting.config.stack.name;
+        let mut record =
+            BackupRecord::in_progress(id, name, stack, Kind::Full, request.reason, started_at);
+        record.labels = request.labels.clone();
+        record.version_label = request.version_label.clone();
+
+        let mut session = catalog.session(&setting.progress)?;
+        session.reconcile(&repository, &setting.progress)?;
+        session.fail_interrupted()?;
+        record.sequence = session.next_sequence()?;
+        // The place is given to the backup only when it is published.
+        session.put(&BackupRecord { sequence: 0, ..record.clone() })?;
+        drop(session);
+        Ok(Self { repository, lock, watch, record, catalog })
+    }
+
+    /// A directory to write into.
+    pub(super) fn incoming(&self) -> Result<IncomingBackup> {
+        self.repository.incoming(&self.record.id, &self.lock)
+    }
+
+    /// Records the published backup. The backup exists whether or not this succeeds: what
+    /// the catalog misses now, the next command adds.
+    pub(super) fn record_published(&self, setting: &Setting, record: &BackupRecord) {
+        let written = self.catalog.session(&setting.progress).and_then(|mut session| {
+            session.put(record)?;
+            session.checkpoint()
+        });
+        if let Err(e) = written {
+            setting.progress.warn(e.code(), e.to_string());
+        }
+    }
+
+    /// Records the failure.
+    pub(super) fn record_failed(&self, setting: &Setting, error: &Error) {
+        let record =
+            BackupRecord { sequence: 0, ..self.record.clone() }.failed(error, self.watch.reading());
+        let written = self
+            .catalog
+            .session(&setting.progress)
+            .and_then(|mut session| session.put_failed(&record));
+        if let Err(e) = written {
+            setting.progress.warn(e.code(), e.to_string());
+        }
+    }
+}

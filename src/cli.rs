@@ -1,0 +1,175 @@
+//! The command line: one file a command, each a thin caller of an operation.
+
+mod backup;
+mod completions;
+mod config;
+mod context;
+mod delete;
+mod doctor;
+mod estimate;
+mod exec_child;
+mod guardian;
+mod list;
+mod output;
+mod recover;
+mod restore;
+mod rollback;
+mod show;
+mod signal;
+mod size;
+mod verify;
+
+use crate::error::{Code, Error, Result};
+use clap::{Args, Parser, Subcommand};
+use context::Context;
+use output::Output;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  backstop doctor                              what is reachable, what would be held
+  backstop backup --reason pre-upgrade         one backup of everything, at one instant
+  backstop list                                the backups, newest first
+  backstop restore latest --to /tmp/look       look at a backup without touching anything
+  backstop restore latest                      bring everything back
+
+Exit codes: 0 done; 1 failed; 2 usage or config; 3 done but less than asked;
+4 another backstop holds the lock; 5 not found; 6 verification failed; 130 interrupted.";
+
+/// One consistent backup of PostgreSQL, Docker and files at one instant, and its restore
+#[derive(Debug, Parser)]
+#[command(name = "backstop", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command knows.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// The config file; without it $BACKSTOP_CONFIG, ./backstop.toml,
+    /// ./config/backstop.toml, /etc/backstop/backstop.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON on stdout, and progress as JSON lines on stderr
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print nothing but results and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// How long to wait for another backstop, e.g. 30s
+    #[arg(long, global = true, value_name = "TIME", default_value = "0s")]
+    lock_wait: crate::config::Timeout,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take one consistent backup of the stack
+    Backup(backup::BackupArgs),
+    /// List the backups, newest first
+    List(list::ListArgs),
+    /// Show everything about one backup
+    Show(show::ShowArgs),
+    /// Check that what is stored is what was written
+    Verify(verify::VerifyArgs),
+    /// Delete a backup
+    Delete(delete::DeleteArgs),
+    /// Bring a backup back, in place or elsewhere
+    Restore(restore::RestoreArgs),
+    /// Go back to the state before a restore
+    Rollback(rollback::RollbackArgs),
+    /// Show what is reachable and what a backup would do
+    Doctor(doctor::DoctorArgs),
+    /// Resume containers that a dead backstop left held, and clear what it left behind
+    Recover(recover::RecoverArgs),
+    /// Show, check or describe the configuration
+    Config(config::ConfigArgs),
+    /// Estimate how large a backup would be
+    Estimate(estimate::EstimateArgs),
+    /// Print a shell completion script
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Manpages(completions::ManpagesArgs),
+    /// Resume held containers when the parent dies
+    #[command(hide = true)]
+    Guardian(guardian::GuardianArgs),
+    /// Run a program that ends with its parent
+    #[command(hide = true)]
+    ExecChild(exec_child::ExecChildArgs),
+}
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// All that was asked is done.
+    Done,
+    /// Less than asked is done (exit 3).
+    Degraded,
+    /// Damage was found (exit 6).
+    Damaged,
+}
+
+impl Ending {
+    fn exit(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Degraded => Code::Degraded.exit(),
+            Self::Damaged => Code::BackupDamaged.exit(),
+        }
+    }
+}
+
+/// Parses the command line, runs the command, prints its error and returns its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.json, cli.global.quiet);
+    match run(cli, &output) {
+        Ok(ending) => ExitCode::from(ending.exit()),
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.code().exit())
+        }
+    }
+}
+
+fn run(cli: Cli, output: &Output) -> Result<Ending> {
+    // These replace the process or must not wait for anything: no runtime, no config.
+    match &cli.command {
+        Command::ExecChild(args) => return exec_child::run(args),
+        Command::Completions(args) => return completions::print(args, output),
+        Command::Manpages(args) => return completions::write_manpages(args),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Code::Io, "start", "the async runtime").source(e))?;
+    let result = runtime.block_on(dispatch(cli, output));
+    // Blocking work that is still running has been cancelled and ends by itself.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    result
+}
+
+async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
+    let context = Context::new(cli.global, output.clone());
+    match cli.command {
+        Command::Backup(args) => backup::run(args, &context).await,
+        Command::List(args) => list::run(&args, &context),
+        Command::Show(args) => show::run(&args, &context),
+        Command::Verify(args) => verify::run(args, &context).await,
+        Command::Delete(args) => delete::run(&args, &context),
+        Command::Restore(args) => restore::run(args, &context).await,
+        Command::Rollback(args) => rollback::run(args, &context).await,
+        Command::Doctor(args) => doctor::run(args, &context).await,
+        Command::Recover(args) => recover::run(args, &context).await,
+        Command::Config(args) => config::run(&args, &context),
+        Command::Estimate(args) => estimate::run(args, &context).await,
+        Command::Guardian(args) => guardian::run(args, &context).await,
+        Command::ExecChild(_) | Command::Completions(_) | Command::Manpages(_) => Ok(Ending::Done),
+    }
+}

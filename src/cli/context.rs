@@ -1,0 +1,91 @@
+//! What a command needs: the loaded config, the repository, the catalog, the listener.
+
+use super::Global;
+use super::output::Output;
+use crate::catalog::{Catalog, Session};
+use crate::config::{Config, Loaded};
+use crate::error::{Code, Error, Result};
+use crate::fence;
+use crate::progress::{JsonLines, Progress, Silent, Terminal};
+use crate::repository::{Lock, LockMode, Repository};
+use crate::setting::Setting;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use tokio_util::sync::CancellationToken;
+
+/// The surroundings of one command. The config is loaded when it is first asked for.
+pub(super) struct Context {
+    global: Global,
+    pub(super) output: Output,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) cancel: CancellationToken,
+    loaded: OnceLock<Arc<Loaded>>,
+}
+
+impl Context {
+    pub(super) fn new(global: Global, output: Output) -> Self {
+        let progress: Arc<dyn Progress> = if output.is_json() {
+            Arc::new(JsonLines::stderr())
+        } else if output.is_quiet() {
+            Arc::new(Silent)
+        } else {
+            Arc::new(Terminal::stderr())
+        };
+        Self { global, output, progress, cancel: CancellationToken::new(), loaded: OnceLock::new() }
+    }
+
+    /// The config with the origin of its values.
+    pub(super) fn loaded(&self) -> Result<Arc<Loaded>> {
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(loaded.clone());
+        }
+        let loaded = Arc::new(Config::load(self.global.config.as_deref())?);
+        Ok(self.loaded.get_or_init(|| loaded).clone())
+    }
+
+    /// What an operation is given.
+    pub(super) fn setting(&self) -> Result<Setting> {
+        let loaded = self.loaded()?;
+        Ok(Setting {
+            config: Arc::new(loaded.config.clone()),
+            config_file: loaded.file.clone(),
+            executable: executable()?,
+            lock_wait: self.global.lock_wait.duration(),
+            progress: self.progress.clone(),
+            cancel: self.cancel.clone(),
+        })
+    }
+
+    /// The repository, which must exist.
+    pub(super) fn repository(&self) -> Result<Repository> {
+        Repository::open(&self.loaded()?.config.repository.path)
+    }
+
+    /// The repository's lock, for a change.
+    pub(super) fn lock(&self, repository: &Repository) -> Result<Lock> {
+        repository.lock(LockMode::Exclusive, self.global.lock_wait.duration())
+    }
+
+    /// The catalog, in line with the repository where that exists.
+    pub(super) fn reconciled(&self) -> Result<Session> {
+        let config = &self.loaded()?.config;
+        let mut session = Catalog::in_dir(&config.state.dir).session(&self.progress)?;
+        match Repository::open(&config.repository.path) {
+            Ok(repository) => session.reconcile(&repository, &self.progress)?,
+            Err(e) if e.code() == Code::RepositoryNotFound => {}
+            Err(e) => return Err(e),
+        }
+        Ok(session)
+    }
+
+    /// Resumes what a dead backstop left held, before the command does anything else.
+    pub(super) async fn recover_first(&self) -> Result<()> {
+        let setting = self.setting()?;
+        fence::recover_stale(&setting).await.map(drop)
+    }
+}
+
+/// The path of the running program, even when the file was replaced by an upgrade.
+fn executable() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|e| Error::new(Code::GuardianFailed, "find", "the backstop program").source(e))
+}

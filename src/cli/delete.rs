@@ -1,0 +1,37 @@
+//! `backstop delete`: takes one backup out of the repository.
+
+use super::Ending;
+use super::context::Context;
+use crate::error::Result;
+use crate::retention;
+use clap::Args;
+
+/// The arguments of `backstop delete`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    /// A unique prefix of an id, a name, or `latest`
+    id: String,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Only say what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(args: &DeleteArgs, context: &Context) -> Result<Ending> {
+    let repository = context.repository()?;
+    let record = context.reconciled()?.find(&args.id)?;
+    if args.dry_run {
+        context.output.result(&record, || format!("Would delete {}\n", record.name))?;
+        return Ok(Ending::Done);
+    }
+    if !args.yes {
+        context.output.confirm(&format!("Delete backup {} for good?", record.name))?;
+    }
+    let lock = context.lock(&repository)?;
+    let mut catalog = context.reconciled()?;
+    retention::delete(&repository, &lock, &mut catalog, &record)?;
+    context.output.result(&record, || format!("Deleted {}\n", record.name))?;
+    Ok(Ending::Done)
+}

@@ -1,0 +1,42 @@
+//! `backstop list`: the backups, newest first.
+
+use super::context::Context;
+use super::{Ending, size};
+use crate::catalog::{BackupRecord, Status};
+use crate::error::Result;
+use clap::Args;
+
+/// The arguments of `backstop list`.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {}
+
+pub(super) fn run(_args: &ListArgs, context: &Context) -> Result<Ending> {
+    let records = context.reconciled()?.list()?;
+    context.output.result(&records, || describe(&records))?;
+    Ok(Ending::Done)
+}
+
+fn describe(records: &[BackupRecord]) -> String {
+    if records.is_empty() {
+        return "No backups yet. `backstop backup` takes the first one.\n".into();
+    }
+    let rows: Vec<Vec<String>> = records.iter().map(row).collect();
+    size::table(
+        &["ID", "STARTED (UTC)", "REASON", "VERSION", "STATUS", "CONSISTENCY", "DOWNTIME", "STORED"],
+        &rows,
+    )
+}
+
+fn row(record: &BackupRecord) -> Vec<String> {
+    let downtime = record.downtime.iter().map(|held| held.seconds).fold(0.0, f64::max);
+    vec![
+        record.id.short().into(),
+        record.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        record.reason.as_str().into(),
+        record.version_label.clone().unwrap_or_else(|| "-".into()),
+        record.status.as_str().into(),
+        record.consistency.as_ref().map_or("-", |c| c.level.as_str()).into(),
+        if record.downtime.is_empty() { "-".into() } else { size::seconds(downtime) },
+        if record.status == Status::Failed { "-".into() } else { size::bytes(record.stored_bytes) },
+    ]
+}

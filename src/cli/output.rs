@@ -1,0 +1,97 @@
+//! What a command prints: results on stdout, everything else on stderr.
+
+use crate::error::{Code, Error, Result};
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+
+/// Where and how results and errors are printed.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    /// Whether the result is JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether only results and errors are wanted.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Prints the result: `value` as JSON, or `text`.
+    pub(super) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+        let text = if self.json {
+            serde_json::to_string_pretty(value)
+                .map_err(|e| Error::new(Code::Io, "print", "the result").source(e))?
+        } else {
+            text()
+        };
+        self.text(&text)
+    }
+
+    /// Prints text on stdout. A reader that has gone away (`| head`) is no failure.
+    pub(super) fn text(&self, text: &str) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        match write!(stdout, "{text}{end}").and_then(|()| stdout.flush()) {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::new(Code::Io, "write to", "stdout").source(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints a sentence for people on stderr, unless they asked for quiet or JSON.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Prints an error on stderr: as text with code and hint, or as one JSON line.
+    pub(super) fn error(&self, error: &Error) {
+        let text = if self.json {
+            serde_json::json!({ "error": error.to_json() }).to_string()
+        } else {
+            let (red, dim, end) = if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+                ("\x1b[1;31m", "\x1b[2m", "\x1b[0m")
+            } else {
+                ("", "", "")
+            };
+            format!(
+                "{red}error[{}]{end}: {error}\n{dim}hint: {}{end}",
+                error.code().as_str(),
+                error.hint_text()
+            )
+        };
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    /// Asks a question that is answered with `yes`.
+    ///
+    /// # Errors
+    /// `confirmation_required` when nobody is there to answer, or the answer is another.
+    pub(super) fn confirm(&self, question: &str) -> Result<()> {
+        let refused = |cause: &str| {
+            Err(Error::new(Code::ConfirmationRequired, "go on without", "an answer").cause(cause))
+        };
+        if self.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return refused("there is no terminal to ask on");
+        }
+        let _ = write!(io::stderr(), "{question}\nType yes to go on: ");
+        let _ = io::stderr().flush();
+        let mut answer = String::new();
+        match io::stdin().read_line(&mut answer) {
+            Ok(_) if answer.trim() == "yes" => Ok(()),
+            _ => refused("the answer was not yes"),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `backstop show`: everything about one backup.
+
+use super::context::Context;
+use super::{Ending, size};
+use crate::catalog::BackupRecord;
+use crate::error::Result;
+use clap::Args;
+use std::fmt::Write;
+
+/// The arguments of `backstop show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// A unique prefix of an id, a name, or `latest`
+    #[arg(default_value = "latest")]
+    id: String,
+}
+
+pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Ending> {
+    let record = context.reconciled()?.find(&args.id)?;
+    context.output.result(&record, || describe(&record))?;
+    Ok(Ending::Done)
+}
+
+/// The backup as a person reads it; `backup` ends with it as well.
+pub(super) fn describe(record: &BackupRecord) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(text, "{key:<13}{value}");
+    };
+    line("backup", record.name.clone());
+    line("id", record.id.to_string());
+    line("status", record.status.as_str().into());
+    if let Some(path) = &record.path {
+        line("path", path.display().to_string());
+    }
+    line("stack", record.stack.clone());
+    line("reason", record.reason.as_str().into());
+    for (key, value) in &record.labels {
+        line("label", format!("{key}={value}"));
+    }
+    if let Some(version) = &record.version_label {
+        line("version", version.clone());
+    }
+    line("started", record.started_at.to_string());
+    if let Some(duration) = record.duration_seconds {
+        line("took", size::seconds(duration));
+    }
+    if let Some(consistency) = &record.consistency {
+        line("consistency", format!("{} ({})", consistency.level.as_str(), consistency.because));
+        if let Some(at) = consistency.fenced_at {
+            line("fenced at", at.to_string());
+        }
+    }
+    for held in &record.downtime {
+        line("downtime", format!("{} {}", held.container, size::seconds(held.seconds)));
+    }
+    for component in &record.components {
+        line(
+            component.detail.type_name(),
+            format!(
+                "{}  {} in {} files, {} stored",
+                component.name,
+                size::bytes(component.source_bytes),
+                component.file_count,
+                size::bytes(component.stored_bytes)
+            ),
+        );
+    }
+    for warning in &record.warnings {
+        line("warning", format!("[{}] {}", warning.code.as_str(), warning.message));
+    }
+    if let Some(error) = record.error.as_ref().and_then(|error| error["message"].as_str()) {
+        line("error", error.into());
+    }
+    text
+}

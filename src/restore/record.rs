@@ -1,0 +1,141 @@
+//! The record of one restore: what was swapped, where the old state lies, how to go back.
+//!
+//! One JSON file in `STATE/restores/`, written before anything is built and again before
+//! and after the swap. After a crash it says whether a swap was under way, and every step
+//! of it can be recognised on disk, so that it can be undone from any point.
+
+use super::database_swap::DatabaseSwap;
+use super::tree_swap::TreeSwap;
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::repository::{BackupId, create_dir, write_replacing};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The new state is being built beside the old.
+    Building,
+    /// Old and new are changing places. Undone when it is cut short.
+    Swapping,
+    /// The new state is live, the old is kept aside.
+    Swapped,
+    /// The old state is live again, the new is kept aside.
+    RolledBack,
+    /// Nothing was swapped, and what was built is removed.
+    Abandoned,
+    /// What was kept aside is removed.
+    Purged,
+}
+
+/// One restore.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RestoreRecord {
+    /// Names this restore; part of every name it gives.
+    pub key: String,
+    /// The backup that is restored.
+    pub backup: BackupId,
+    /// Its name.
+    pub backup_name: String,
+    /// The safety backup of what is replaced, if one was taken.
+    pub safety_backup: Option<BackupId>,
+    /// When it was started, UTC.
+    pub started_at: Timestamp,
+    /// How far it has come.
+    pub stage: Stage,
+    /// File trees that change places.
+    pub trees: Vec<TreeSwap>,
+    /// Databases that change places.
+    pub databases: Vec<DatabaseSwap>,
+}
+
+impl RestoreRecord {
+    /// A restore of `backup` that begins now.
+    pub(super) fn begin(backup: &BackupId, backup_name: &str) -> Result<Self> {
+        let random = BackupId::random()?;
+        let started_at = clock::now();
+        Ok(Self {
+            key: format!("{}_{}", started_at.strftime("%Y%m%d%H%M%S"), random.suffix()),
+            backup: backup.clone(),
+            backup_name: backup_name.into(),
+            safety_backup: None,
+            started_at,
+            stage: Stage::Building,
+            trees: Vec::new(),
+            databases: Vec::new(),
+        })
+    }
+
+    /// Writes the record durably, with its new stage.
+    pub(super) fn save(&mut self, state_dir: &Path, stage: Stage) -> Result<()> {
+        self.stage = stage;
+        let dir = directory(state_dir);
+        create_dir(&dir)?;
+        let path = dir.join(format!("{}.json", self.key));
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::new(Code::Io, "write", path.display()).source(e))?;
+        write_replacing(&path, &text)
+    }
+
+    /// Every restore that is recorded, newest first.
+    pub fn all(state_dir: &Path) -> Result<Vec<Self>> {
+        let dir = directory(state_dir);
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::io("list restores in", &dir, e)),
+        };
+        let mut records = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|e| Error::io("list restores in", &dir, e))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                records.push(Self::read(&path)?);
+            }
+        }
+        records.sort_by(|a: &Self, b| b.key.cmp(&a.key));
+        Ok(records)
+    }
+
+    /// The restore that `key` names.
+    pub(super) fn find(state_dir: &Path, key: &str) -> Result<Self> {
+        let known = Self::all(state_dir)?;
+        known.into_iter().find(|record| record.key == key).ok_or_else(|| {
+            Error::new(Code::NothingToRollBack, "find restore", key)
+                .cause("no restore has this key")
+                .hint("`backstop rollback --list` shows the restores")
+        })
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        serde_json::from_slice(&text)
+            .map_err(|e| Error::new(Code::Io, "read restore record", path.display()).source(e))
+    }
+}
+
+fn directory(state_dir: &Path) -> PathBuf {
+    state_dir.join("restores")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_listed_newest_first_with_their_last_stage() {
+        let dir = tempfile::tempdir().unwrap();
+        let backup = BackupId::random().unwrap();
+        let mut older = RestoreRecord::begin(&backup, "one").unwrap();
+        older.key = "20010101000000_aaaa".into();
+        older.save(dir.path(), Stage::Building).unwrap();
+        older.save(dir.path(), Stage::Swapped).unwrap();
+        let mut newer = RestoreRecord::begin(&backup, "two").unwrap();
+        newer.save(dir.path(), Stage::Building).unwrap();
+        assert_eq!(RestoreRecord::all(dir.path()).unwrap(), vec![newer, older.clone()]);
+        assert_eq!(RestoreRecord::find(dir.path(), &older.key).unwrap().stage, Stage::Swapped);
+        assert!(RestoreRecord::find(dir.path(), "other").is_err());
+    }
+}
