@@ -1,0 +1,105 @@
+//! `backstop backup`: one consistent backup of the stack.
+
+use super::context::Context;
+use super::signal::until_interrupted;
+use super::{Ending, show, size};
+use crate::backup::{self, Request, Selection};
+use crate::catalog::BackupRecord;
+use crate::error::{Code, Error, Result};
+use crate::repository::manifest::{Level, Reason};
+use clap::Args;
+use std::collections::BTreeMap;
+
+const EXAMPLES: &str = "\
+Examples:
+  backstop backup
+  backstop backup --reason pre-upgrade --version-label 2.4.0 --label ticket=OPS-12
+  backstop backup --only databases
+  backstop backup --require-consistency fenced --json";
+
+/// The arguments of `backstop backup`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct BackupArgs {
+    /// Why it is taken
+    #[arg(long, value_enum, default_value_t = Reason::Manual)]
+    reason: Reason,
+    /// A label to find it by; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// The application's version
+    #[arg(long, value_name = "VERSION")]
+    version_label: Option<String>,
+    /// Only `databases`, `files`, or the component of this name; may be given several times
+    #[arg(long, value_name = "databases|files|NAME")]
+    only: Vec<String>,
+    /// End with exit code 3 when the backup is less consistent than this
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    require_consistency: Option<Level>,
+    /// Check everything and show what would be done, without doing it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn label(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("a label is written KEY=VALUE".into()),
+    }
+}
+
+pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
+    context.recover_first().await?;
+    let setting = context.setting()?;
+    let request = Request {
+        reason: args.reason,
+        labels: args.labels.into_iter().collect::<BTreeMap<_, _>>(),
+        version_label: args.version_label,
+        only: Selection::new(args.only),
+    };
+    if args.dry_run {
+        let plan = until_interrupted(&context.cancel, backup::plan(&setting, &request)).await?;
+        context.output.result(&plan, || plan.to_string())?;
+        return Ok(Ending::Done);
+    }
+    let record =
+        until_interrupted(&context.cancel, backup::backup(&setting, &request)).await?;
+    context.output.result(&record, || describe(&record))?;
+    let shortfall = shortfall(&record, args.require_consistency);
+    if let Some(error) = &shortfall {
+        context.output.error(error);
+    }
+    Ok(if shortfall.is_some() { Ending::Degraded } else { Ending::Done })
+}
+
+fn describe(record: &BackupRecord) -> String {
+    let longest = record.downtime.iter().map(|held| held.seconds).fold(0.0, f64::max);
+    format!(
+        "{}\nThe application was held for {}; the backup took {}.\n",
+        show::describe(record),
+        size::seconds(longest),
+        size::seconds(record.duration_seconds.unwrap_or_default())
+    )
+}
+
+/// What the finished backup lacks of what was asked.
+fn shortfall(record: &BackupRecord, required: Option<Level>) -> Option<Error> {
+    let missing = record.warnings.iter().find(|warning| warning.code == Code::Degraded);
+    if let Some(warning) = missing {
+        return Some(Error::new(Code::Degraded, "complete backup", &record.name).cause(&warning.message));
+    }
+    let reached = record.consistency.as_ref()?;
+    match required {
+        Some(required) if reached.level < required => Some(
+            Error::new(Code::Degraded, "reach the required consistency in backup", &record.name)
+                .cause(format!(
+                    "it is {}, required is {}: {}",
+                    reached.level.as_str(),
+                    required.as_str(),
+                    reached.because
+                ))
+                .hint("the backup is kept; select every container that writes in [[containers]]"),
+        ),
+        _ => None,
+    }
+}

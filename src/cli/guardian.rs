@@ -1,0 +1,21 @@
+//! `backstop guardian`: the child process that resumes the containers if backstop dies.
+
+use super::Ending;
+use super::context::Context;
+use crate::error::Result;
+use crate::restore;
+use clap::Args;
+use std::path::PathBuf;
+
+/// The arguments of the hidden command `guardian`.
+#[derive(Debug, Args)]
+pub(super) struct GuardianArgs {
+    /// The quiesce journal
+    #[arg(long)]
+    journal: PathBuf,
+}
+
+pub(super) async fn run(args: GuardianArgs, context: &Context) -> Result<Ending> {
+    restore::guard(&args.journal, || context.setting()).await?;
+    Ok(Ending::Done)
+}

@@ -1,0 +1,18 @@
+//! `backstop recover`: what a dead backstop left behind is put right.
+
+use super::Ending;
+use super::context::Context;
+use crate::error::Result;
+use crate::restore;
+use clap::Args;
+
+/// The arguments of `backstop recover`.
+#[derive(Debug, Args)]
+pub(super) struct RecoverArgs {}
+
+pub(super) async fn run(_args: RecoverArgs, context: &Context) -> Result<Ending> {
+    let setting = context.setting()?;
+    let recovery = restore::recover(&setting).await?;
+    context.output.result(&recovery, || recovery.to_string())?;
+    Ok(Ending::Done)
+}
