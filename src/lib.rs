@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod config;
+pub mod docker;
 pub mod error;
 pub mod progress;
 pub mod repository;

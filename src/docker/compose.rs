@@ -1,0 +1,187 @@
+//! What compose says about the containers it made.
+//!
+//! Compose v2 writes dependencies into a label. Compose v1 (still shipped by Debian 12)
+//! does not, so they are read from the compose file that its labels name.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+type Labels = BTreeMap<String, String>;
+
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
+const ENVIRONMENT_FILES: &str = "com.docker.compose.project.environment_file";
+const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
+
+/// The largest compose file that is read.
+const LARGEST: u64 = 4 << 20;
+
+/// The project a container belongs to.
+pub(super) fn project(labels: &Labels) -> Option<&str> {
+    labels.get(PROJECT).map(String::as_str)
+}
+
+/// The service a container is an instance of.
+pub(super) fn service(labels: &Labels) -> Option<&str> {
+    labels.get(SERVICE).map(String::as_str)
+}
+
+/// Where the project was brought up.
+pub(super) fn working_dir(labels: &Labels) -> Option<PathBuf> {
+    labels.get(WORKING_DIR).filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+/// The compose files of the project, as absolute paths where that is known.
+pub(super) fn config_files(labels: &Labels) -> Vec<PathBuf> {
+    paths(labels, CONFIG_FILES)
+}
+
+/// The files that fill in the compose file's variables: those named, else `.env`.
+pub(super) fn environment_files(labels: &Labels) -> Vec<PathBuf> {
+    let named = paths(labels, ENVIRONMENT_FILES);
+    match working_dir(labels) {
+        Some(dir) if named.is_empty() => vec![dir.join(".env")],
+        _ => named,
+    }
+}
+
+fn paths(labels: &Labels, label: &str) -> Vec<PathBuf> {
+    let dir = working_dir(labels).unwrap_or_default();
+    let list = labels.get(label).map(String::as_str).unwrap_or_default();
+    list.split(',').filter(|p| !p.is_empty()).map(|p| dir.join(p)).collect()
+}
+
+/// A service that must run before another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Need {
+    pub(super) service: String,
+    pub(super) healthy: bool,
+}
+
+/// The services that a container's service needs.
+pub(super) fn needs(labels: &Labels) -> Vec<Need> {
+    match (labels.get(DEPENDS_ON), service(labels)) {
+        (Some(label), _) => from_label(label),
+        (None, Some(service)) => {
+            config_files(labels).iter().flat_map(|file| from_file(file, service)).collect()
+        }
+        (None, None) => Vec::new(),
+    }
+}
+
+/// Compose v2: `db:service_healthy:false,cache:service_started:true`. Early versions
+/// wrote the service's name alone.
+fn from_label(label: &str) -> Vec<Need> {
+    let entries = label.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| {
+            let mut parts = entry.split(':');
+            Need {
+                service: parts.next().unwrap_or_default().to_string(),
+                healthy: parts.next() == Some("service_healthy"),
+            }
+        })
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct ComposeFile {
+    #[serde(default)]
+    services: BTreeMap<String, Service>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    #[serde(default)]
+    depends_on: DependsOn,
+    #[serde(flatten)]
+    _rest: BTreeMap<String, IgnoredAny>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(untagged)]
+enum DependsOn {
+    #[default]
+    None,
+    Names(Vec<String>),
+    Conditions(BTreeMap<String, Condition>),
+}
+
+#[derive(Deserialize)]
+struct Condition {
+    #[serde(default)]
+    condition: String,
+}
+
+/// A file that is gone or unreadable tells nothing: the order is then Docker's own.
+fn from_file(file: &Path, service: &str) -> Vec<Need> {
+    let small = |meta: std::fs::Metadata| meta.is_file() && meta.len() <= LARGEST;
+    if !std::fs::metadata(file).is_ok_and(small) {
+        return Vec::new();
+    }
+    let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
+    let Ok(mut parsed) = serde_saphyr::from_str::<ComposeFile>(&text) else { return Vec::new() };
+    match parsed.services.remove(service).map(|s| s.depends_on) {
+        Some(DependsOn::Names(names)) => {
+            names.into_iter().map(|service| Need { service, healthy: false }).collect()
+        }
+        Some(DependsOn::Conditions(conditions)) => conditions
+            .into_iter()
+            .map(|(service, c)| Need { service, healthy: c.condition == "service_healthy" })
+            .collect(),
+        Some(DependsOn::None) | None => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect()
+    }
+
+    #[test]
+    fn the_label_of_compose_v2_names_services_and_conditions() {
+        let needs = needs(&labels(&[
+            (SERVICE, "web"),
+            (DEPENDS_ON, "db:service_healthy:false,cache:service_started:true,old"),
+        ]));
+        let said: Vec<_> = needs.iter().map(|n| (n.service.as_str(), n.healthy)).collect();
+        assert_eq!(said, [("db", true), ("cache", false), ("old", false)]);
+    }
+
+    #[test]
+    fn without_the_label_the_compose_file_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "version: '2.4'\nservices:\n  web:\n    image: a\n    depends_on: [api]\n  \
+                    api:\n    image: b\n    depends_on:\n      db: {condition: service_healthy}\n  \
+                    db: {image: c, ports: ['1:1']}\n";
+        std::fs::write(dir.path().join("docker-compose.yml"), text).unwrap();
+        let of = |service: &str| {
+            needs(&labels(&[
+                (SERVICE, service),
+                (CONFIG_FILES, "docker-compose.yml,gone.yml"),
+                (WORKING_DIR, dir.path().to_str().unwrap()),
+            ]))
+        };
+        assert_eq!(of("web"), [Need { service: "api".into(), healthy: false }]);
+        assert_eq!(of("api"), [Need { service: "db".into(), healthy: true }]);
+        assert_eq!(of("db"), []);
+    }
+
+    #[test]
+    fn the_environment_is_dot_env_unless_another_file_is_named() {
+        let default = labels(&[(WORKING_DIR, "/srv/shop")]);
+        assert_eq!(environment_files(&default), [PathBuf::from("/srv/shop/.env")]);
+        let named = labels(&[(WORKING_DIR, "/srv/shop"), (ENVIRONMENT_FILES, "/etc/shop.env,b")]);
+        assert_eq!(
+            environment_files(&named),
+            [PathBuf::from("/etc/shop.env"), PathBuf::from("/srv/shop/b")]
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! Recording how a container was made, so that it can be made again.
+
+use super::inspect::Kind;
+use super::{Container, Docker, RunState, compose};
+use crate::error::{Code, Error, Result};
+use crate::progress::Progress;
+use crate::repository::manifest::ContainerDetail;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+/// The largest compose or environment file that is recorded.
+const LARGEST: u64 = 4 << 20;
+
+/// A container's definition. It holds the container's environment, passwords included,
+/// so it is written for the owner's eyes only and never printed.
+#[derive(Clone)]
+pub struct Definition {
+    inspect: Value,
+    compose: Option<Project>,
+    detail: ContainerDetail,
+}
+
+#[derive(Clone)]
+struct Project {
+    name: String,
+    /// What to read, and its name below the project's directory in the backup.
+    files: Vec<(PathBuf, PathBuf)>,
+}
+
+impl std::fmt::Debug for Definition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Definition").field("detail", &self.detail).finish_non_exhaustive()
+    }
+}
+
+impl Docker {
+    /// The definition of a container: its `inspect`, its image by id and digest, and
+    /// where its compose project is described.
+    ///
+    /// # Errors
+    /// [`Code::ContainerNotFound`], [`Code::DockerFailed`], [`Code::DockerUnreachable`].
+    pub async fn definition(&self, container: &Container) -> Result<Definition> {
+        let inspect = self.inspect(Kind::Container, &container.id).await?;
+        let image_id = inspect.get("Image").and_then(Value::as_str).unwrap_or_default().to_string();
+        let image_digests = match self.inspect(Kind::Image, &image_id).await {
+            Ok(image) => strings(image.get("RepoDigests")),
+            // The image may have been removed while its container lives on.
+            Err(e) if e.code() == Code::ContainerNotFound => Vec::new(),
+            Err(e) => return Err(e),
+        };
+        let image = inspect
+            .pointer("/Config/Image")
+            .and_then(Value::as_str)
+            .unwrap_or(&container.image)
+            .to_string();
+        let project = compose::project(&container.labels)
+            .map(|name| Project { name: single_name(name), files: project_files(container) });
+        Ok(Definition {
+            inspect,
+            detail: ContainerDetail {
+                object: format!("containers/{}.json", single_name(&container.name)),
+                image,
+                image_id,
+                image_digests,
+                was_running: container.state != RunState::Stopped,
+                compose_project: compose::project(&container.labels).map(str::to_string),
+            },
+            compose: project,
+        })
+    }
+}
+
+impl Definition {
+    /// What the manifest says about it.
+    pub fn detail(&self) -> &ContainerDetail {
+        &self.detail
+    }
+
+    /// Writes `containers/NAME.json` and `containers/compose/PROJECT/…` below
+    /// `backup_dir` (files 0600, directories 0700), and returns the paths written,
+    /// relative to it. Compose files that are gone are a warning. Blocking.
+    ///
+    /// # Errors
+    /// [`Code::Io`] and its kin.
+    pub fn write(&self, backup_dir: &Path, progress: &Arc<dyn Progress>) -> Result<Vec<PathBuf>> {
+        let object = PathBuf::from(&self.detail.object);
+        let mut text = serde_json::to_vec_pretty(&self.inspect)
+            .map_err(io::Error::from)
+            .map_err(|e| Error::io("write container definition", &backup_dir.join(&object), e))?;
+        text.push(b'\n');
+        let mut written = vec![object];
+        write_private(&backup_dir.join(&self.detail.object), &text)?;
+
+        let Some(project) = &self.compose else { return Ok(written) };
+        let below = Path::new("containers/compose").join(&project.name);
+        for (source, name) in &project.files {
+            match read_small(source) {
+                Ok(bytes) => {
+                    let path = below.join(name);
+                    write_private(&backup_dir.join(&path), &bytes)?;
+                    written.push(path);
+                }
+                // Not every project has a `.env`.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && source.ends_with(".env") => {}
+                Err(e) => {
+                    let error = Error::io("record compose file", source, e);
+                    progress.warn(error.code(), error.to_string());
+                }
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// The files that describe a container's project, each with a name of its own: its path
+/// below the working directory, else its last part.
+fn project_files(container: &Container) -> Vec<(PathBuf, PathBuf)> {
+    let dir = compose::working_dir(&container.labels).unwrap_or_default();
+    let mut sources = compose::config_files(&container.labels);
+    sources.extend(compose::environment_files(&container.labels));
+    let mut taken = BTreeSet::new();
+    let mut files = Vec::new();
+    for source in sources {
+        let inside = source.strip_prefix(&dir).ok().filter(|p| is_plain(p));
+        let name = inside.map(Path::to_path_buf).or_else(|| source.file_name().map(PathBuf::from));
+        let Some(mut name) = name else { continue };
+        if files.iter().any(|(known, _)| *known == source) {
+            continue;
+        }
+        if !taken.insert(name.clone()) {
+            name = PathBuf::from(format!("{}-{}", taken.len(), name.display()));
+            taken.insert(name.clone());
+        }
+        files.push((source, name));
+    }
+    files
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.components().next().is_some()
+        && path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// A text from a label as one file name.
+fn single_name(text: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name: String = text.chars().map(|c| if safe(c) { c } else { '_' }).collect();
+    if name.trim_matches('.').is_empty() { format!("_{name}") } else { name }
+}
+
+fn strings(list: Option<&Value>) -> Vec<String> {
+    let items = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(Value::as_str).map(str::to_string).collect()
+}
+
+fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let meta = fs::metadata(path)?;
+    if !meta.is_file() || meta.len() > LARGEST {
+        return Err(io::Error::other("not a small regular file"));
+    }
+    fs::read(path)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |e| Error::io("write container definition", path, e);
+    if let Some(dir) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    }
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_labels_stay_single_names() {
+        assert_eq!(single_name("shop"), "shop");
+        assert_eq!(single_name("../../etc"), ".._.._etc");
+        assert_eq!(single_name(".."), "_..");
+    }
+
+    #[test]
+    fn only_plain_paths_are_kept_below_the_project() {
+        assert!(is_plain(Path::new("deploy/compose.yml")));
+        assert!(!is_plain(Path::new("../compose.yml")));
+        assert!(!is_plain(Path::new("")));
+    }
+}

@@ -1,0 +1,6 @@
+//! What a user may rely on, tested with real parts.
+
+#[cfg(test)]
+mod docker;
+#[cfg(test)]
+mod support;
