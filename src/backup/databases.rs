@@ -1,0 +1,126 @@
+//! The databases of a backup: one fence for all, then the dumps from their snapshots.
+
+use super::consistency::Observed;
+use super::plan::PlannedDatabase;
+use super::reach::Reach;
+use crate::database::{
+    Description, DumpRequest, DumpResult, GLOBALS, HeldSnapshot, dump, dump_globals,
+};
+use crate::error::Result;
+use crate::repository::manifest::{Component, DatabaseDetail, Detail};
+use crate::setting::Setting;
+use futures_util::future::{try_join_all};
+use std::path::Path;
+
+/// A database whose snapshot is held.
+pub(super) struct Fenced {
+    reach: Reach,
+    held: HeldSnapshot,
+    description: Description,
+}
+
+/// Takes the fence of every database, all at once.
+pub(super) async fn fence(planned: Vec<PlannedDatabase>) -> Result<Vec<Fenced>> {
+    try_join_all(planned.into_iter().map(|database| async {
+        let PlannedDatabase { reach, prepared, description } = database;
+        Ok(Fenced { reach, held: prepared.fence().await?, description })
+    }))
+    .await
+}
+
+/// Looks at what happened in every database since its fence.
+pub(super) async fn observe(fenced: &[Fenced]) -> Result<Vec<Observed>> {
+    try_join_all(fenced.iter().map(|database| async {
+        let release = database.held.observe_release().await?;
+        Ok(Observed {
+            fence: database.held.record(&release),
+            unmoved: release.unmoved,
+            clients_seen: release.clients_seen,
+        })
+    }))
+    .await
+}
+
+/// Dumps every database from its snapshot, one after the other (each dump is parallel in
+/// itself), and the roles of every server. The snapshots end with this.
+pub(super) async fn write(
+    fenced: Vec<Fenced>,
+    dir: &Path,
+    setting: &Setting,
+) -> Result<Vec<Component>> {
+    let mut components = globals(&fenced, dir, setting).await?;
+    for database in fenced {
+        let mut request = DumpRequest::new(
+            &database.reach.config,
+            setting.config.repository.compression_level,
+            dir,
+        );
+        request.source_bytes = Some(database.description.size);
+        let result =
+            dump::dump(&database.held, &database.reach.tools, &request, &setting.progress).await?;
+        components.push(database.component(result));
+    }
+    Ok(components)
+}
+
+/// One script for every server that a database of the backup lies on.
+async fn globals(fenced: &[Fenced], dir: &Path, setting: &Setting) -> Result<Vec<Component>> {
+    let mut servers: Vec<(String, Vec<&Fenced>)> = Vec::new();
+    for database in fenced {
+        let server = database.reach.target.server();
+        match servers.iter_mut().find(|(known, _)| *known == server) {
+            Some((_, on_it)) => on_it.push(database),
+            None => servers.push((server, vec![database])),
+        }
+    }
+    let mut components = Vec::new();
+    for (place, (_, databases)) in servers.iter().enumerate() {
+        let Some(first) = databases.first() else { continue };
+        let name = &first.reach.config.name;
+        let object = match place {
+            0 => GLOBALS.to_string(),
+            _ => format!("databases/{name}.globals.sql"),
+        };
+        let Reach { target, tools, .. } = &first.reach;
+        let written = dump_globals(target, tools, dir, &object, setting.progress.as_ref()).await?;
+        let Some(stored_bytes) = written else { continue };
+        components.push(Component {
+            name: object.trim_start_matches("databases/").trim_end_matches(".sql").into(),
+            source_bytes: stored_bytes,
+            stored_bytes,
+            file_count: 1,
+            detail: Detail::Globals {
+                object,
+                databases: databases.iter().map(|d| d.reach.config.name.clone()).collect(),
+            },
+        });
+    }
+    Ok(components)
+}
+
+impl Fenced {
+    fn component(self, result: DumpResult) -> Component {
+        let Self { reach, description, .. } = self;
+        Component {
+            name: reach.config.name.clone(),
+            source_bytes: description.size,
+            stored_bytes: result.stored_bytes,
+            file_count: result.file_count,
+            detail: Detail::Database(DatabaseDetail {
+                database: reach.target.database().to_string(),
+                format: reach.config.dump_format(),
+                object: result.object,
+                server_version: description.server_version,
+                dump_version: result.dump_version,
+                owner: description.owner,
+                encoding: description.encoding,
+                collate: description.collate,
+                ctype: description.ctype,
+                settings: description.settings,
+                acl: description.acl,
+                exclude_tables: reach.config.exclude_tables,
+                tables: result.tables,
+            }),
+        }
+    }
+}

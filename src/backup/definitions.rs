@@ -1,0 +1,45 @@
+//! How the containers were made: written into the backup before they are held.
+
+use super::plan::Plan;
+use crate::error::{Error, Result};
+use crate::repository::create_dir;
+use crate::repository::manifest::{Component, Detail};
+use crate::setting::Setting;
+use std::path::Path;
+
+/// Writes the definition of every selected container, and the config itself, and returns
+/// the components they make up.
+pub(super) async fn write(plan: &Plan, dir: &Path, setting: &Setting) -> Result<Vec<Component>> {
+    let mut components = Vec::new();
+    let Some(docker) = &plan.docker else { return Ok(components) };
+    for container in &plan.containers {
+        let definition = docker.definition(container).await?;
+        let written = definition.write(dir, &setting.progress)?;
+        let mut stored_bytes = 0;
+        for path in &written {
+            let path = dir.join(path);
+            let metadata =
+                std::fs::metadata(&path).map_err(|e| Error::io("look at", &path, e))?;
+            stored_bytes += metadata.len();
+        }
+        components.push(Component {
+            name: container.name.clone(),
+            source_bytes: stored_bytes,
+            stored_bytes,
+            file_count: written.len() as u64,
+            detail: Detail::Container(definition.detail().clone()),
+        });
+    }
+    Ok(components)
+}
+
+/// Copies the config file into the backup, so that an empty host can begin with it. It
+/// holds references to secrets; a password inside a url is stored as it stands there, in
+/// a file that only its owner can read.
+pub(super) fn write_config(dir: &Path, setting: &Setting) -> Result<()> {
+    let Some(file) = &setting.config_file else { return Ok(()) };
+    let extension = file.extension().and_then(|text| text.to_str()).unwrap_or("toml");
+    let text = std::fs::read(file).map_err(|e| Error::io("read", file, e))?;
+    create_dir(&dir.join("config"))?;
+    crate::repository::write_new(&dir.join("config").join(format!("backstop.{extension}")), &text)
+}

@@ -1,0 +1,132 @@
+//! `doctor`: each thing a backup needs, looked at by itself, so that one failure does not
+//! hide another.
+
+use super::plan::connect_if_needed;
+use super::reach::Reach;
+use super::sources::Source;
+use super::space;
+use crate::catalog::Catalog;
+use crate::config::Database;
+use crate::docker::Docker;
+use crate::error::{Code, Error, Result};
+use crate::repository::Repository;
+use crate::setting::Setting;
+use serde::Serialize;
+use std::path::Path;
+
+/// What was found about one thing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// The thing, e.g. `database shop`.
+    pub subject: String,
+    /// What is good about it; empty where it failed.
+    pub detail: String,
+    /// What is wrong with it, as [`Error::to_json`] writes it.
+    pub error: Option<serde_json::Value>,
+}
+
+impl Finding {
+    fn new(subject: impl Into<String>, found: Result<String>) -> Self {
+        let (detail, error) = match found {
+            Ok(detail) => (detail, None),
+            Err(e) => (String::new(), Some(e.to_json())),
+        };
+        Self { subject: subject.into(), detail, error }
+    }
+}
+
+/// Looks at everything the config names. Nothing is touched.
+pub async fn examine(setting: &Setting) -> Vec<Finding> {
+    let config = &setting.config;
+    let mut findings = vec![
+        Finding::new("repository", repository(&config.repository.path)),
+        Finding::new("state directory", state(setting)),
+    ];
+    let docker = match connect_if_needed(setting).await {
+        Ok(docker) => docker,
+        Err(e) => {
+            findings.push(Finding::new("docker", Err(e)));
+            None
+        }
+    };
+    if let Some(docker) = &docker {
+        let version = docker.version().await;
+        let described =
+            version.map(|found| format!("engine {}, API {}", found.server, found.api));
+        findings.push(Finding::new("docker", described));
+        findings.push(Finding::new("containers", containers(setting, docker).await));
+    }
+    for database in &config.databases {
+        let found = examine_database(setting, database, docker.as_ref()).await;
+        findings.push(Finding::new(format!("database {}", database.name), found));
+    }
+    for tree in &config.files {
+        let found = async {
+            let source = Source::locate(tree, docker.as_ref()).await?;
+            source.check_readable()?;
+            Ok(format!("{:?}", source.place))
+        };
+        findings.push(Finding::new(format!("files {}", tree.name), found.await));
+    }
+    findings
+}
+
+fn repository(path: &Path) -> Result<String> {
+    let free = space::free_bytes(path)?;
+    match Repository::open(path) {
+        Ok(repository) => {
+            let backups = repository.names()?.len();
+            check_writable(path)?;
+            Ok(format!("{}: {backups} backups, {free} bytes free", path.display()))
+        }
+        Err(e) if e.code() == Code::RepositoryNotFound && !path.exists() => {
+            Ok(format!("{}: created by the first backup, {free} bytes free", path.display()))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn state(setting: &Setting) -> Result<String> {
+    let dir = &setting.config.state.dir;
+    let session = Catalog::in_dir(dir).session(&setting.progress)?;
+    let rows = session.list()?.len();
+    Ok(format!("{}: the catalog lists {rows} backups", dir.display()))
+}
+
+fn check_writable(path: &Path) -> Result<()> {
+    tempfile::tempfile_in(path).map(drop).map_err(|e| Error::io("write to", path, e))
+}
+
+async fn containers(setting: &Setting, docker: &Docker) -> Result<String> {
+    let selected = docker.select(&setting.config.containers).await?;
+    for warning in selected.warnings {
+        setting.progress.warn(warning.code, warning.message);
+    }
+    let names: Vec<String> = selected
+        .containers
+        .into_iter()
+        .map(|container| {
+            let quiet = if container.is_running() { "" } else { " (does not run)" };
+            format!("{}{quiet}", container.name)
+        })
+        .collect();
+    if names.is_empty() {
+        return Ok("none would be held".into());
+    }
+    Ok(format!("would be held: {}", names.join(", ")))
+}
+
+async fn examine_database(
+    setting: &Setting,
+    database: &Database,
+    docker: Option<&Docker>,
+) -> Result<String> {
+    let reach = Reach::find(setting, database, docker, None).await?;
+    let prepared = reach.prepare().await?;
+    Ok(format!(
+        "server {}, pg_dump {}, format {}",
+        prepared.server().version,
+        reach.tools.version().text,
+        database.dump_format().as_str()
+    ))
+}

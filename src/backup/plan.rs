@@ -1,0 +1,204 @@
+//! Preflight: everything a backup needs is found and checked before anything is touched.
+
+use super::reach::Reach;
+use super::sources::Source;
+use super::{Request, space};
+use crate::archive::{Excludes, total};
+use crate::catalog::Catalog;
+use crate::config::Quiesce;
+use crate::database::{Description, Prepared, describe};
+use crate::docker::{Container, Docker};
+use crate::error::Result;
+use crate::repository::Repository;
+use crate::setting::Setting;
+use serde::Serialize;
+use std::fmt;
+
+/// A backup that may begin.
+pub(super) struct Plan {
+    /// Docker, where the config needs it.
+    pub(super) docker: Option<Docker>,
+    /// The selected containers, running or not.
+    pub(super) containers: Vec<Container>,
+    /// The databases, with open connections.
+    pub(super) databases: Vec<PlannedDatabase>,
+    /// The file trees.
+    pub(super) sources: Vec<PlannedSource>,
+}
+
+/// A database whose connections are open.
+pub(super) struct PlannedDatabase {
+    pub(super) reach: Reach,
+    pub(super) prepared: Prepared,
+    pub(super) description: Description,
+}
+
+/// A file tree and how much it holds.
+pub(super) struct PlannedSource {
+    pub(super) source: Source,
+    pub(super) source_bytes: u64,
+    pub(super) file_count: u64,
+}
+
+impl Plan {
+    /// Finds and checks everything that `request` concerns.
+    pub(super) async fn prepare(setting: &Setting, request: &Request) -> Result<Self> {
+        let config = &setting.config;
+        request.only.check_config(config)?;
+        let docker = connect_if_needed(setting).await?;
+
+        let mut sources = Vec::new();
+        for tree in config.files.iter().filter(|tree| request.only.wants_files(&tree.name)) {
+            let source = Source::locate(tree, docker.as_ref()).await?;
+            sources.push(PlannedSource::measure(source, setting).await?);
+        }
+        let mut databases = Vec::new();
+        for database in
+            config.databases.iter().filter(|database| request.only.wants_database(&database.name))
+        {
+            let reach = Reach::find(setting, database, docker.as_ref(), None).await?;
+            let prepared = reach.prepare().await?;
+            let description = describe(prepared.connection()).await?;
+            databases.push(PlannedDatabase { reach, prepared, description });
+        }
+        let containers = match &docker {
+            Some(docker) => {
+                let selected = docker.select(&config.containers).await?;
+                for warning in selected.warnings {
+                    setting.progress.warn(warning.code, warning.message);
+                }
+                selected.containers
+            }
+            None => Vec::new(),
+        };
+        Ok(Self { docker, containers, databases, sources })
+    }
+
+    /// The containers that are held: those that run, where holding them proves anything.
+    /// One database alone is one snapshot anyway.
+    pub(super) fn writers(&self) -> Vec<Container> {
+        if self.sources.is_empty() && self.databases.len() <= 1 {
+            return Vec::new();
+        }
+        self.containers.iter().filter(|container| container.is_running()).cloned().collect()
+    }
+
+    /// Bytes of all sources.
+    pub(super) fn source_bytes(&self) -> u64 {
+        self.sources.iter().map(|planned| planned.source_bytes).sum::<u64>()
+            + self.databases.iter().map(|planned| planned.description.size).sum::<u64>()
+    }
+
+    /// What is expected to be stored, from the newest comparable backup's share.
+    pub(super) fn expectation(&self, setting: &Setting) -> Result<space::Expectation> {
+        let session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+        let previous = session
+            .list()?
+            .into_iter()
+            .find(|record| record.is_published() && record.stack == setting.config.stack.name)
+            .map(|record| (record.source_bytes, record.stored_bytes));
+        Ok(space::expect(self.source_bytes(), previous))
+    }
+
+    /// Fails where the backup is not expected to fit into the repository.
+    pub(super) fn check_space(&self, setting: &Setting, repository: &Repository) -> Result<()> {
+        let expected = self.expectation(setting)?;
+        space::require(repository.path(), expected.stored_bytes, "write a backup to")
+            .map_err(|e| e.hint("free space, or choose another repository.path"))
+    }
+
+    /// What a person or program is shown of the plan.
+    pub(super) fn summary(&self) -> Result<PlanSummary> {
+        let sources = self.sources.iter().map(|planned| PlannedPart {
+            name: planned.source.tree.name.clone(),
+            source_bytes: planned.source_bytes,
+        });
+        let databases = self.databases.iter().map(|planned| PlannedPart {
+            name: planned.reach.config.name.clone(),
+            source_bytes: planned.description.size,
+        });
+        let held = self.writers();
+        Ok(PlanSummary {
+            databases: databases.collect(),
+            files: sources.collect(),
+            held: held
+                .into_iter()
+                .map(|container| HeldContainer {
+                    container: container.name,
+                    quiesce: container.quiesce,
+                })
+                .collect(),
+        })
+    }
+}
+
+impl PlannedSource {
+    async fn measure(source: Source, setting: &Setting) -> Result<Self> {
+        source.check_readable()?;
+        let super::sources::Place::Directory(root) = source.place.clone() else {
+            return Ok(Self { source, source_bytes: 0, file_count: 0 });
+        };
+        let (exclude, cancel) = (source.tree.exclude.clone(), setting.cancel.clone());
+        let totals = setting
+            .blocking(move || total(&root, Excludes::new(&exclude)?, &cancel))
+            .await?;
+        Ok(Self { source, source_bytes: totals.source_bytes, file_count: totals.file_count })
+    }
+}
+
+/// Docker, where containers, volumes or databases in containers are configured.
+pub(crate) async fn connect_if_needed(setting: &Setting) -> Result<Option<Docker>> {
+    let config = &setting.config;
+    let needed = !config.containers.is_empty()
+        || config.files.iter().any(|tree| tree.volume.is_some())
+        || config.databases.iter().any(|database| database.container.is_some());
+    if needed { Docker::connect().await.map(Some) } else { Ok(None) }
+}
+
+/// What a backup would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanSummary {
+    /// The databases that would be dumped.
+    pub databases: Vec<PlannedPart>,
+    /// The file trees that would be archived.
+    pub files: Vec<PlannedPart>,
+    /// The containers that would be held.
+    pub held: Vec<HeldContainer>,
+}
+
+/// A component that would be backed up.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedPart {
+    /// Its name.
+    pub name: String,
+    /// Its size at the source.
+    pub source_bytes: u64,
+}
+
+/// A container that would be held.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeldContainer {
+    /// Its name.
+    pub container: String,
+    /// How.
+    pub quiesce: Quiesce,
+}
+
+impl fmt::Display for PlanSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for held in &self.held {
+            let how = match held.quiesce {
+                Quiesce::Stop => "stop",
+                Quiesce::Pause => "pause",
+            };
+            writeln!(f, "would {how} container {}", held.container)?;
+        }
+        for part in &self.databases {
+            writeln!(f, "would dump database {} ({} bytes)", part.name, part.source_bytes)?;
+        }
+        for part in &self.files {
+            writeln!(f, "would archive files {} ({} bytes)", part.name, part.source_bytes)?;
+        }
+        Ok(())
+    }
+}

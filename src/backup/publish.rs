@@ -1,0 +1,70 @@
+//! The end of a backup: everything is read back, described, and made visible at once.
+
+use super::archives::Archived;
+use super::workplace::Workplace;
+use crate::error::Result;
+use crate::progress::Warnings;
+use crate::repository::manifest::{Component, Consistency, Downtime, FORMAT, Manifest};
+use crate::repository::{IncomingBackup, PublishedBackup};
+use crate::setting::Setting;
+use std::sync::Arc;
+
+/// Everything that was written and found out.
+pub(super) struct Parts {
+    pub(super) consistency: Consistency,
+    pub(super) downtime: Vec<Downtime>,
+    pub(super) definitions: Vec<Component>,
+    pub(super) databases: Vec<Component>,
+    pub(super) files: Archived,
+    pub(super) warnings: Arc<Warnings>,
+}
+
+impl Parts {
+    /// Reads every object back, writes checksums and manifest, and publishes.
+    pub(super) async fn publish(
+        self,
+        workplace: &Workplace<'_>,
+        incoming: IncomingBackup,
+        setting: &Setting,
+    ) -> Result<PublishedBackup> {
+        let written = self.files.objects.clone();
+        let (incoming, objects) = setting
+            .blocking(move || {
+                let objects = incoming.read_back(&written)?;
+                Ok((incoming, objects))
+            })
+            .await?;
+        let components: Vec<Component> =
+            self.databases.into_iter().chain(self.files.components).chain(self.definitions).collect();
+        let record = &workplace.record;
+        let sum = |bytes: fn(&Component) -> u64| components.iter().map(bytes).sum();
+        let manifest = Manifest {
+            format: FORMAT,
+            id: record.id.clone(),
+            name: record.name.clone(),
+            sequence: record.sequence,
+            repository_id: workplace.repository.id().to_string(),
+            stack: record.stack.clone(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            backstop_version: env!("CARGO_PKG_VERSION").into(),
+            kind: record.kind,
+            reason: record.reason,
+            labels: record.labels.clone(),
+            version_label: record.version_label.clone(),
+            parent: None,
+            started_at: record.started_at,
+            finished_at: workplace.watch.reading(),
+            duration_seconds: workplace.watch.elapsed().as_secs_f64(),
+            consistency: self.consistency,
+            downtime: self.downtime,
+            source_bytes: sum(|component| component.source_bytes),
+            stored_bytes: sum(|component| component.stored_bytes),
+            file_count: sum(|component| component.file_count),
+            components,
+            objects,
+            warnings: self.warnings.seen(),
+        };
+        setting.check_interrupted("publish backup of")?;
+        setting.blocking(move || incoming.publish(&manifest)).await
+    }
+}

@@ -1,0 +1,88 @@
+//! Where the files of a stack are: a directory, or inside Docker.
+
+use crate::config::FileTree;
+use crate::docker::Docker;
+use crate::error::{Code, Error, Result};
+use std::path::PathBuf;
+
+/// One file tree and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// The tree as configured.
+    pub(crate) tree: FileTree,
+    /// Where it is.
+    pub(crate) place: Place,
+}
+
+/// Where a file tree is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A directory of this host: a configured path, or a volume's mountpoint.
+    Directory(PathBuf),
+    /// A volume whose mountpoint this process cannot read: it is reached through Docker's
+    /// archive API on a container that mounts it.
+    Container {
+        /// The container's id.
+        id: String,
+        /// The container's name.
+        name: String,
+        /// Where the container sees the volume.
+        path: PathBuf,
+    },
+}
+
+impl Source {
+    /// Finds out where `tree` is. It need not exist: the place is where it would be.
+    ///
+    /// # Errors
+    /// `container_not_found` for an unknown volume, or one that nothing mounts and this
+    /// process cannot read.
+    pub(crate) async fn locate(tree: &FileTree, docker: Option<&Docker>) -> Result<Self> {
+        let place = match (&tree.path, &tree.volume, docker) {
+            (Some(path), _, _) => Place::Directory(path.clone()),
+            (None, Some(volume), Some(docker)) => in_volume(volume, docker).await?,
+            (None, _, _) => {
+                return Err(Error::new(Code::ConfigInvalid, "locate files", &tree.name)
+                    .cause("neither a path nor a volume"));
+            }
+        };
+        Ok(Self { tree: tree.clone(), place })
+    }
+
+    /// Whether there is something to back up at the place.
+    pub(crate) fn exists(&self) -> bool {
+        match &self.place {
+            Place::Directory(path) => path.is_dir(),
+            Place::Container { .. } => true,
+        }
+    }
+
+    /// Fails where the tree cannot be listed.
+    pub(crate) fn check_readable(&self) -> Result<()> {
+        match &self.place {
+            Place::Directory(path) => std::fs::read_dir(path)
+                .map(drop)
+                .map_err(|e| Error::io("read directory", path, e)),
+            Place::Container { .. } => Ok(()),
+        }
+    }
+}
+
+async fn in_volume(volume: &str, docker: &Docker) -> Result<Place> {
+    let found = docker.volume(volume).await?;
+    // A mountpoint that does not exist may be a restore's to create, if its parent is ours.
+    let reachable = |path: &std::path::Path| std::fs::read_dir(path).is_ok();
+    let parent_reachable = found.mountpoint.parent().is_some_and(reachable);
+    if docker.is_local() && (reachable(&found.mountpoint) || parent_reachable) {
+        return Ok(Place::Directory(found.mountpoint));
+    }
+    let mounter = docker.mounters(volume).await?.into_iter().next().ok_or_else(|| {
+        Error::new(Code::ContainerNotFound, "reach volume", volume)
+            .cause(format!(
+                "{} cannot be read, and no container mounts the volume",
+                found.mountpoint.display()
+            ))
+            .hint("run backstop as root, or create a container that mounts the volume")
+    })?;
+    Ok(Place::Container { id: mounter.id, name: mounter.name, path: mounter.destination })
+}

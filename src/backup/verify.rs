@@ -1,0 +1,77 @@
+//! Verification: every stored byte is read and compared with what was written.
+
+use crate::catalog::{BackupRecord, Catalog, Event, EventName, Status};
+use crate::error::Result;
+use crate::progress::Event as ProgressEvent;
+use crate::repository::{BackupId, Damage, LockMode, Repository};
+use crate::setting::Setting;
+use serde::Serialize;
+
+/// What the verification of one backup found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// The backup's id.
+    pub id: BackupId,
+    /// Its name.
+    pub name: String,
+    /// Whether nothing is damaged.
+    pub ok: bool,
+    /// What is damaged.
+    pub damages: Vec<Damage>,
+}
+
+/// Verifies backups one after the other and records each result. Damage is a result, not
+/// an error. Other readers may work at the same time, writers may not.
+pub async fn verify(setting: &Setting, records: &[BackupRecord]) -> Result<Vec<Verification>> {
+    let (setting, records) = (setting.clone(), records.to_vec());
+    setting
+        .clone()
+        .blocking(move || {
+            let repository = Repository::open(&setting.config.repository.path)?;
+            let _lock = repository.lock(LockMode::Shared, setting.lock_wait)?;
+            records.iter().map(|record| verify_one(&setting, &repository, record)).collect()
+        })
+        .await
+}
+
+fn verify_one(
+    setting: &Setting,
+    repository: &Repository,
+    record: &BackupRecord,
+) -> Result<Verification> {
+    let task = format!("verify {}", record.id.short());
+    let progress = &setting.progress;
+    let damages = match repository.backup(&record.name) {
+        Ok(backup) => {
+            let total_bytes = Some(backup.manifest().objects.iter().map(|o| o.size).sum());
+            progress.report(ProgressEvent::Started { task: task.clone(), total_bytes });
+            let advance = &mut |bytes| {
+                progress.report(ProgressEvent::Advanced { task: task.clone(), bytes });
+            };
+            let damages = backup.check_bytes(&setting.cancel, advance)?;
+            progress.report(ProgressEvent::Finished { task: task.clone() });
+            damages
+        }
+        Err(e) => vec![Damage::new("manifest.json", &e.to_string())],
+    };
+    let found = Verification {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        ok: damages.is_empty(),
+        damages,
+    };
+    note(setting, record, &found)?;
+    Ok(found)
+}
+
+fn note(setting: &Setting, record: &BackupRecord, found: &Verification) -> Result<()> {
+    let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+    let status = if found.ok { Status::Verified } else { Status::Completed };
+    session.put(&BackupRecord { status, ..record.clone() })?;
+    let detail = serde_json::json!({
+        "ok": found.ok,
+        "method": "full",
+        "damages": found.damages,
+    });
+    session.record_event(&Event::now(EventName::BackupVerified, Some(&record.id), detail))
+}

@@ -1,0 +1,159 @@
+//! Restore: the steps, in order.
+//!
+//! [`restore`] is the page to read first. Nothing live is touched before everything that
+//! will replace it stands beside it, verified; the exchange itself is renames that are
+//! recorded beforehand and can be undone from any point.
+
+mod database_swap;
+mod databases;
+mod elsewhere;
+mod files;
+mod plan;
+mod record;
+mod recover;
+mod rollback;
+mod swap;
+mod tree_swap;
+
+pub use database_swap::DatabaseSwap;
+pub use elsewhere::{Elsewhere, elsewhere};
+pub use plan::PlanSummary;
+pub use record::{RestoreRecord, Stage};
+pub use recover::{Recovery, guard, recover};
+pub use rollback::{purge, rollback, rollback_target};
+pub use tree_swap::TreeSwap;
+
+use crate::backup::{self, Selection};
+use crate::catalog::{BackupRecord, Catalog, Event, EventName};
+use crate::clock::Stopwatch;
+use crate::error::{Code, Error, Result};
+use crate::repository::manifest::Reason;
+use crate::repository::{LockMode, Repository};
+use crate::setting::Setting;
+use plan::Plan;
+use serde::Serialize;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Which parts of the backup come back.
+    pub selection: Selection,
+    /// Whether a backup is taken of what is replaced.
+    pub safety: bool,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Restored {
+    /// The key for `backstop rollback`; none when nothing live was touched.
+    pub key: Option<String>,
+    /// The backup that was restored.
+    pub backup: crate::repository::BackupId,
+    /// Its name.
+    pub backup_name: String,
+    /// The safety backup of what was replaced.
+    pub safety_backup: Option<crate::repository::BackupId>,
+    /// Where each component is now.
+    pub places: Vec<Restoration>,
+    /// How long each container was held.
+    pub downtime: Vec<crate::repository::manifest::Downtime>,
+    /// How long it all took.
+    pub seconds: f64,
+}
+
+/// Where one component was restored to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Restoration {
+    /// The component's name.
+    pub component: String,
+    /// A directory, or a database.
+    pub place: String,
+    /// Where what it replaced is kept.
+    pub kept: Option<String>,
+}
+
+/// What [`restore`] would replace; the backup's stored bytes are verified, nothing is
+/// touched.
+pub async fn plan(
+    setting: &Setting,
+    record: &BackupRecord,
+    request: &Request,
+) -> Result<PlanSummary> {
+    Ok(Plan::prepare(setting, record, &request.selection).await?.summary())
+}
+
+/// Replaces the live state by that of a backup.
+///
+/// # Errors
+/// After any failure the live state is what it was, and the containers run.
+pub async fn restore(
+    setting: &Setting,
+    record: &BackupRecord,
+    request: &Request,
+) -> Result<Restored> {
+    let watch = Stopwatch::start();
+    let progress = &setting.progress;
+    let repository = Repository::open(&setting.config.repository.path)?;
+    let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+
+    progress.step("verify");
+    let plan = Plan::prepare(setting, record, &request.selection).await?;
+    let mut restore = plan.begin(setting)?;
+
+    if request.safety {
+        progress.step("safety");
+        let existing = plan.existing();
+        if !existing.is_empty() {
+            let request = backup::Request {
+                reason: Reason::Safety,
+                labels: [("restore".to_string(), restore.key.clone())].into(),
+                version_label: None,
+                only: Selection::new(existing),
+            };
+            let saved = backup::backup_locked(setting, &request, &repository, &lock)
+                .await
+                .map_err(|e| e.hint("nothing was restored; --no-safety restores without a safety backup"))?;
+            restore.safety_backup = Some(saved.id);
+        }
+    }
+
+    progress.step("build");
+    let built = setting.unless_interrupted("restore", plan.build(setting, &mut restore)).await;
+    if let Err(error) = built {
+        plan.abandon(setting, &mut restore).await;
+        return Err(error);
+    }
+
+    let downtime = match swap::swap(setting, &plan, &mut restore).await {
+        Ok(downtime) => downtime,
+        Err(error) => {
+            note(setting, &restore, EventName::RestoreFailed, &error.to_json());
+            return Err(Error::new(Code::RestoreFailed, "restore", &record.name).source(error));
+        }
+    };
+    let restored = Restored {
+        key: Some(restore.key.clone()),
+        backup: record.id.clone(),
+        backup_name: record.name.clone(),
+        safety_backup: restore.safety_backup.clone(),
+        places: restore.places(),
+        downtime,
+        seconds: watch.elapsed().as_secs_f64(),
+    };
+    let detail = serde_json::to_value(&restored).unwrap_or_default();
+    note(setting, &restore, EventName::Restored, &detail);
+    Ok(restored)
+}
+
+/// Records what happened in the catalog. The restore record has it too, so failing to is a
+/// warning.
+fn note(setting: &Setting, restore: &RestoreRecord, event: EventName, detail: &serde_json::Value) {
+    let written = Catalog::in_dir(&setting.config.state.dir)
+        .session(&setting.progress)
+        .and_then(|mut session| {
+            session.record_event(&Event::now(event, Some(&restore.backup), detail.clone()))
+        });
+    if let Err(e) = written {
+        setting.progress.warn(e.code(), e.to_string());
+    }
+}

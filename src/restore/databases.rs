@@ -1,0 +1,67 @@
+//! Databases on their way back.
+
+use super::plan::{Plan, PlannedDatabase};
+use crate::backup::Reach;
+use crate::config::{Config, Database};
+use crate::database::{Connection, Scratch, create_missing_roles};
+use crate::error::{Code, Error, Result};
+use crate::repository::manifest::DatabaseDetail;
+use crate::setting::Setting;
+
+/// The `[[databases]]` entry of a component: it says how to connect.
+pub(super) fn configured<'a>(config: &'a Config, name: &str) -> Result<&'a Database> {
+    config.databases.iter().find(|database| database.name == name).ok_or_else(|| {
+        Error::new(Code::ComponentNotFound, "restore database", name)
+            .cause("the config has no [[databases]] entry of this name")
+            .hint("add one that says how to connect, or leave the database out with --only")
+    })
+}
+
+/// Refuses a server that is older than the one that was dumped: PostgreSQL promises that a
+/// dump loads into the same or a newer major version only (manual, "pg_dump", Notes).
+pub(super) async fn check_version(reach: &Reach, detail: &DatabaseDetail) -> Result<()> {
+    let connection = reach.maintenance().await?;
+    let major = |version: &str| version.split('.').next().and_then(|text| text.parse::<u32>().ok());
+    let server = connection.server();
+    match major(&detail.server_version) {
+        Some(dumped) if server.major < dumped => {
+            Err(Error::new(Code::DatabaseFailed, "restore database", &detail.database)
+                .cause(format!(
+                    "it was dumped from PostgreSQL {}, the server is {}",
+                    detail.server_version, server.version
+                ))
+                .hint("restore to a server that is at least as new"))
+        }
+        _ => reach.tools.check(server),
+    }
+}
+
+/// Builds the dumped database under the name `new` and verifies it there: every table that
+/// was counted at the fence has as many rows.
+pub(super) async fn build(
+    setting: &Setting,
+    plan: &Plan,
+    planned: &PlannedDatabase,
+    new: &str,
+) -> Result<Scratch> {
+    let PlannedDatabase { component, detail, reach, .. } = planned;
+    for (script, databases) in &plan.globals {
+        if databases.contains(&component.name) {
+            let created =
+                create_missing_roles(&reach.target, script, setting.progress.as_ref()).await?;
+            for role in created {
+                setting.progress.note(format!("created role {role}"));
+            }
+        }
+    }
+    let scratch = Scratch::create(&reach.target, new, detail).await?;
+    let dump = plan.backup.object(&detail.object)?;
+    scratch.fill(&reach.tools, &dump, detail, reach.config.jobs, &setting.progress).await?;
+    scratch.verify(&detail.tables).await?;
+    Ok(scratch)
+}
+
+/// A connection to the restored database, to prove that it answers under its final name.
+pub(super) async fn answers(reach: &Reach) -> Result<()> {
+    Connection::open(&reach.target).await.map(drop)
+}

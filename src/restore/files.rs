@@ -1,0 +1,52 @@
+//! File trees on their way back.
+
+use crate::archive::extract::{Extracted, Extraction, extract as unpack};
+use crate::archive::index::IndexReader;
+use crate::error::{Code, Result};
+use crate::repository::PublishedBackup;
+use crate::repository::manifest::{Component, FilesDetail};
+use crate::setting::Setting;
+use std::path::Path;
+
+/// The index of a backup, relative to its directory.
+pub(super) const INDEX: &str = "files/index.parquet";
+
+/// Unpacks one tree into the new directory `target`, every file compared with the index.
+/// What cannot be set without root's rights is a warning.
+pub(super) async fn extract(
+    setting: &Setting,
+    backup: &PublishedBackup,
+    component: &Component,
+    detail: &FilesDetail,
+    target: &Path,
+) -> Result<Extracted> {
+    let archive = backup.object(&detail.object)?;
+    let index = backup.object(INDEX)?;
+    let (name, target) = (component.name.clone(), target.to_path_buf());
+    let (progress, cancel) = (setting.progress.clone(), setting.cancel.clone());
+    let extracted = setting
+        .blocking(move || {
+            let index = IndexReader::open(&index)?;
+            let task = format!("restore {name}");
+            let what = Extraction {
+                archive: &archive,
+                target: &target,
+                index: Some((&index, &name)),
+                select: None,
+                task: &task,
+            };
+            unpack(&what, &progress, &cancel)
+        })
+        .await?;
+    if extracted.incomplete_count > 0 {
+        let first = extracted.incomplete.first().map(ToString::to_string).unwrap_or_default();
+        setting.progress.warn(
+            Code::PermissionDenied,
+            format!(
+                "{} of {} files came back without all of their metadata, the first: {first}",
+                extracted.incomplete_count, component.name
+            ),
+        );
+    }
+    Ok(extracted)
+}

@@ -1,0 +1,303 @@
+//! What a restore will do: everything is found and verified before anything is touched.
+
+use super::database_swap::DatabaseSwap;
+use super::record::{RestoreRecord, Stage};
+use super::tree_swap::TreeSwap;
+use super::{databases, files};
+use crate::backup::{Place, Reach, Selection, Source, connect_if_needed, require_space};
+use crate::catalog::BackupRecord;
+use crate::config::{Config, FileTree, Quiesce};
+use crate::database::{database_exists, derived_name};
+use crate::docker::{Container, Docker};
+use crate::error::{Code, Error, Result};
+use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
+use crate::repository::{PublishedBackup, Repository};
+use crate::setting::Setting;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// A restore that may begin: the backup's bytes are verified.
+pub(super) struct Plan {
+    pub(super) backup: PublishedBackup,
+    pub(super) docker: Option<Docker>,
+    /// The containers that are stopped for the swap.
+    pub(super) containers: Vec<Container>,
+    pub(super) trees: Vec<PlannedTree>,
+    pub(super) databases: Vec<PlannedDatabase>,
+    /// The scripts with the roles of the databases' servers.
+    pub(super) globals: Vec<(PathBuf, Vec<String>)>,
+}
+
+/// A file tree of the backup and where it goes.
+pub(super) struct PlannedTree {
+    pub(super) component: Component,
+    pub(super) detail: FilesDetail,
+    pub(super) source: Source,
+}
+
+/// A database of the backup and where it goes.
+pub(super) struct PlannedDatabase {
+    pub(super) component: Component,
+    pub(super) detail: DatabaseDetail,
+    pub(super) reach: Reach,
+    pub(super) live_existed: bool,
+}
+
+impl Plan {
+    /// Verifies the stored bytes of what is wanted and finds where it goes.
+    ///
+    /// # Errors
+    /// `backup_damaged` names what is damaged.
+    pub(super) async fn prepare(
+        setting: &Setting,
+        record: &BackupRecord,
+        selection: &Selection,
+    ) -> Result<Self> {
+        let repository = Repository::open(&setting.config.repository.path)?;
+        let backup = open_verified(setting, &repository, record, selection).await?;
+        let docker = connect_if_needed(setting).await?;
+        let containers = match &docker {
+            Some(docker) => stopped(docker.select(&setting.config.containers).await?.containers),
+            None => Vec::new(),
+        };
+        let mut plan = Self {
+            docker,
+            containers,
+            trees: Vec::new(),
+            databases: Vec::new(),
+            globals: Vec::new(),
+            backup: backup.clone(),
+        };
+        for component in &backup.manifest().components {
+            plan.add(setting, component, selection).await?;
+        }
+        Ok(plan)
+    }
+
+    async fn add(
+        &mut self,
+        setting: &Setting,
+        component: &Component,
+        selection: &Selection,
+    ) -> Result<()> {
+        match &component.detail {
+            Detail::Files(detail) if selection.wants_files(&component.name) => {
+                let tree = configured_tree(&setting.config, component, detail);
+                let source = Source::locate(&tree, self.docker.as_ref()).await?;
+                if let Place::Directory(path) = &source.place {
+                    let parent = path.parent().unwrap_or(path);
+                    require_space(parent, component.source_bytes, "restore files to")?;
+                }
+                let (component, detail) = (component.clone(), detail.clone());
+                self.trees.push(PlannedTree { component, detail, source });
+            }
+            Detail::Database(detail) if selection.wants_database(&component.name) => {
+                let configured = databases::configured(&setting.config, &component.name)?;
+                let docker = self.docker.as_ref();
+                let reach = Reach::find(setting, configured, docker, Some("postgres")).await?;
+                let live_existed =
+                    database_exists(&reach.target, reach.target.database()).await?;
+                databases::check_version(&reach, detail).await?;
+                self.databases.push(PlannedDatabase {
+                    component: component.clone(),
+                    detail: detail.clone(),
+                    reach,
+                    live_existed,
+                });
+            }
+            Detail::Globals { object, databases } => {
+                self.globals.push((self.backup.object(object)?, databases.clone()));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Names everything that will be built, and records it before it is built.
+    pub(super) fn begin(&self, setting: &Setting) -> Result<RestoreRecord> {
+        let manifest = self.backup.manifest();
+        let mut restore = RestoreRecord::begin(&manifest.id, &manifest.name)?;
+        for tree in &self.trees {
+            if let Place::Directory(live) = &tree.source.place {
+                let name = &tree.component.name;
+                restore.trees.push(TreeSwap::plan(name, live, &restore.key)?);
+            }
+        }
+        for planned in &self.databases {
+            let database = planned.reach.target.database();
+            restore.databases.push(DatabaseSwap {
+                component: planned.component.name.clone(),
+                database: database.into(),
+                new: derived_name(database, "restore", &restore.key),
+                kept: derived_name(database, "before", &restore.key),
+                live_existed: planned.live_existed,
+            });
+        }
+        restore.save(&setting.config.state.dir, Stage::Building)?;
+        Ok(restore)
+    }
+
+    /// Builds everything beside the live state and verifies it there.
+    pub(super) async fn build(&self, setting: &Setting, restore: &mut RestoreRecord) -> Result<()> {
+        for swap in &mut restore.trees {
+            if let Some(tree) = self.trees.iter().find(|tree| tree.component.name == swap.component) {
+                files::extract(setting, &self.backup, &tree.component, &tree.detail, &swap.new).await?;
+                swap.note_built()?;
+            }
+        }
+        for swap in &restore.databases {
+            if let Some(planned) =
+                self.databases.iter().find(|planned| planned.component.name == swap.component)
+            {
+                databases::build(setting, self, planned, &swap.new).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was built, as far as it goes.
+    pub(super) async fn abandon(&self, setting: &Setting, restore: &mut RestoreRecord) {
+        if let Err(e) = super::recover::remove_built(setting, restore).await {
+            setting.progress.warn(e.code(), e.to_string());
+        }
+    }
+
+    /// The names of the components that have a live state.
+    pub(super) fn existing(&self) -> Vec<String> {
+        let trees = self.trees.iter().filter(|tree| tree.source.exists());
+        let databases = self.databases.iter().filter(|planned| planned.live_existed);
+        trees
+            .map(|tree| tree.component.name.clone())
+            .chain(databases.map(|planned| planned.component.name.clone()))
+            .collect()
+    }
+
+    /// What a person or program is shown of the plan.
+    pub(super) fn summary(&self) -> PlanSummary {
+        let trees = self.trees.iter().map(|tree| Replacement {
+            component: tree.component.name.clone(),
+            place: match &tree.source.place {
+                Place::Directory(path) => path.display().to_string(),
+                Place::Container { name, path, .. } => format!("{name}:{}", path.display()),
+            },
+            exists: tree.source.exists(),
+        });
+        let databases = self.databases.iter().map(|planned| Replacement {
+            component: planned.component.name.clone(),
+            place: format!("database {}", planned.reach.target.database()),
+            exists: planned.live_existed,
+        });
+        PlanSummary {
+            backup: self.backup.manifest().name.clone(),
+            replaces: trees.chain(databases).collect(),
+            stops: self
+                .containers
+                .iter()
+                .filter(|container| container.is_running())
+                .map(|container| container.name.clone())
+                .collect(),
+        }
+    }
+}
+
+/// Opens the backup and reads every byte that is wanted.
+async fn open_verified(
+    setting: &Setting,
+    repository: &Repository,
+    record: &BackupRecord,
+    selection: &Selection,
+) -> Result<PublishedBackup> {
+    if !record.is_published() {
+        return Err(Error::new(Code::BackupNotFound, "restore backup", &record.name)
+            .cause(format!("its status is {}", record.status.as_str())));
+    }
+    let backup = repository.backup(&record.name)?;
+    let manifest = backup.manifest();
+    selection.check(manifest.components.iter().map(|component| component.name.as_str()))?;
+    let wanted: Vec<String> = manifest
+        .components
+        .iter()
+        .filter_map(|component| match &component.detail {
+            Detail::Files(files) if selection.wants_files(&component.name) => {
+                Some(files.object.clone())
+            }
+            Detail::Database(database) if selection.wants_database(&component.name) => {
+                Some(database.object.clone())
+            }
+            Detail::Globals { object, .. } => Some(object.clone()),
+            _ => None,
+        })
+        .chain([files::INDEX.to_string()])
+        .collect();
+    let (checked, cancel) = (backup.clone(), setting.cancel.clone());
+    let damages = setting
+        .blocking(move || {
+            let concerned = |object: &str| {
+                wanted.iter().any(|wanted| {
+                    object == wanted || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
+                })
+            };
+            checked.check_bytes(&concerned, &cancel, &mut |_| {})
+        })
+        .await?;
+    match damages.first() {
+        None => Ok(backup),
+        Some(first) => Err(Error::new(Code::BackupDamaged, "restore backup", &record.name).cause(
+            format!("{} {}, and {} more", first.object, first.fault, damages.len() - 1),
+        )),
+    }
+}
+
+/// The tree as the config names it today, else as the backup recorded it.
+fn configured_tree(config: &Config, component: &Component, detail: &FilesDetail) -> FileTree {
+    let configured = config.files.iter().find(|tree| tree.name == component.name);
+    configured.cloned().unwrap_or_else(|| FileTree {
+        name: component.name.clone(),
+        path: detail.path.clone(),
+        volume: detail.volume.clone(),
+        exclude: detail.exclude.clone(),
+        capture: crate::config::Capture::Auto,
+    })
+}
+
+/// A swap needs every container stopped: a paused one keeps the old directory mounted.
+fn stopped(containers: Vec<Container>) -> Vec<Container> {
+    containers.into_iter().map(|c| Container { quiesce: Quiesce::Stop, ..c }).collect()
+}
+
+/// What a restore would replace.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanSummary {
+    /// The backup's name.
+    pub backup: String,
+    /// What would be replaced.
+    pub replaces: Vec<Replacement>,
+    /// The containers that would be stopped for the swap.
+    pub stops: Vec<String>,
+}
+
+/// One component that would be replaced.
+#[derive(Debug, Clone, Serialize)]
+pub struct Replacement {
+    /// Its name.
+    pub component: String,
+    /// Where it is.
+    pub place: String,
+    /// Whether there is something to replace.
+    pub exists: bool,
+}
+
+impl fmt::Display for PlanSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Restore {}", self.backup)?;
+        for replaced in &self.replaces {
+            let what = if replaced.exists { "replaces" } else { "creates" };
+            writeln!(f, "  {}: {what} {}", replaced.component, replaced.place)?;
+        }
+        for container in &self.stops {
+            writeln!(f, "  stops {container} for the swap")?;
+        }
+        write!(f, "What is replaced is kept aside.")
+    }
+}

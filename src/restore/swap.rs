@@ -1,0 +1,139 @@
+//! The exchange: hold, swap, resume, wait for health, or all of it back.
+//!
+//! From the moment the record says `swapping` until it says `swapped`, a dead backstop's
+//! guardian swaps everything back before it resumes the containers.
+
+use super::plan::Plan;
+use super::record::{RestoreRecord, Stage};
+use super::undo;
+use crate::backup::Reach;
+use crate::database::swap as database;
+use crate::docker::{Container, Docker};
+use crate::error::{Code, Error, Result};
+use crate::fence::{self, Hold, Journal};
+use crate::repository::manifest::Downtime;
+use crate::setting::Setting;
+
+/// Which way the states change places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// The restored state becomes live.
+    Forth,
+    /// The state before the restore becomes live again.
+    Back,
+}
+
+/// Makes everything that was built live.
+///
+/// # Errors
+/// The old state is live again, and the containers run.
+pub(super) async fn swap(
+    setting: &Setting,
+    plan: &Plan,
+    restore: &mut RestoreRecord,
+) -> Result<Vec<Downtime>> {
+    let reaches: Vec<&Reach> = plan.databases.iter().map(|planned| &planned.reach).collect();
+    let docker = plan.docker.as_ref();
+    let downtime =
+        exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Forth).await?;
+    setting.progress.step("health");
+    let Err(sick) = healthy(docker, &plan.containers).await else { return Ok(downtime) };
+    setting.progress.step("swap-back");
+    exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Back).await?;
+    Err(sick.hint("the old state is live again; the restored one is kept, see `backstop rollback --list`"))
+}
+
+/// Holds the containers, swaps everything in one direction, and resumes them.
+pub(super) async fn exchange(
+    setting: &Setting,
+    docker: Option<&Docker>,
+    containers: &[Container],
+    reaches: &[&Reach],
+    restore: &mut RestoreRecord,
+    direction: Direction,
+) -> Result<Vec<Downtime>> {
+    let state_dir = &setting.config.state.dir;
+    let mut journal = Journal::new(&restore.key, containers);
+    journal.restore = Some(restore.key.clone());
+
+    setting.progress.step("quiesce");
+    let mut hold = Hold::post(setting, journal).await?;
+    setting.unless_interrupted("hold", hold.quiesce(docker, setting)).await?;
+
+    // From here on a signal waits: the swap takes less time than its undoing would.
+    setting.progress.step("swap");
+    let (goal, origin) = match direction {
+        Direction::Forth => (Stage::Swapped, Stage::Abandoned),
+        Direction::Back => (Stage::RolledBack, Stage::Swapped),
+    };
+    restore.save(state_dir, direction.under_way())?;
+    let swapped = turn(reaches, restore, direction).await;
+    let stage = match &swapped {
+        Ok(()) => goal,
+        Err(_) => {
+            turn(reaches, restore, direction.opposite()).await?;
+            origin
+        }
+    };
+    restore.save(state_dir, stage)?;
+    hold.restore_settled()?;
+
+    setting.progress.step("resume");
+    let downtime = hold.resume().await?;
+    hold.finish().await?;
+    if stage == Stage::Abandoned {
+        undo::remove_built(restore, reaches).await?;
+    }
+    swapped.map(|()| downtime)
+}
+
+impl Direction {
+    fn opposite(self) -> Self {
+        match self {
+            Self::Forth => Self::Back,
+            Self::Back => Self::Forth,
+        }
+    }
+
+    /// The stage that tells a successor how to undo this.
+    fn under_way(self) -> Stage {
+        match self {
+            Self::Forth => Stage::Swapping,
+            Self::Back => Stage::SwappingBack,
+        }
+    }
+}
+
+/// Turns every tree and every database. Does nothing for those that are turned already.
+pub(super) async fn turn(
+    reaches: &[&Reach],
+    restore: &RestoreRecord,
+    direction: Direction,
+) -> Result<()> {
+    for swap in &restore.databases {
+        let reach =
+            reaches.iter().find(|reach| reach.config.name == swap.component).ok_or_else(|| {
+                Error::new(Code::ComponentNotFound, "swap database", &swap.component)
+                    .cause("the config has no [[databases]] entry of this name")
+            })?;
+        match direction {
+            Direction::Forth => swap.swap(&reach.target).await?,
+            Direction::Back => swap.swap_back(&reach.target).await?,
+        }
+    }
+    for tree in &restore.trees {
+        match direction {
+            Direction::Forth => tree.swap()?,
+            Direction::Back => tree.swap_back()?,
+        }
+    }
+    Ok(())
+}
+
+async fn healthy(docker: Option<&Docker>, containers: &[Container]) -> Result<()> {
+    let Some(docker) = docker else { return Ok(()) };
+    match fence::wait_healthy(docker, containers).await.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
