@@ -1,17 +1,40 @@
 //! What one config file protects: the stack.
 //!
-//! The types are the contract; [`load`](Config::load) finds the file, lays the
-//! environment over it and refuses what it does not know.
+//! The types are the contract, and the schema made from them is what is enforced.
+//! [`load`](Config::load) finds the file, lays the environment over it and refuses what
+//! it does not know; `docs/configuration.md` describes every key.
 
+mod check;
 mod containers;
+mod contradictions;
 mod database;
+mod environment;
 mod files;
+mod legacy;
+mod load;
+mod locate;
+mod overrides;
+mod problem;
+mod schema;
+mod show;
+#[cfg(test)]
+mod tests;
 mod timeout;
+mod toml;
+mod tree;
+mod url;
+mod yaml;
 
 pub use containers::{ContainerSelection, Quiesce, Selector};
 pub use database::{Database, DumpFormat};
+pub use environment::Environment;
 pub use files::{Capture, FileTree};
+pub use load::Loaded;
+pub use schema::schema;
+pub use show::{show_toml, to_json};
 pub use timeout::Timeout;
+pub use tree::Origin;
+pub use url::DatabaseUrl;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,9 @@
 //! Which containers are held, and how.
 
 use super::Timeout;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,7 +12,6 @@ use std::str::FromStr;
 #[serde(deny_unknown_fields)]
 pub struct ContainerSelection {
     /// `label=KEY[=VALUE]`, `name=NAME` or `compose=PROJECT`.
-    #[schemars(with = "String")]
     pub select: Selector,
     /// How they are held.
     #[serde(default)]
@@ -88,5 +88,19 @@ impl Serialize for Selector {
 impl<'de> Deserialize<'de> for Selector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Selector {
+    fn schema_name() -> Cow<'static, str> {
+        "Selector".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "selector",
+            "examples": ["label=backstop.quiesce", "name=shop-web-1", "compose=shop"],
+        })
     }
 }

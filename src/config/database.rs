@@ -1,5 +1,6 @@
 //! A PostgreSQL database in the config.
 
+use super::DatabaseUrl;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU16;
@@ -13,7 +14,7 @@ pub struct Database {
     pub name: String,
     /// `postgres://user@host:port/database`; a socket directory is written as
     /// `postgres://user@/database?host=/run/postgresql`.
-    pub url: String,
+    pub url: DatabaseUrl,
     /// The environment variable that holds the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_env: Option<String>,

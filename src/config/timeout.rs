@@ -59,7 +59,7 @@ impl JsonSchema for Timeout {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["30s", "2m", "1h 30m"] })
+        json_schema!({ "type": "string", "format": "timeout", "examples": ["30s", "2m", "1h 30m"] })
     }
 }
 

@@ -1,0 +1,202 @@
+//! Values that are each acceptable and together are not.
+
+use super::problem::Problems;
+use super::tree::{Origin, child, entry};
+use super::{Config, Database, FileTree};
+use globset::GlobBuilder;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The longest name of a component; it becomes a file name with a suffix.
+const LONGEST_NAME: usize = 100;
+
+/// Names that the repository uses beside the components of the same folder.
+const RESERVED_DATABASES: [&str; 1] = ["globals"];
+
+/// Reports everything in `config`, whose paths are absolute, that contradicts itself.
+pub(super) fn find(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Problems) {
+    let mut search = Search { origins, problems };
+    search.name("stack.name", &config.stack.name);
+    if config.databases.is_empty() && config.files.is_empty() {
+        search.report("", "there is nothing to back up: add [[databases]] or [[files]]");
+    }
+    for (index, database) in config.databases.iter().enumerate() {
+        search.database(&entry("databases", index), database);
+    }
+    for (index, tree) in config.files.iter().enumerate() {
+        search.tree(&entry("files", index), tree, config);
+    }
+    search.names_are_unique(config);
+    search.selectors_are_unique(config);
+}
+
+struct Search<'a> {
+    origins: &'a BTreeMap<String, Origin>,
+    problems: &'a mut Problems,
+}
+
+impl Search<'_> {
+    /// Reports at `key`, or at the nearest table around it that was written.
+    fn report(&mut self, key: &str, message: impl Into<String>) {
+        let mut around = key;
+        let origin = loop {
+            match self.origins.get(around) {
+                Some(origin) => break origin,
+                None => match around.rfind(['.', '[']) {
+                    Some(end) => around = &around[..end],
+                    None => break &Origin::Default,
+                },
+            }
+        };
+        self.problems.add(origin, key, message);
+    }
+
+    fn name(&mut self, key: &str, name: &str) {
+        let safe = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if !safe || name.starts_with(['.', '-']) || name.is_empty() || name.len() > LONGEST_NAME {
+            self.report(
+                key,
+                format!(
+                    "`{name}` cannot be a file name: expected up to {LONGEST_NAME} of A-Z, a-z, \
+                     0-9, `.`, `_` and `-`, not beginning with `.` or `-`"
+                ),
+            );
+        }
+    }
+
+    fn database(&mut self, key: &str, database: &Database) {
+        self.name(&child(key, "name"), &database.name);
+        if RESERVED_DATABASES.contains(&database.name.as_str()) {
+            let message = "is where the repository keeps roles and tablespaces; choose another";
+            self.report(&child(key, "name"), format!("`{}` {message}", database.name));
+        }
+        let password_keys = [
+            ("a password in `url`", database.url.has_password()),
+            ("`password_env`", database.password_env.is_some()),
+            ("`password_file`", database.password_file.is_some()),
+        ];
+        let given: Vec<&str> =
+            password_keys.iter().filter(|(_, given)| *given).map(|(what, _)| *what).collect();
+        if given.len() > 1 {
+            self.report(key, format!("{} contradict each other; keep one", given.join(" and ")));
+        }
+        if let Some(variable) = &database.password_env
+            && (variable.contains('=') || variable.contains(char::is_whitespace))
+        {
+            let message = "expected the name of an environment variable, not the password itself";
+            self.report(&child(key, "password_env"), message);
+        }
+        if database.bin_dir.is_some() && database.container.is_some() {
+            let message = "`bin_dir` has no effect with `container`, whose own programs are used; \
+                 keep one";
+            self.report(key, message);
+        }
+    }
+
+    fn tree(&mut self, key: &str, tree: &FileTree, config: &Config) {
+        self.name(&child(key, "name"), &tree.name);
+        match (&tree.path, &tree.volume) {
+            (Some(_), Some(_)) => self.report(key, "has both `path` and `volume`; keep one"),
+            (None, None) => self.report(key, "needs `path` or `volume`"),
+            (Some(path), None) => self.apart(&child(key, "path"), path, config),
+            (None, Some(_)) => {}
+        }
+        for (index, pattern) in tree.exclude.iter().enumerate() {
+            if let Err(message) = check_pattern(pattern) {
+                self.report(
+                    &entry(&child(key, "exclude"), index),
+                    format!("`{pattern}` {message}"),
+                );
+            }
+        }
+    }
+
+    /// A backup must not back up itself.
+    fn apart(&mut self, key: &str, path: &Path, config: &Config) {
+        let tree = real(path);
+        let own = [
+            (
+                "repository.path",
+                &config.repository.path,
+                "every backup would hold the ones before it",
+            ),
+            ("state.dir", &config.state.dir, "the catalog changes while it would be read"),
+        ];
+        for (name, directory, because) in own {
+            if real(directory).starts_with(&tree) {
+                let message = format!("{name} lies inside of {}: {because}", path.display());
+                self.report(key, message);
+            }
+        }
+        if tree != real(&config.repository.path) && tree.starts_with(real(&config.repository.path))
+        {
+            let message = format!("{} lies inside of repository.path", path.display());
+            self.report(key, message);
+        }
+    }
+
+    fn names_are_unique(&mut self, config: &Config) {
+        let databases = config.databases.iter().map(|database| &database.name).enumerate();
+        let trees = config.files.iter().map(|tree| &tree.name).enumerate();
+        let mut first: BTreeMap<&str, String> = BTreeMap::new();
+        let all = databases
+            .map(|(index, name)| (entry("databases", index), name))
+            .chain(trees.map(|(index, name)| (entry("files", index), name)));
+        for (key, name) in all {
+            match first.get(name.as_str()) {
+                Some(other) => {
+                    let message = format!("`{name}` is already the name of {other}");
+                    self.report(&child(&key, "name"), message);
+                }
+                None => {
+                    first.insert(name, key);
+                }
+            }
+        }
+    }
+
+    fn selectors_are_unique(&mut self, config: &Config) {
+        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        for (index, selection) in config.containers.iter().enumerate() {
+            let select = selection.select.to_string();
+            match first.get(&select) {
+                Some(other) => {
+                    let message = format!("`{select}` is already selected by containers[{other}]");
+                    self.report(&child(&entry("containers", index), "select"), message);
+                }
+                None => {
+                    first.insert(select, index);
+                }
+            }
+        }
+    }
+}
+
+/// Whether an exclude pattern can be read, by the rules of gitignore without negation.
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    if pattern.starts_with('!') {
+        return Err("is a negation, which exclude has not; name what is left out".into());
+    }
+    let inner = pattern.trim_start_matches('/').trim_end_matches('/');
+    if inner.is_empty() {
+        return Err("would leave out everything; expected a pattern such as `*.tmp`".into());
+    }
+    GlobBuilder::new(inner)
+        .literal_separator(true)
+        .build()
+        .map(drop)
+        .map_err(|error| format!("is not a pattern: {}", error.kind()))
+}
+
+/// `path` with the symbolic links of what exists of it resolved.
+fn real(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let Ok(resolved) = ancestor.canonicalize() {
+            return match path.strip_prefix(ancestor) {
+                Ok(rest) if !rest.as_os_str().is_empty() => resolved.join(rest),
+                _ => resolved,
+            };
+        }
+    }
+    path.to_owned()
+}

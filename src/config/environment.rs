@@ -1,0 +1,34 @@
+//! What the process was started with, as a value, so that tests need no process of their own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Environment variables and directories from which a config is put together.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The variables; those that are not UTF-8 are left out.
+    pub variables: BTreeMap<String, String>,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// Where the config of the whole system lies, `/etc/backstop`.
+    pub system_directory: PathBuf,
+}
+
+impl Environment {
+    /// That of this process.
+    pub fn current() -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self {
+            variables,
+            directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            system_directory: PathBuf::from("/etc/backstop"),
+        }
+    }
+
+    /// The variable `name`; an empty one counts as not set.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}

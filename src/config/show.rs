@@ -1,0 +1,88 @@
+//! The config as it is in effect, with each value's origin and without any secret.
+
+use super::Loaded;
+use super::tree::{child, entry};
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+
+/// The effective config as TOML; a comment behind each value says where it came from.
+pub fn show_toml(loaded: &Loaded) -> String {
+    let mut page = Page { loaded, text: String::new() };
+    if let Value::Object(sections) = effective(loaded) {
+        for (name, section) in &sections {
+            match section {
+                Value::Object(entries) => page.table(&format!("[{name}]"), name, entries),
+                Value::Array(tables) => {
+                    for (index, table) in tables.iter().enumerate() {
+                        if let Value::Object(entries) = table {
+                            page.table(&format!("[[{name}]]"), &entry(name, index), entries);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    page.text
+}
+
+/// The effective config as JSON: `file`, `config`, and `origins` by key.
+pub fn to_json(loaded: &Loaded) -> Value {
+    let config = effective(loaded);
+    let mut origins = Map::new();
+    collect_origins(loaded, &config, "", &mut origins);
+    json!({ "file": loaded.file, "config": config, "origins": origins })
+}
+
+/// The config as serde writes it, passwords masked by [`DatabaseUrl`](super::DatabaseUrl).
+fn effective(loaded: &Loaded) -> Value {
+    serde_json::to_value(&loaded.config).unwrap_or_default()
+}
+
+fn collect_origins(loaded: &Loaded, value: &Value, key: &str, origins: &mut Map<String, Value>) {
+    match value {
+        Value::Object(entries) => entries
+            .iter()
+            .for_each(|(name, value)| collect_origins(loaded, value, &child(key, name), origins)),
+        Value::Array(values) if values.iter().any(Value::is_object) => values
+            .iter()
+            .enumerate()
+            .for_each(|(index, value)| collect_origins(loaded, value, &entry(key, index), origins)),
+        _ => {
+            origins.insert(key.to_owned(), loaded.origin(key).to_string().into());
+        }
+    }
+}
+
+struct Page<'a> {
+    loaded: &'a Loaded,
+    text: String,
+}
+
+impl Page<'_> {
+    fn table(&mut self, header: &str, key: &str, entries: &Map<String, Value>) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        // Writing into a String cannot fail.
+        let _ = writeln!(self.text, "{header}");
+        for (name, value) in entries {
+            let origin = self.loaded.origin(&child(key, name));
+            let setting = format!("{name} = {}", toml_value(value));
+            let _ = writeln!(self.text, "{setting:<48}  # {origin}");
+        }
+    }
+}
+
+fn toml_value(value: &Value) -> toml_edit::Value {
+    match value {
+        Value::String(text) => text.as_str().into(),
+        Value::Bool(flag) => (*flag).into(),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => number.into(),
+            None => number.as_f64().unwrap_or_default().into(),
+        },
+        Value::Array(values) => values.iter().map(toml_value).collect::<toml_edit::Array>().into(),
+        Value::Null | Value::Object(_) => toml_edit::InlineTable::new().into(),
+    }
+}

@@ -1,0 +1,126 @@
+//! The messages for wrong configs, word for word.
+
+use super::*;
+
+#[test]
+fn unknown_keys() {
+    insta::assert_snapshot!(refusal(&sample_with("jobs = 2", "job = 2")), @r#"line 16: databases[0].job: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `bin_dir`; did you mean `jobs`?"#);
+    insta::assert_snapshot!(refusal(&sample_with("[stack]", "[stak]")), @r#"
+2 problems
+  stack: is missing; expected a table
+  line 2: stak: unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`; did you mean `stack`?
+"#);
+    insta::assert_snapshot!(
+        refusal(&sample_with("password_env = \"SHOP_DB_PASSWORD\"", "password = \"hunter2\"")), @r#"line 15: databases[0].password: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `bin_dir`; did you mean `password_env`?"#
+    );
+}
+
+#[test]
+fn wrong_types() {
+    insta::assert_snapshot!(refusal(&sample_with("jobs = 2", "jobs = \"two\"")), @r#"line 16: databases[0].jobs: expected a whole number from 1 to 65535, found text"#);
+    insta::assert_snapshot!(refusal(&sample_with("jobs = 2", "jobs = 0")), @r#"line 16: databases[0].jobs: expected a whole number from 1 to 65535, found 0"#);
+    insta::assert_snapshot!(refusal(&sample_with("[\"*.tmp\", \"cache/\"]", "\"*.tmp\"")), @r#"line 24: files[0].exclude: expected a list of text, such as ["one", "two"], found text"#);
+    insta::assert_snapshot!(refusal(&sample_with("[[files]]", "[files]")), @r#"line 21: files: expected a list of tables, found a table"#);
+    insta::assert_snapshot!(refusal(&sample_with("\"30s\"", "30")), @r#"line 29: containers[0].stop_timeout: expected text such as `30s`, `2m`, `1h 30m`, found a whole number"#);
+    insta::assert_snapshot!(refusal(&sample_with("\"shop\"", "1979-05-27")), @r#"line 3: stack.name: expected text, found a date"#);
+}
+
+#[test]
+fn values_that_no_key_takes() {
+    insta::assert_snapshot!(refusal(&sample_with("\"directory\"", "\"directroy\"")), @r#"line 17: databases[0].format: expected one of `directory`, `custom`, `plain`, `tar`, found `directroy`; did you mean `directory`?"#);
+    insta::assert_snapshot!(refusal(&sample_with("\"stop\"", "\"freeze\"")), @r#"line 28: containers[0].quiesce: expected one of `stop`, `pause`, found `freeze`"#);
+    insta::assert_snapshot!(refusal(&sample_with("compression_level = 3", "compression_level = 20")), @r#"line 7: repository.compression_level: expected a whole number from 1 to 19, found 20"#);
+    insta::assert_snapshot!(refusal(&sample_with("\"30s\"", "\"soon\"")), @r#"line 29: containers[0].stop_timeout: `soon` is not a length of time such as 30s or 2m"#);
+    insta::assert_snapshot!(refusal(&sample_with("label=backstop.quiesce", "image=nginx")), @r#"line 27: containers[0].select: `image=nginx` is none of label=KEY[=VALUE], name=NAME, compose=PROJECT"#);
+    insta::assert_snapshot!(refusal(&sample_with("\"/srv/shop/uploads\"", "\"\"")), @r#"line 23: files[0].path: must not be empty"#);
+}
+
+#[test]
+fn urls() {
+    insta::assert_snapshot!(refusal(&sample_with("postgres://shop", "mysql://shop:hunter2")), @r#"line 14: databases[0].url: must begin with postgres:// or postgresql://"#);
+    insta::assert_snapshot!(refusal(&sample_with(":5432/shop", ":5432")), @r#"line 14: databases[0].url: names no database; it ends with /DATABASE"#);
+    insta::assert_snapshot!(refusal(&sample_with("shop@127.0.0.1", "shop:hunter/2@127.0.0.1")), @r#"line 14: databases[0].url: inside of a name or password / ? @ have to be written as %2F, %3F, %40"#);
+}
+
+#[test]
+fn missing_keys() {
+    insta::assert_snapshot!(refusal(&sample_with("name = \"uploads\"", "")), @r#"line 21: files[0].name: is missing; expected text"#);
+    insta::assert_snapshot!(refusal("[[files]]\nname = \"u\"\npath = \"/u\"\n"), @r#"
+2 problems
+  repository: is missing; expected a table
+  stack: is missing; expected a table
+"#);
+    insta::assert_snapshot!(refusal("stack.name = 'a'\nrepository.path = '/r'\n"), @r#"there is nothing to back up: add [[databases]] or [[files]]"#);
+}
+
+#[test]
+fn names() {
+    insta::assert_snapshot!(refusal(&sample_with("\"uploads\"", "\"../uploads\"")), @r#"line 22: files[0].name: `../uploads` cannot be a file name: expected up to 100 of A-Z, a-z, 0-9, `.`, `_` and `-`, not beginning with `.` or `-`"#);
+    insta::assert_snapshot!(refusal(&sample_with("\"uploads\"", "\"shop\"")), @r#"line 22: files[0].name: `shop` is already the name of databases[0]"#);
+    let reserved =
+        sample_with("[[databases]]\nname = \"shop\"", "[[databases]]\nname = \"globals\"");
+    insta::assert_snapshot!(refusal(&reserved), @r#"line 13: databases[0].name: `globals` is where the repository keeps roles and tablespaces; choose another"#);
+}
+
+#[test]
+fn contradictions() {
+    insta::assert_snapshot!(
+        refusal(&sample_with("exclude = [", "volume = \"v\"\nexclude = [")), @r#"line 21: files[0]: has both `path` and `volume`; keep one"#
+    );
+    insta::assert_snapshot!(refusal(&sample_with("path = \"/srv/shop/uploads\"", "")), @r#"line 21: files[0]: needs `path` or `volume`"#);
+    insta::assert_snapshot!(refusal(&sample_with("/srv/shop/uploads", "/var")), @r#"
+2 problems
+  line 23: files[0].path: repository.path lies inside of /var: every backup would hold the ones before it
+  line 23: files[0].path: state.dir lies inside of /var: the catalog changes while it would be read
+"#);
+    insta::assert_snapshot!(refusal(&sample_with("/srv/shop/uploads", "/var/backups/shop/x")), @r#"line 23: files[0].path: /var/backups/shop/x lies inside of repository.path"#);
+    insta::assert_snapshot!(
+        refusal(&sample_with("jobs = 2", "bin_dir = \"/opt\"\ncontainer = \"db\"")), @r#"line 12: databases[0]: `bin_dir` has no effect with `container`, whose own programs are used; keep one"#
+    );
+    insta::assert_snapshot!(
+        refusal(&sample_with("jobs = 2", "password_file = \"/run/secret\"")), @r#"line 12: databases[0]: `password_env` and `password_file` contradict each other; keep one"#
+    );
+    insta::assert_snapshot!(refusal(&sample_with("\"*.tmp\"", "\"a[\", \"!b\", \"/\"")), @r#"
+3 problems
+  line 24: files[0].exclude[0]: `a[` is not a pattern: unclosed character class; missing ']'
+  line 24: files[0].exclude[1]: `!b` is a negation, which exclude has not; name what is left out
+  line 24: files[0].exclude[2]: `/` would leave out everything; expected a pattern such as `*.tmp`
+"#);
+    let twice = format!("{SAMPLE}[[containers]]\nselect = \"label=backstop.quiesce\"\n");
+    insta::assert_snapshot!(refusal(&twice), @r#"line 31: containers[1].select: `label=backstop.quiesce` is already selected by containers[0]"#);
+    insta::assert_snapshot!(refusal(&sample_with("/var/lib/backstop", "~/backstop")), @r#"line 10: state.dir: `~` is not expanded; write the path in full"#);
+}
+
+#[test]
+fn several_problems_are_reported_together() {
+    let text = sample_with("jobs = 2", "jobs = -1\nformat = \"zip\"\nextra = 1")
+        .replace("format = \"directory\"", "");
+    insta::assert_snapshot!(refusal(&text), @r#"
+3 problems
+  line 16: databases[0].jobs: expected a whole number from 1 to 65535, found -1
+  line 17: databases[0].format: expected one of `directory`, `custom`, `plain`, `tar`, found `zip`
+  line 18: databases[0].extra: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `bin_dir`
+"#);
+}
+
+#[test]
+fn syntax_errors_do_not_repeat_the_line() {
+    insta::assert_snapshot!(
+        refusal(&sample_with("\"postgres://shop@127.0.0.1:5432/shop\"", "\"postgres://u:hunter2@")), @r#"cannot read config /etc/backstop/backstop.toml: line 14: invalid basic string, expected `"`"#
+    );
+    insta::assert_snapshot!(refusal_of_yaml("stack:\n  name: [hunter2\n"), @r#"cannot read config /etc/backstop/backstop.yaml: line 2: unclosed bracket '['"#);
+    insta::assert_snapshot!(load("backstop.json", "{}", &[]).unwrap_err(), @r#"cannot read config /etc/backstop/backstop.json: its ending says neither TOML nor YAML"#);
+}
+
+#[test]
+fn yaml_names_its_lines_too() {
+    let text = "stack:\n  name: shop\nrepository:\n  path: /r\n  compresion_level: 3\n\
+                databases:\n  - name: shop\n    url: 5\n    format:\n      - custom\n    jobs:\n";
+    insta::assert_snapshot!(refusal_of_yaml(text), @r#"
+3 problems
+  line 5: repository.compresion_level: unknown key; accepted are `path`, `compression_level`; did you mean `compression_level`?
+  line 8: databases[0].url: expected text such as `postgres://shop@127.0.0.1:5432/shop`, found a whole number
+  line 9: databases[0].format: expected one of `directory`, `custom`, `plain`, `tar`, found a list
+"#);
+    insta::assert_snapshot!(refusal_of_yaml("stack: {name: a}\nstack: {name: b}\n"), @r#"cannot read config /etc/backstop/backstop.yaml: line 2: duplicate mapping key `stack` is not allowed here"#);
+}
