@@ -3,7 +3,7 @@
 use super::problem::Problems;
 use super::tree::{Origin, child, entry};
 use super::{Config, Database, FileTree};
-use globset::GlobBuilder;
+use ignore::gitignore::GitignoreBuilder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -172,20 +172,15 @@ impl Search<'_> {
     }
 }
 
-/// Whether an exclude pattern can be read, by the rules of gitignore without negation.
+/// Whether an exclude pattern can be read, by the rules of gitignore.
 fn check_pattern(pattern: &str) -> Result<(), String> {
-    if pattern.starts_with('!') {
-        return Err("is a negation, which exclude has not; name what is left out".into());
+    if pattern.trim_matches(['/', '*', ' ']).is_empty() && !pattern.starts_with('*') {
+        return Err("names nothing; expected a pattern such as `*.tmp`".into());
     }
-    let inner = pattern.trim_start_matches('/').trim_end_matches('/');
-    if inner.is_empty() {
-        return Err("would leave out everything; expected a pattern such as `*.tmp`".into());
-    }
-    GlobBuilder::new(inner)
-        .literal_separator(true)
-        .build()
+    GitignoreBuilder::new("")
+        .add_line(None, pattern)
         .map(drop)
-        .map_err(|error| format!("is not a pattern: {}", error.kind()))
+        .map_err(|error| format!("is not a pattern: {error}"))
 }
 
 /// `path` with the symbolic links of what exists of it resolved.

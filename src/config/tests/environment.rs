@@ -157,6 +157,6 @@ fn wrong_older_variables_are_refused_by_their_own_name() {
             [("DATABASE_URL", url), ("BACKUP_DIR", "/r"), ("BACKUP_COMPRESSION", level)];
         from_environment(&variables).unwrap_err().to_string()
     };
-    insta::assert_snapshot!(refusal("mysql://app:hunter2@db/shop", "3"), @r#"cannot accept config from the environment: $DATABASE_URL: must begin with postgres:// or postgresql://"#);
+    insta::assert_snapshot!(refusal("mysql://app:hunter2@db/shop", "3"), @r#"cannot accept config from the environment: $DATABASE_URL: must begin with postgres:// or postgresql://; `databases = []` in a config file leaves this variable alone"#);
     insta::assert_snapshot!(refusal("postgres://app:hunter2@db/shop", "gzip"), @r#"cannot accept config from the environment: $BACKUP_COMPRESSION: repository.compression_level: expected a whole number from 1 to 19, found text"#);
 }
