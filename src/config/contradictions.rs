@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 /// The longest name of a component; it becomes a file name with a suffix.
 const LONGEST_NAME: usize = 100;
 
-/// Names that the repository uses beside the components of the same folder.
-const RESERVED_DATABASES: [&str; 1] = ["globals"];
+/// The name of the script beside the dumps that holds roles and tablespaces.
+const GLOBALS: &str = "globals";
+
+/// How the files of dumps end; a directory of such a name could be another's file.
+const DUMP_ENDINGS: [&str; 4] = [".dump", ".sql", ".tar", ".zst"];
 
 /// Reports everything in `config`, whose paths are absolute, that contradicts itself.
 pub(super) fn find(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Problems) {
@@ -66,9 +69,14 @@ impl Search<'_> {
 
     fn database(&mut self, key: &str, database: &Database) {
         self.name(&child(key, "name"), &database.name);
-        if RESERVED_DATABASES.contains(&database.name.as_str()) {
+        let name = &database.name;
+        if name == GLOBALS {
             let message = "is where the repository keeps roles and tablespaces; choose another";
-            self.report(&child(key, "name"), format!("`{}` {message}", database.name));
+            self.report(&child(key, "name"), format!("`{name}` {message}"));
+        }
+        if DUMP_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+            let message = "ends as the file of a dump does; choose another";
+            self.report(&child(key, "name"), format!("`{name}` {message}"));
         }
         let password_keys = [
             ("a password in `url`", database.url.has_password()),

@@ -36,6 +36,15 @@ impl Terminal {
     }
 }
 
+impl Drop for Terminal {
+    /// Leaves no half bar on the screen when the work ended early.
+    fn drop(&mut self) {
+        if let Some(bars) = &self.bars {
+            let _ = bars.clear();
+        }
+    }
+}
+
 impl Progress for Terminal {
     fn report(&self, event: Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +65,9 @@ impl Progress for Terminal {
             Event::Started { task, total_bytes } => {
                 let bar = bars.add(bar(&task, total_bytes));
                 bar.enable_steady_tick(TICK);
-                state.running.insert(task, bar);
+                if let Some(earlier) = state.running.insert(task, bar) {
+                    bars.remove(&earlier);
+                }
             }
             Event::Advanced { task, bytes } => {
                 if let Some(bar) = state.running.get(&task) {
@@ -82,21 +93,23 @@ impl State {
     }
 }
 
+/// How the bar of a task looks, whose size is known or not.
+fn template(sized: bool) -> &'static str {
+    if sized {
+        "  {msg:24} {bar:24} {bytes:>11} of {total_bytes}  {bytes_per_sec}  {eta} left"
+    } else {
+        "  {msg:24} {spinner} {bytes:>11}  {bytes_per_sec}"
+    }
+}
+
 fn bar(task: &str, total_bytes: Option<u64>) -> ProgressBar {
-    let (bar, template) = match total_bytes {
-        Some(total) => (
-            ProgressBar::new(total),
-            "  {msg:24} {bar:24} {bytes:>11} of {total_bytes}  {bytes_per_sec}  {eta} left",
-        ),
-        None => (ProgressBar::no_length(), "  {msg:24} {spinner} {bytes:>11}  {bytes_per_sec}"),
-    };
-    bar.set_message(task.to_owned());
     // The templates are constants that a test parses; the default style is as good.
-    bar.with_style(
-        ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("━╸─"),
-    )
+    let style = ProgressStyle::with_template(template(total_bytes.is_some()))
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─");
+    let bar = total_bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    bar.set_message(task.to_owned());
+    bar.with_style(style)
 }
 
 fn finished(task: &str, bar: &ProgressBar) -> String {
@@ -159,9 +172,8 @@ mod tests {
 
     #[test]
     fn the_templates_are_valid() {
-        for total in [Some(1), None] {
-            let style = bar("x", total).style();
-            drop(style);
+        for sized in [true, false] {
+            ProgressStyle::with_template(template(sized)).unwrap();
         }
     }
 }

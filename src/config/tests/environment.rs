@@ -136,6 +136,17 @@ fn older_variables_never_outweigh_the_file() {
 }
 
 #[test]
+fn older_variables_fill_what_the_file_leaves_out() {
+    let text = "[stack]\nname = 'a'\n[repository]\ncompression_level = 9\n";
+    let variables =
+        [("DB_NAME", "shop"), ("BACKUP_DIR", "/var/backups"), ("BACKUP_COMPRESSION", "4")];
+    let config = load("backstop.toml", text, &variables).unwrap().config;
+    assert_eq!((config.stack.name.as_str(), config.databases[0].name.as_str()), ("a", "shop"));
+    assert_eq!(config.repository.path, Path::new("/var/backups"));
+    assert_eq!(config.repository.compression_level, 9);
+}
+
+#[test]
 fn an_empty_list_keeps_older_databases_out() {
     let text = "databases = []\nstack.name = 'a'\nrepository.path = '/r'\n\
          [[files]]\nname = 'u'\nvolume = 'u'\n";

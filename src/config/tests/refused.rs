@@ -1,6 +1,7 @@
 //! The messages for wrong configs, word for word.
 
 use super::*;
+use proptest::prelude::*;
 
 #[test]
 fn unknown_keys() {
@@ -60,6 +61,8 @@ fn names() {
     let reserved =
         sample_with("[[databases]]\nname = \"shop\"", "[[databases]]\nname = \"globals\"");
     insta::assert_snapshot!(refusal(&reserved), @r#"line 13: databases[0].name: `globals` is where the repository keeps roles and tablespaces; choose another"#);
+    let dump = sample_with("[[databases]]\nname = \"shop\"", "[[databases]]\nname = \"a.dump\"");
+    insta::assert_snapshot!(refusal(&dump), @r#"line 13: databases[0].name: `a.dump` ends as the file of a dump does; choose another"#);
 }
 
 #[test]
@@ -122,4 +125,27 @@ fn yaml_names_its_lines_too() {
   line 9: databases[0].format: expected one of `directory`, `custom`, `plain`, `tar`, found a list
 "#);
     insta::assert_snapshot!(refusal_of_yaml("stack: {name: a}\nstack: {name: b}\n"), @r#"cannot read config /etc/backstop/backstop.yaml: line 2: duplicate mapping key `stack` is not allowed here"#);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_accepted_or_refused_with_a_reason(
+        at in 0..SAMPLE.len(),
+        length in 0..40usize,
+        inserted in "[\\[\\]{}=\"'#:a-z0-9 .\n-]{0,12}",
+        yaml: bool,
+    ) {
+        let boundary = |mut at: usize| {
+            while !SAMPLE.is_char_boundary(at) {
+                at += 1;
+            }
+            at
+        };
+        let (start, end) = (boundary(at), boundary((at + length).min(SAMPLE.len())));
+        let text = [&SAMPLE[..start], &inserted, &SAMPLE[end..]].concat();
+        let name = if yaml { "backstop.yaml" } else { "backstop.toml" };
+        if let Err(message) = load(name, &text, &[]) {
+            prop_assert!(message.contains("/etc/backstop/backstop"), "{message}");
+        }
+    }
 }
