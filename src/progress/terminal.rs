@@ -108,8 +108,8 @@ fn bar(task: &str, total_bytes: Option<u64>) -> ProgressBar {
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸─");
     let bar = total_bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
-    bar.set_message(task.to_owned());
-    bar.with_style(style)
+    // Not set_message(), which would draw the bar before it has its place.
+    bar.with_style(style).with_message(task.to_owned())
 }
 
 fn finished(task: &str, bar: &ProgressBar) -> String {
