@@ -2,6 +2,12 @@
 //!
 //! A terminal, a stream of JSON lines and a test each implement [`Progress`].
 
+mod json;
+mod terminal;
+
+pub use json::JsonLines;
+pub use terminal::Terminal;
+
 use crate::error::Code;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};

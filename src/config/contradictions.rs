@@ -3,15 +3,18 @@
 use super::problem::Problems;
 use super::tree::{Origin, child, entry};
 use super::{Config, Database, FileTree};
-use globset::GlobBuilder;
+use ignore::gitignore::GitignoreBuilder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The longest name of a component; it becomes a file name with a suffix.
 const LONGEST_NAME: usize = 100;
 
-/// Names that the repository uses beside the components of the same folder.
-const RESERVED_DATABASES: [&str; 1] = ["globals"];
+/// The name of the script beside the dumps that holds roles and tablespaces.
+const GLOBALS: &str = "globals";
+
+/// How the files of dumps end; a directory of such a name could be another's file.
+const DUMP_ENDINGS: [&str; 4] = [".dump", ".sql", ".tar", ".zst"];
 
 /// Reports everything in `config`, whose paths are absolute, that contradicts itself.
 pub(super) fn find(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Problems) {
@@ -66,9 +69,14 @@ impl Search<'_> {
 
     fn database(&mut self, key: &str, database: &Database) {
         self.name(&child(key, "name"), &database.name);
-        if RESERVED_DATABASES.contains(&database.name.as_str()) {
+        let name = &database.name;
+        if name == GLOBALS {
             let message = "is where the repository keeps roles and tablespaces; choose another";
-            self.report(&child(key, "name"), format!("`{}` {message}", database.name));
+            self.report(&child(key, "name"), format!("`{name}` {message}"));
+        }
+        if DUMP_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+            let message = "ends as the file of a dump does; choose another";
+            self.report(&child(key, "name"), format!("`{name}` {message}"));
         }
         let password_keys = [
             ("a password in `url`", database.url.has_password()),
@@ -172,20 +180,15 @@ impl Search<'_> {
     }
 }
 
-/// Whether an exclude pattern can be read, by the rules of gitignore without negation.
+/// Whether an exclude pattern can be read, by the rules of gitignore.
 fn check_pattern(pattern: &str) -> Result<(), String> {
-    if pattern.starts_with('!') {
-        return Err("is a negation, which exclude has not; name what is left out".into());
+    if pattern.trim_matches(['/', '*', ' ']).is_empty() && !pattern.starts_with('*') {
+        return Err("names nothing; expected a pattern such as `*.tmp`".into());
     }
-    let inner = pattern.trim_start_matches('/').trim_end_matches('/');
-    if inner.is_empty() {
-        return Err("would leave out everything; expected a pattern such as `*.tmp`".into());
-    }
-    GlobBuilder::new(inner)
-        .literal_separator(true)
-        .build()
+    GitignoreBuilder::new("")
+        .add_line(None, pattern)
         .map(drop)
-        .map_err(|error| format!("is not a pattern: {}", error.kind()))
+        .map_err(|error| format!("is not a pattern: {error}"))
 }
 
 /// `path` with the symbolic links of what exists of it resolved.

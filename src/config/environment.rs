@@ -1,10 +1,13 @@
 //! What the process was started with, as a value, so that tests need no process of their own.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 /// Environment variables and directories from which a config is put together.
-#[derive(Debug, Clone)]
+///
+/// `Debug` leaves the variables' values out, since passwords are among them.
+#[derive(Clone)]
 pub struct Environment {
     /// The variables; those that are not UTF-8 are left out.
     pub variables: BTreeMap<String, String>,
@@ -30,5 +33,15 @@ impl Environment {
     /// The variable `name`; an empty one counts as not set.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("variables", &self.variables.keys())
+            .field("directory", &self.directory)
+            .field("system_directory", &self.system_directory)
+            .finish()
     }
 }

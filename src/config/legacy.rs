@@ -76,7 +76,8 @@ fn database(environment: &Environment, problems: &mut Problems) -> Option<Found>
                 origin,
             }),
             Err(message) => {
-                problems.add(&origin, "", message);
+                let way_out = "`databases = []` in a config file leaves this variable alone";
+                problems.add(&origin, "", format!("{message}; {way_out}"));
                 None
             }
         };

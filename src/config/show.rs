@@ -1,13 +1,17 @@
 //! The config as it is in effect, with each value's origin and without any secret.
 
-use super::Loaded;
 use super::tree::{child, entry};
+use super::{Loaded, Origin};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
 /// The effective config as TOML; a comment behind each value says where it came from.
 pub fn show_toml(loaded: &Loaded) -> String {
+    // Writing into a String cannot fail, here and below.
     let mut page = Page { loaded, text: String::new() };
+    if let Some(file) = &loaded.file {
+        let _ = writeln!(page.text, "# {}", file.display());
+    }
     if let Value::Object(sections) = effective(loaded) {
         for (name, section) in &sections {
             match section {
@@ -64,10 +68,12 @@ impl Page<'_> {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
-        // Writing into a String cannot fail.
         let _ = writeln!(self.text, "{header}");
         for (name, value) in entries {
-            let origin = self.loaded.origin(&child(key, name));
+            let origin = match self.loaded.origin(&child(key, name)) {
+                Origin::File { line: Some(line), .. } => format!("line {line}"),
+                other => other.to_string(),
+            };
             let setting = format!("{name} = {}", toml_value(value));
             let _ = writeln!(self.text, "{setting:<48}  # {origin}");
         }

@@ -50,15 +50,15 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value and where it came from.
-#[derive(Debug, Clone)]
+/// A value and where it came from. It may be a secret, so it has no `Debug`.
+#[derive(Clone)]
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) origin: Origin,
 }
 
 /// A value without a type of its own.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Value {
     Table(BTreeMap<String, Node>),
     List(Vec<Node>),

@@ -72,6 +72,8 @@ codes! {
     DatabaseUnreachable = "database_unreachable", exit 1, "check the host and port of the database's url";
     /// The database server refuses user or password.
     DatabaseAuthentication = "database_authentication", exit 1, "check the user, and password_env, password_file, PGPASSWORD or ~/.pgpass";
+    /// The database server has no database of this name.
+    DatabaseNotFound = "database_not_found", exit 1, "check the database's name at the end of its url; `psql -l` lists them";
     /// A PostgreSQL client program is missing.
     ToolMissing = "tool_missing", exit 1, "install the PostgreSQL client programs, or set the database's `container`";
     /// `pg_dump` is older than the server.
@@ -109,4 +111,40 @@ codes! {
     NothingToRollBack = "nothing_to_roll_back", exit 5, "only a restore leaves a state to go back to";
     /// The user or the system asked backstop to stop.
     Interrupted = "interrupted", exit 130, "nothing is left half done; run it again";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const PAGE: &str = include_str!("../../docs/errors.md");
+
+    #[test]
+    fn every_code_stands_on_the_errors_page_with_its_exit_code_and_hint() {
+        for code in Code::ALL {
+            let start = format!("| `{}` | {} | ", code.as_str(), code.exit());
+            let row = PAGE.lines().find(|line| line.starts_with(&start));
+            let row = row.unwrap_or_else(|| panic!("docs/errors.md lacks the row {start}"));
+            assert!(row.ends_with(&format!(" | {} |", code.hint())), "{row}");
+        }
+    }
+
+    #[test]
+    fn the_errors_page_names_no_code_that_is_gone() {
+        let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        for (name, _) in rows {
+            assert!(codes.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn scripts_see_the_same_name_as_records_keep() {
+        for code in Code::ALL {
+            let kept = serde_json::to_string(code).unwrap();
+            assert_eq!(kept, format!("\"{}\"", code.as_str()));
+            assert_eq!(serde_json::from_str::<Code>(&kept).unwrap(), *code);
+        }
+    }
 }

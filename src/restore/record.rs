@@ -4,6 +4,7 @@
 //! and after the swap. After a crash it says whether a swap was under way, and every step
 //! of it can be recognised on disk, so that it can be undone from any point.
 
+use super::Restoration;
 use super::database_swap::DatabaseSwap;
 use super::tree_swap::TreeSwap;
 use crate::clock;
@@ -23,12 +24,29 @@ pub enum Stage {
     Swapping,
     /// The new state is live, the old is kept aside.
     Swapped,
+    /// The old state is becoming live again. Finished when it is cut short.
+    SwappingBack,
     /// The old state is live again, the new is kept aside.
     RolledBack,
     /// Nothing was swapped, and what was built is removed.
     Abandoned,
     /// What was kept aside is removed.
     Purged,
+}
+
+impl Stage {
+    /// The stage as JSON writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Swapping => "swapping",
+            Self::Swapped => "swapped",
+            Self::SwappingBack => "swapping_back",
+            Self::RolledBack => "rolled_back",
+            Self::Abandoned => "abandoned",
+            Self::Purged => "purged",
+        }
+    }
 }
 
 /// One restore.
@@ -78,6 +96,21 @@ impl RestoreRecord {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::new(Code::Io, "write", path.display()).source(e))?;
         write_replacing(&path, &text)
+    }
+
+    /// Where each component is, and where what it replaced is kept.
+    pub(super) fn places(&self) -> Vec<Restoration> {
+        let trees = self.trees.iter().map(|tree| Restoration {
+            component: tree.component.clone(),
+            place: tree.live.display().to_string(),
+            kept: tree.live_existed.then(|| tree.kept.display().to_string()),
+        });
+        let databases = self.databases.iter().map(|swap| Restoration {
+            component: swap.component.clone(),
+            place: format!("database {}", swap.database),
+            kept: swap.live_existed.then(|| format!("database {}", swap.kept)),
+        });
+        trees.chain(databases).collect()
     }
 
     /// Every restore that is recorded, newest first.

@@ -136,6 +136,17 @@ fn older_variables_never_outweigh_the_file() {
 }
 
 #[test]
+fn older_variables_fill_what_the_file_leaves_out() {
+    let text = "[stack]\nname = 'a'\n[repository]\ncompression_level = 9\n";
+    let variables =
+        [("DB_NAME", "shop"), ("BACKUP_DIR", "/var/backups"), ("BACKUP_COMPRESSION", "4")];
+    let config = load("backstop.toml", text, &variables).unwrap().config;
+    assert_eq!((config.stack.name.as_str(), config.databases[0].name.as_str()), ("a", "shop"));
+    assert_eq!(config.repository.path, Path::new("/var/backups"));
+    assert_eq!(config.repository.compression_level, 9);
+}
+
+#[test]
 fn an_empty_list_keeps_older_databases_out() {
     let text = "databases = []\nstack.name = 'a'\nrepository.path = '/r'\n\
          [[files]]\nname = 'u'\nvolume = 'u'\n";
@@ -157,6 +168,6 @@ fn wrong_older_variables_are_refused_by_their_own_name() {
             [("DATABASE_URL", url), ("BACKUP_DIR", "/r"), ("BACKUP_COMPRESSION", level)];
         from_environment(&variables).unwrap_err().to_string()
     };
-    insta::assert_snapshot!(refusal("mysql://app:hunter2@db/shop", "3"), @r#"cannot accept config from the environment: $DATABASE_URL: must begin with postgres:// or postgresql://"#);
+    insta::assert_snapshot!(refusal("mysql://app:hunter2@db/shop", "3"), @r#"cannot accept config from the environment: $DATABASE_URL: must begin with postgres:// or postgresql://; `databases = []` in a config file leaves this variable alone"#);
     insta::assert_snapshot!(refusal("postgres://app:hunter2@db/shop", "gzip"), @r#"cannot accept config from the environment: $BACKUP_COMPRESSION: repository.compression_level: expected a whole number from 1 to 19, found text"#);
 }

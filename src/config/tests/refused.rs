@@ -1,6 +1,7 @@
 //! The messages for wrong configs, word for word.
 
 use super::*;
+use proptest::prelude::*;
 
 #[test]
 fn unknown_keys() {
@@ -39,7 +40,7 @@ fn values_that_no_key_takes() {
 fn urls() {
     insta::assert_snapshot!(refusal(&sample_with("postgres://shop", "mysql://shop:hunter2")), @r#"line 14: databases[0].url: must begin with postgres:// or postgresql://"#);
     insta::assert_snapshot!(refusal(&sample_with(":5432/shop", ":5432")), @r#"line 14: databases[0].url: names no database; it ends with /DATABASE"#);
-    insta::assert_snapshot!(refusal(&sample_with("shop@127.0.0.1", "shop:hunter/2@127.0.0.1")), @r#"line 14: databases[0].url: a / inside of a name or password has to be written as %2F"#);
+    insta::assert_snapshot!(refusal(&sample_with("shop@127.0.0.1", "shop:hunter/2@127.0.0.1")), @r#"line 14: databases[0].url: inside of a name or password / ? @ have to be written as %2F, %3F, %40"#);
 }
 
 #[test]
@@ -60,6 +61,8 @@ fn names() {
     let reserved =
         sample_with("[[databases]]\nname = \"shop\"", "[[databases]]\nname = \"globals\"");
     insta::assert_snapshot!(refusal(&reserved), @r#"line 13: databases[0].name: `globals` is where the repository keeps roles and tablespaces; choose another"#);
+    let dump = sample_with("[[databases]]\nname = \"shop\"", "[[databases]]\nname = \"a.dump\"");
+    insta::assert_snapshot!(refusal(&dump), @r#"line 13: databases[0].name: `a.dump` ends as the file of a dump does; choose another"#);
 }
 
 #[test]
@@ -80,11 +83,10 @@ fn contradictions() {
     insta::assert_snapshot!(
         refusal(&sample_with("jobs = 2", "password_file = \"/run/secret\"")), @r#"line 12: databases[0]: `password_env` and `password_file` contradict each other; keep one"#
     );
-    insta::assert_snapshot!(refusal(&sample_with("\"*.tmp\"", "\"a[\", \"!b\", \"/\"")), @r#"
-3 problems
-  line 24: files[0].exclude[0]: `a[` is not a pattern: unclosed character class; missing ']'
-  line 24: files[0].exclude[1]: `!b` is a negation, which exclude has not; name what is left out
-  line 24: files[0].exclude[2]: `/` would leave out everything; expected a pattern such as `*.tmp`
+    insta::assert_snapshot!(refusal(&sample_with("\"*.tmp\"", "\"a[z-a]\", \"!b\", \"/\"")), @r#"
+2 problems
+  line 24: files[0].exclude[0]: `a[z-a]` is not a pattern: error parsing glob 'a[z-a]': invalid range; 'z' > 'a'
+  line 24: files[0].exclude[2]: `/` names nothing; expected a pattern such as `*.tmp`
 "#);
     let twice = format!("{SAMPLE}[[containers]]\nselect = \"label=backstop.quiesce\"\n");
     insta::assert_snapshot!(refusal(&twice), @r#"line 31: containers[1].select: `label=backstop.quiesce` is already selected by containers[0]"#);
@@ -123,4 +125,27 @@ fn yaml_names_its_lines_too() {
   line 9: databases[0].format: expected one of `directory`, `custom`, `plain`, `tar`, found a list
 "#);
     insta::assert_snapshot!(refusal_of_yaml("stack: {name: a}\nstack: {name: b}\n"), @r#"cannot read config /etc/backstop/backstop.yaml: line 2: duplicate mapping key `stack` is not allowed here"#);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_accepted_or_refused_with_a_reason(
+        at in 0..SAMPLE.len(),
+        length in 0..40usize,
+        inserted in "[\\[\\]{}=\"'#:a-z0-9 .\n-]{0,12}",
+        yaml: bool,
+    ) {
+        let boundary = |mut at: usize| {
+            while !SAMPLE.is_char_boundary(at) {
+                at += 1;
+            }
+            at
+        };
+        let (start, end) = (boundary(at), boundary((at + length).min(SAMPLE.len())));
+        let text = [&SAMPLE[..start], &inserted, &SAMPLE[end..]].concat();
+        let name = if yaml { "backstop.yaml" } else { "backstop.toml" };
+        if let Err(message) = load(name, &text, &[]) {
+            prop_assert!(message.contains("/etc/backstop/backstop"), "{message}");
+        }
+    }
 }

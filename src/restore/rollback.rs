@@ -1,0 +1,84 @@
+//! Back to the state before a restore, or the end of that possibility.
+
+use super::record::{RestoreRecord, Stage};
+use super::swap::{Direction, exchange};
+use super::{note, undo};
+use crate::backup::{Reach, connect_if_needed};
+use crate::catalog::EventName;
+use crate::config::Quiesce;
+use crate::docker::Container;
+use crate::error::{Code, Error, Result};
+use crate::fence;
+use crate::repository::{LockMode, Repository};
+use crate::setting::Setting;
+
+/// The restore that a rollback (or a purge) concerns: the one of this key, or the newest
+/// that is live.
+///
+/// # Errors
+/// `nothing_to_roll_back`
+pub fn rollback_target(
+    setting: &Setting,
+    key: Option<&str>,
+    purge: bool,
+) -> Result<RestoreRecord> {
+    let state_dir = &setting.config.state.dir;
+    let record = match key {
+        Some(key) => RestoreRecord::find(state_dir, key)?,
+        None => RestoreRecord::all(state_dir)?
+            .into_iter()
+            .find(|record| record.stage == Stage::Swapped)
+            .ok_or_else(|| {
+                Error::new(Code::NothingToRollBack, "roll back", &setting.config.stack.name)
+                    .cause("no restore is live that replaced something")
+            })?,
+    };
+    let fits = match record.stage {
+        Stage::Swapped => true,
+        Stage::RolledBack => purge,
+        _ => false,
+    };
+    if fits {
+        return Ok(record);
+    }
+    Err(Error::new(Code::NothingToRollBack, "roll back restore", &record.key)
+        .cause(format!("its stage is {}", record.stage.as_str())))
+}
+
+/// Makes the state before a restore live again; what was live until now is kept aside.
+pub async fn rollback(setting: &Setting, mut restore: RestoreRecord) -> Result<RestoreRecord> {
+    let repository = Repository::open(&setting.config.repository.path)?;
+    let _lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+    let docker = connect_if_needed(setting).await?;
+    let containers: Vec<Container> = match &docker {
+        Some(docker) => docker.select(&setting.config.containers).await?.containers,
+        None => Vec::new(),
+    }
+    .into_iter()
+    .map(|container| Container { quiesce: Quiesce::Stop, ..container })
+    .collect();
+    let reaches = undo::reach_all(setting, &restore).await?;
+    let reaches: Vec<&Reach> = reaches.iter().collect();
+    exchange(setting, docker.as_ref(), &containers, &reaches, &mut restore, Direction::Back)
+        .await?;
+    if let Some(docker) = &docker {
+        setting.progress.step("health");
+        for sick in fence::wait_healthy(docker, &containers).await {
+            setting.progress.warn(sick.code(), sick.to_string());
+        }
+    }
+    let detail = serde_json::json!({ "key": restore.key });
+    note(setting, &restore, EventName::RolledBack, &detail);
+    Ok(restore)
+}
+
+/// Removes what a restore keeps aside. After that nothing leads back.
+pub async fn purge(setting: &Setting, mut restore: RestoreRecord) -> Result<RestoreRecord> {
+    let reaches = undo::reach_all(setting, &restore).await?;
+    let reaches: Vec<&Reach> = reaches.iter().collect();
+    undo::remove_kept(&restore, &reaches).await?;
+    restore.save(&setting.config.state.dir, Stage::Purged)?;
+    let detail = serde_json::json!({ "key": restore.key });
+    note(setting, &restore, EventName::Purged, &detail);
+    Ok(restore)
+}
