@@ -14,12 +14,13 @@ mod recover;
 mod rollback;
 mod swap;
 mod tree_swap;
+mod undo;
 
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
 pub use plan::PlanSummary;
 pub use record::{RestoreRecord, Stage};
-pub use recover::{Recovery, guard, recover};
+pub use recover::{Recovery, guard, recover, resume};
 pub use rollback::{purge, rollback, rollback_target};
 pub use tree_swap::TreeSwap;
 

@@ -48,7 +48,7 @@ fn verify_one(
             let advance = &mut |bytes| {
                 progress.report(ProgressEvent::Advanced { task: task.clone(), bytes });
             };
-            let damages = backup.check_bytes(&setting.cancel, advance)?;
+            let damages = backup.check_bytes(&|_| true, &setting.cancel, advance)?;
             progress.report(ProgressEvent::Finished { task: task.clone() });
             damages
         }

@@ -92,18 +92,23 @@ impl PublishedBackup {
         Ok(damages)
     }
 
-    /// Reads every byte and compares it with the manifest and with `SHA256SUMS`.
-    /// `read` is told of every file's size when it has been read.
+    /// Reads every byte of the `wanted` files and compares it with the manifest and with
+    /// `SHA256SUMS`. `read` is told of every file's size when it has been read. Damage to
+    /// manifest or checksums concerns every file.
     ///
     /// # Errors
     /// `interrupted` when `cancel` is set; damage is returned, not an error.
     pub fn check_bytes(
         &self,
+        wanted: &dyn Fn(&str) -> bool,
         cancel: &CancellationToken,
         read: &mut dyn FnMut(u64),
     ) -> Result<Vec<Damage>> {
         let mut damages = self.check_sizes()?;
-        for object in &self.manifest.objects {
+        damages.retain(|damage| {
+            [MANIFEST, CHECKSUMS].contains(&damage.object.as_str()) || wanted(&damage.object)
+        });
+        for object in self.manifest.objects.iter().filter(|object| wanted(&object.path)) {
             if cancel.is_cancelled() {
                 return Err(Error::new(Code::Interrupted, "verify backup", &self.manifest.name));
             }

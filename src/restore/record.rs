@@ -98,6 +98,11 @@ impl RestoreRecord {
         write_replacing(&path, &text)
     }
 
+    /// Whether nothing is left of what was built.
+    pub(super) fn is_removed(&self) -> bool {
+        self.trees.is_empty() && self.databases.is_empty()
+    }
+
     /// Where each component is, and where what it replaced is kept.
     pub(super) fn places(&self) -> Vec<Restoration> {
         let trees = self.trees.iter().map(|tree| Restoration {

@@ -4,8 +4,8 @@
 //! guardian swaps everything back before it resumes the containers.
 
 use super::plan::Plan;
+use super::recover;
 use super::record::{RestoreRecord, Stage};
-use super::undo;
 use crate::backup::Reach;
 use crate::database::swap as database;
 use crate::docker::{Container, Docker};
@@ -82,7 +82,7 @@ pub(super) async fn exchange(
     let downtime = hold.resume().await?;
     hold.finish().await?;
     if stage == Stage::Abandoned {
-        undo::remove_built(restore, reaches).await?;
+        recover::remove_built(setting, restore).await?;
     }
     swapped.map(|()| downtime)
 }

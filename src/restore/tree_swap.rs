@@ -133,17 +133,15 @@ impl TreeSwap {
         self.sync()
     }
 
+    /// Removes the built tree, which is not live.
+    pub(super) fn remove_new(&self) -> Result<()> {
+        remove(&self.new)
+    }
+
     /// Removes what is not live: the built tree and the kept one.
     pub(super) fn purge(&self) -> Result<()> {
-        for path in [&self.new, &self.kept] {
-            match std::fs::remove_dir_all(path) {
-                Err(e) if e.kind() != ErrorKind::NotFound => {
-                    return Err(Error::io("remove", path, e));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        remove(&self.new)?;
+        remove(&self.kept)
     }
 
     fn bring_live(&self) -> Result<()> {
@@ -188,6 +186,13 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
             e => Err(e),
         })
         .map_err(|e| Error::io("rename", from, e.into()))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, e)),
+        _ => Ok(()),
+    }
 }
 
 fn make_dir(path: &Path) -> Result<()> {
