@@ -6,7 +6,9 @@
 pub mod entry;
 pub mod fault;
 pub mod frame;
+pub mod index;
 pub mod scan;
+pub mod tar;
 
 pub use entry::{Entry, Kind};
 pub use fault::{Fault, Trouble};

@@ -22,6 +22,7 @@ mod writer;
 
 pub use cursor::FrameCursor;
 pub use reader::{FrameReader, FrameStream};
+pub(crate) use table::damaged;
 pub use table::{FramePlace, SeekTable};
 pub use writer::{FrameWriter, Sink};
 
