@@ -21,6 +21,7 @@ mod table;
 mod writer;
 
 pub use cursor::FrameCursor;
+pub(crate) use reader::read_error;
 pub use reader::{FrameReader, FrameStream};
 pub(crate) use table::damaged;
 pub use table::{FramePlace, SeekTable};

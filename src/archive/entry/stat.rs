@@ -65,6 +65,7 @@ impl Entry {
         self.mtime_ns = nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64);
         self.ctime_ns = nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64);
         self.nlink = stat.st_nlink as u64;
+        self.inode = stat.st_ino;
     }
 
     /// Whether `stat` still describes the same content as this entry.

@@ -35,6 +35,11 @@ impl Excludes {
     pub fn covers(&self, path: &Path, is_directory: bool) -> bool {
         self.0.matched(path, is_directory).is_ignore()
     }
+
+    /// Whether the patterns cover `path` or a directory above it.
+    pub(crate) fn covers_below(&self, path: &Path, is_directory: bool) -> bool {
+        self.0.matched_path_or_any_parents(path, is_directory).is_ignore()
+    }
 }
 
 #[cfg(test)]
