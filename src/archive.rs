@@ -9,6 +9,8 @@ pub mod extract;
 pub mod fault;
 pub mod frame;
 pub mod index;
+#[cfg(test)]
+mod sample;
 pub mod scan;
 pub mod source;
 pub mod tar;
