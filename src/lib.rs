@@ -3,6 +3,7 @@
 //!
 //! `docs/architecture.md` shows the layers. Each uses those below it, never those above.
 
+pub mod archive;
 pub mod catalog;
 pub mod clock;
 pub mod config;

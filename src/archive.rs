@@ -1,0 +1,33 @@
+//! One file tree as a tar of many independent zstd frames, and back.
+//!
+//! [`frame`] is the container, [`entry`] what is known about one file, [`scan`] the walk
+//! through a tree.
+
+mod check;
+pub mod entry;
+pub mod extract;
+pub mod fault;
+pub mod frame;
+pub mod index;
+#[cfg(test)]
+mod sample;
+pub mod scan;
+pub mod source;
+pub mod tar;
+pub mod write;
+
+pub use entry::{Entry, Kind};
+pub use extract::{Extracted, Extraction, extract, verify};
+pub use fault::{Fault, Trouble};
+pub use frame::StoredArchive;
+pub use write::{Tree, WrittenTree, write_tree};
+
+/// Bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,173 @@
+use super::*;
+use crate::archive::sample::{self, Packed, assert_same, pack, plant, trees};
+use crate::archive::scan::Excludes;
+use crate::archive::source::Spool;
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
+use std::process::Command;
+
+mod damage;
+mod hostile;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_tree_comes_back_equal_field_by_field(tree in trees()) {
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        plant(source.path(), &tree);
+        let packed = pack(source.path());
+        prop_assert!(packed.written.changed.is_empty() && packed.written.unreadable.is_empty());
+        let verified = packed.verify().unwrap();
+        let extracted = packed.unpack(target.path(), None).unwrap();
+        prop_assert_eq!(&extracted.incomplete, &[]);
+        prop_assert_eq!(extracted.file_count, packed.written.file_count);
+        prop_assert_eq!(extracted.bytes, packed.written.source_bytes);
+        prop_assert_eq!(&verified, &extracted);
+        assert_same(source.path(), target.path());
+    }
+
+    #[test]
+    fn a_tree_copied_first_and_archived_later_is_the_same(tree in trees()) {
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let staging = tempfile::tempdir().unwrap();
+        plant(source.path(), &tree);
+        let copy = |_: &Entry, number: u64, file: &fs::File| {
+            let mut to = fs::File::create(staging.path().join(number.to_string()))?;
+            std::io::copy(&mut &*file, &mut to).map(drop)
+        };
+        let cancel = CancellationToken::new();
+        let spool = Spool::scan(source.path(), Excludes::none(), staging.path(), &cancel, copy);
+        let spool = spool.unwrap();
+        let totals = spool.totals();
+        let packed = sample::pack_from(&mut spool.into_source(staging.path()).unwrap());
+        prop_assert_eq!(totals.source_bytes, packed.written.source_bytes);
+        prop_assert_eq!(totals.file_count, packed.written.file_count);
+        packed.unpack(target.path(), None).unwrap();
+        assert_same(source.path(), target.path());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn gnu_tar_restores_the_same(tree in trees()) {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        plant(source.path(), &tree);
+        let packed = pack(source.path());
+        for locale in ["C", "C.UTF-8"] {
+            let target = target.path().join(locale);
+            fs::create_dir(&target).unwrap();
+            gnu_tar(&packed, &target, locale);
+            assert_same(source.path(), &target);
+        }
+    }
+}
+
+fn gnu_tar(packed: &Packed, target: &Path, locale: &str) {
+    let mut tar = Command::new("tar");
+    tar.args(["--zstd", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "-xpf"]);
+    tar.arg(packed.archive()).arg("-C").arg(target).env("LC_ALL", locale);
+    let output = tar.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn holes_stay_holes_here_and_with_gnu_tar() {
+    let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = source.path().join("sparse");
+    let file = fs::File::create(&path).unwrap();
+    for at in [0u64, 40 << 20, 99 << 20] {
+        file.write_all_at(b"some data", at).unwrap();
+    }
+    file.set_len(200 << 20).unwrap();
+    fs::File::create(source.path().join("hole")).unwrap().set_len(5 << 20).unwrap();
+    let packed = pack(source.path());
+    assert!(packed.written.stored.size < 100_000);
+    assert_eq!(packed.written.source_bytes, 205 << 20);
+    packed.unpack(&target.path().join("ours"), None).unwrap();
+    fs::create_dir(target.path().join("tar")).unwrap();
+    gnu_tar(&packed, &target.path().join("tar"), "C");
+    for restored in ["ours", "tar"] {
+        let root = target.path().join(restored);
+        assert_same(source.path(), &root);
+        assert!(fs::metadata(root.join("sparse")).unwrap().blocks() * 512 < 1 << 20);
+        assert_eq!(fs::metadata(root.join("hole")).unwrap().blocks(), 0);
+    }
+    packed.unpack(&target.path().join("part"), Some(&|path| path == Path::new("sparse"))).unwrap();
+    let read = |path: PathBuf| fs::read(path).unwrap();
+    assert!(read(path) == read(target.path().join("part/sparse")));
+    assert!(!target.path().join("part/hole").exists());
+}
+
+#[test]
+fn a_part_brings_its_directories_and_the_content_of_its_links() {
+    let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let root = source.path();
+    fs::create_dir_all(root.join("b/deep")).unwrap();
+    fs::create_dir(root.join("c")).unwrap();
+    fs::write(root.join("a"), "content").unwrap();
+    for link in ["b/deep/1", "b/deep/2"] {
+        fs::hard_link(root.join("a"), root.join(link)).unwrap();
+    }
+    for path in ["b/deep", "b"] {
+        sample::set_mtime(&root.join(path), 1_234_567_890_123_456_789);
+    }
+    let packed = pack(root);
+    let select = |path: &Path| path.starts_with("b/deep/1") || path.starts_with("b/deep/2");
+    let extracted = packed.unpack(target.path(), Some(&select)).unwrap();
+    assert_eq!((extracted.bytes, extracted.incomplete_count), (7, 0));
+    let stat = |path: &str| fs::metadata(target.path().join(path)).unwrap();
+    assert_eq!(fs::read(target.path().join("b/deep/1")).unwrap(), b"content");
+    assert_eq!(stat("b/deep/1").ino(), stat("b/deep/2").ino());
+    assert_eq!(stat("b").mtime_nsec(), 123_456_789);
+    assert_eq!(stat("b/deep").mtime(), 1_234_567_890);
+    assert!(!target.path().join("a").exists() && !target.path().join("c").exists());
+
+    // Without the index the archive is read through, and the links say what they lack.
+    let by_hand = tempfile::tempdir().unwrap();
+    let (archive, task) = (&packed.archive(), "restore");
+    let what =
+        Extraction { archive, target: by_hand.path(), index: None, select: Some(&select), task };
+    let extracted = extract(&what, &sample::silent(), &CancellationToken::new()).unwrap();
+    assert_eq!(extracted.incomplete_count, 2);
+}
+
+#[test]
+fn a_cancelled_restore_stops_and_a_filled_target_is_left_alone() {
+    let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(source.path().join("a"), "a").unwrap();
+    let packed = pack(source.path());
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let (archive, task) = (&packed.archive(), "restore");
+    let what = Extraction { archive, target: target.path(), index: None, select: None, task };
+    let error = extract(&what, &sample::silent(), &cancel).unwrap_err();
+    assert_eq!(error.code(), Code::Interrupted);
+    fs::write(target.path().join("precious"), "x").unwrap();
+    let error = packed.unpack(target.path(), None).unwrap_err();
+    assert_eq!(error.code(), Code::RestoreFailed);
+    assert_eq!(fs::read_dir(target.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_ordinary_user_restores_what_he_may() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let source = tempfile::tempdir().unwrap();
+    let setuid = source.path().join("setuid");
+    fs::write(&setuid, "#!").unwrap();
+    fs::set_permissions(&setuid, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
+    let packed = pack(source.path());
+    let mut metadata = metadata::Metadata::new();
+    assert_eq!(packed.rows()[1].entry.mode, 0o4755);
+    metadata.note(Fault::new(&setuid, Trouble::Incomplete, "noted"));
+    assert_eq!(metadata.into_faults().1, 1);
+}

@@ -1,0 +1,167 @@
+//! Opens an archive's frames and reads the whole stream, decompressed on several threads.
+
+use super::table::damaged;
+use super::{FrameCursor, FramePlace, SeekTable};
+use crate::error::{Code, Error, Result};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// An archive's frames, opened for reading.
+#[derive(Debug, Clone)]
+pub struct FrameReader {
+    file: Arc<File>,
+    table: Arc<SeekTable>,
+    path: PathBuf,
+}
+
+impl FrameReader {
+    /// Opens the archive `path` and reads its seek table.
+    ///
+    /// # Errors
+    /// [`Code::BackupDamaged`] when it is missing, truncated or not an archive.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| read_error(path, e))?;
+        let table = SeekTable::read(&file).map_err(|e| read_error(path, e))?;
+        Ok(Self { file: Arc::new(file), table: Arc::new(table), path: path.to_owned() })
+    }
+
+    /// Where the frames lie.
+    pub fn table(&self) -> &SeekTable {
+        &self.table
+    }
+
+    /// The archive's path, for errors.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole stream from its beginning; frames are decompressed ahead on all cores,
+    /// with at most two of them in memory for each thread.
+    pub fn stream(&self) -> Result<FrameStream> {
+        let count = thread::available_parallelism().map_or(1, usize::from).min(4);
+        let (jobs, queue) = sync_channel::<Job>(1);
+        let (order, replies) = sync_channel(count);
+        let queue = Arc::new(Mutex::new(queue));
+        let failed = |e| Error::io("start threads for", &self.path, e);
+        for _ in 0..count {
+            let (queue, file) = (Arc::clone(&queue), Arc::clone(&self.file));
+            let worker = thread::Builder::new().name("decompress".into());
+            worker.spawn(move || decompress(&queue, &file)).map_err(failed)?;
+        }
+        let table = Arc::clone(&self.table);
+        let feeder = thread::Builder::new().name("frames".into());
+        feeder.spawn(move || feed(&table, &order, &jobs)).map_err(failed)?;
+        Ok(FrameStream { replies, current: Vec::new(), taken: 0, failed: false })
+    }
+
+    /// A reader that can be put anywhere in the stream; only the frames that are read are
+    /// decompressed.
+    pub fn read_at(&self, offset: u64) -> FrameCursor {
+        FrameCursor::new(self.clone(), offset)
+    }
+
+    /// Decompresses frame `number`.
+    pub(super) fn frame(&self, number: usize) -> io::Result<Vec<u8>> {
+        let place = self.table.frames().get(number).ok_or_else(|| damaged("no such frame"))?;
+        let mut compressed = Vec::new();
+        decompress_one(&mut zstd::bulk::Decompressor::new()?, &self.file, *place, &mut compressed)
+    }
+}
+
+/// What a failed read of an archive means: bytes that are missing or wrong are damage,
+/// anything else is the system's.
+pub(crate) fn read_error(path: &Path, error: io::Error) -> Error {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    match error.kind() {
+        InvalidData | UnexpectedEof | NotFound => {
+            Error::new(Code::BackupDamaged, "read archive", path.display()).source(error)
+        }
+        _ => Error::io("read archive", path, error),
+    }
+}
+
+struct Job {
+    place: FramePlace,
+    reply: SyncSender<io::Result<Vec<u8>>>,
+}
+
+/// The decompressed stream, in order.
+///
+/// Errors of kind `InvalidData` and `UnexpectedEof` mean a damaged archive.
+pub struct FrameStream {
+    replies: Receiver<Receiver<io::Result<Vec<u8>>>>,
+    current: Vec<u8>,
+    taken: usize,
+    failed: bool,
+}
+
+impl Read for FrameStream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.taken == self.current.len() {
+            if self.failed {
+                return Err(damaged("an earlier frame is damaged"));
+            }
+            // The buffer goes before the next frame is waited for.
+            self.current = Vec::new();
+            self.taken = 0;
+            let Ok(reply) = self.replies.recv() else { return Ok(0) };
+            let frame = reply.recv().map_err(|_| io::Error::other("a thread ended early"));
+            self.current = frame.flatten().inspect_err(|_| self.failed = true)?;
+        }
+        let count = into.len().min(self.current.len() - self.taken);
+        into[..count].copy_from_slice(&self.current[self.taken..self.taken + count]);
+        self.taken += count;
+        Ok(count)
+    }
+}
+
+fn feed(
+    table: &SeekTable,
+    order: &SyncSender<Receiver<io::Result<Vec<u8>>>>,
+    jobs: &SyncSender<Job>,
+) {
+    for place in table.frames() {
+        let (reply, receiver) = sync_channel(1);
+        // Either fails when the stream was dropped: then nobody wants the rest.
+        if order.send(receiver).is_err() || jobs.send(Job { place: *place, reply }).is_err() {
+            return;
+        }
+    }
+}
+
+fn decompress(queue: &Mutex<Receiver<Job>>, file: &File) {
+    let mut decompressor = zstd::bulk::Decompressor::new();
+    let mut compressed = Vec::new();
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { place, reply }) = job else { return };
+        let frame = match &mut decompressor {
+            Ok(decompressor) => decompress_one(decompressor, file, place, &mut compressed),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        };
+        drop(reply.send(frame));
+    }
+}
+
+fn decompress_one(
+    decompressor: &mut zstd::bulk::Decompressor<'_>,
+    file: &File,
+    place: FramePlace,
+    compressed: &mut Vec<u8>,
+) -> io::Result<Vec<u8>> {
+    compressed.resize(place.stored as usize, 0);
+    file.read_exact_at(compressed, place.stored_at)?;
+    let mut frame = Vec::with_capacity(place.holds as usize);
+    decompressor.decompress_to_buffer(compressed, &mut frame).map_err(|e| {
+        damaged(format!("frame at byte {} cannot be decompressed: {e}", place.stored_at))
+    })?;
+    if frame.len() != place.holds as usize {
+        return Err(damaged(format!("frame at byte {} has a wrong size", place.stored_at)));
+    }
+    Ok(frame)
+}

@@ -1,0 +1,138 @@
+//! Reads an index row by row.
+
+use super::Row;
+use super::column::Reading;
+use super::row::Columns;
+use super::schema::{at, schema};
+use crate::error::{Code, Error, Result};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::statistics::Statistics;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// An index, opened for reading.
+pub struct IndexReader {
+    path: PathBuf,
+    file: SerializedFileReader<File>,
+}
+
+impl IndexReader {
+    /// Opens the index `path`.
+    ///
+    /// # Errors
+    /// [`Code::BackupDamaged`] when it is missing, damaged or lacks a column.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => damaged(path, e),
+            _ => Error::io("read index", path, e),
+        })?;
+        let file = SerializedFileReader::new(file).map_err(|e| damaged(path, e))?;
+        let ours = schema().map_err(|e| damaged(path, e))?;
+        let found = file.metadata().file_metadata().schema_descr();
+        // Later versions may add columns at the end.
+        for (number, column) in ours.get_fields().iter().enumerate() {
+            let name = column.name();
+            if found.columns().get(number).is_none_or(|found| found.name() != name) {
+                return Err(damaged(path, format!("column {name} is missing")));
+            }
+        }
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Every row, or those of one component. Row groups of others are not read.
+    pub fn rows<'a>(&'a self, component: Option<&str>) -> Rows<'a> {
+        let groups = self.file.metadata().row_groups().iter().enumerate();
+        let wanted = groups.filter(|(_, group)| component.is_none_or(|name| may_hold(group, name)));
+        let mut groups: Vec<_> = wanted.map(|(number, _)| number).collect();
+        groups.reverse();
+        let component = component.map(str::to_owned);
+        Rows { index: self, component, groups, columns: Columns::default(), left: 0 }
+    }
+
+    /// How many rows there are, of all components.
+    pub fn len(&self) -> u64 {
+        self.file.metadata().file_metadata().num_rows().unsigned_abs()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn may_hold(group: &RowGroupMetaData, component: &str) -> bool {
+    match group.column(at::COMPONENT).statistics() {
+        Some(Statistics::ByteArray(statistics)) => {
+            match (statistics.min_opt(), statistics.max_opt()) {
+                (Some(min), Some(max)) => {
+                    let name = component.as_bytes();
+                    // The statistics may be cut to their first bytes; a cut maximum is
+                    // rounded up, so the comparison still holds.
+                    min.data() <= name && name <= max.data()
+                }
+                _ => true,
+            }
+        }
+        _ => true,
+    }
+}
+
+/// The rows of an index, a few thousand of them in memory at a time.
+pub struct Rows<'a> {
+    index: &'a IndexReader,
+    component: Option<String>,
+    groups: Vec<usize>,
+    columns: Columns,
+    left: u64,
+}
+
+impl Rows<'_> {
+    fn advance(&mut self) -> Result<Option<Row>, ParquetError> {
+        loop {
+            if self.left == 0 {
+                let Some(number) = self.groups.pop() else { return Ok(None) };
+                self.begin(number)?;
+                continue;
+            }
+            self.left -= 1;
+            let row = self.columns.row()?;
+            if self.component.as_ref().is_none_or(|wanted| *wanted == row.component) {
+                return Ok(Some(row));
+            }
+        }
+    }
+
+    fn begin(&mut self, number: usize) -> Result<(), ParquetError> {
+        let group = self.index.file.get_row_group(number)?;
+        let columns = group.metadata().columns();
+        self.left = group.metadata().num_rows().unsigned_abs();
+        let readings = (0..=at::DATA_KIND).map(|place| {
+            let optional = columns[place].column_descr().max_def_level() > 0;
+            Reading::new(group.get_column_reader(place)?, optional)
+        });
+        self.columns = readings.collect::<Result<_, ParquetError>>()?;
+        Ok(())
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Result<Row>> {
+        let row = self.advance();
+        if row.is_err() {
+            // What follows damage cannot be trusted.
+            (self.left, self.groups) = (0, Vec::new());
+        }
+        row.map_err(|e| damaged(&self.index.path, e)).transpose()
+    }
+}
+
+fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
+    Error::new(Code::BackupDamaged, "read index", path.display()).cause(cause)
+}
+
+#[cfg(test)]
+mod tests;

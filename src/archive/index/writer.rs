@@ -1,0 +1,211 @@
+//! Writes an index.
+
+use super::Row;
+use super::column::Column;
+use super::json::{escape, xattrs_to_json};
+use super::schema::{at, schema};
+use crate::error::{Error, Result};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const GROUP_ROWS: usize = 65_536;
+/// Long paths and attributes end a row group early, so that memory stays bounded.
+const GROUP_BYTES: usize = 24 << 20;
+
+/// What a written index is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredIndex {
+    /// Bytes of the file.
+    pub size: u64,
+    /// SHA-256 of the file, in hex.
+    pub sha256: String,
+    /// How many files it lists.
+    pub rows: u64,
+}
+
+/// Writes rows, those of one component after those of another.
+pub struct IndexWriter {
+    path: PathBuf,
+    writer: SerializedFileWriter<Hashing>,
+    schema: SchemaDescriptor,
+    columns: Vec<Column>,
+    component: String,
+    waiting: usize,
+    bytes: usize,
+    rows: u64,
+}
+
+impl IndexWriter {
+    /// Creates the index `path` (mode 0600, must not exist).
+    pub fn create(path: &Path) -> Result<Self> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = File::options();
+        let file = options.write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|e| Error::io("create index", path, e))?;
+        let sink = Hashing { file, hash: Sha256::new(), size: 0 };
+        Self::new(sink, path).map_err(|e| failed(path, e))
+    }
+
+    fn new(sink: Hashing, path: &Path) -> Result<Self, ParquetError> {
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .set_created_by(concat!("backstop ", env!("CARGO_PKG_VERSION")).into());
+        for unique in ["path", "inode", "sha256", "offset", "mtime_ns", "ctime_ns"] {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(unique), false);
+        }
+        let schema = schema()?;
+        let writer =
+            SerializedFileWriter::new(sink, Arc::clone(&schema), Arc::new(properties.build()))?;
+        let schema = SchemaDescriptor::new(schema);
+        Ok(Self {
+            path: path.to_owned(),
+            writer,
+            columns: empty(&schema),
+            schema,
+            component: String::new(),
+            waiting: 0,
+            bytes: 0,
+            rows: 0,
+        })
+    }
+
+    /// Adds a row.
+    pub fn append(&mut self, row: &Row) -> Result<()> {
+        if self.component != row.component {
+            self.write_group()?;
+            self.component.clone_from(&row.component);
+        }
+        self.fill(row);
+        self.rows += 1;
+        self.waiting += 1;
+        if self.waiting == GROUP_ROWS || self.bytes >= GROUP_BYTES {
+            self.write_group()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and Parquet's footer, and syncs the file.
+    pub fn finish(mut self) -> Result<StoredIndex> {
+        self.write_group()?;
+        let Self { path, writer, rows, .. } = self;
+        let sink = writer.into_inner().map_err(|e| failed(&path, e))?;
+        sink.file.sync_all().map_err(|e| Error::io("write index", &path, e))?;
+        let sha256 = crate::archive::hex(&sink.hash.finalize());
+        Ok(StoredIndex { size: sink.size, sha256, rows })
+    }
+
+    fn fill(&mut self, row: &Row) {
+        let Row { entry, place, .. } = row;
+        let raw = entry.path.as_os_str().as_bytes();
+        let (path, path_raw) = match std::str::from_utf8(raw) {
+            Ok("") => (".".to_owned(), None),
+            Ok(text) => (text.to_owned(), None),
+            Err(_) => (escape(raw), Some(raw)),
+        };
+        let sha256 = row.sha256.map(|hash| crate::archive::hex(&hash));
+        let xattrs = xattrs_to_json(&entry.xattrs);
+        let data_kind = place.map(|place| if place.sparse { SPARSE } else { DENSE });
+        let columns = &mut self.columns;
+        for (column, value) in [
+            (at::COMPONENT, Some(row.component.as_bytes())),
+            (at::PATH, Some(path.as_bytes())),
+            (at::PATH_RAW, path_raw),
+            (at::TYPE, Some(entry.kind.as_str().as_bytes())),
+            (at::USER, entry.user.as_deref().map(str::as_bytes)),
+            (at::GROUP, entry.group.as_deref().map(str::as_bytes)),
+            (at::LINK_TARGET, entry.link_target.as_deref().map(OsStrExt::as_bytes)),
+            (at::XATTRS, xattrs.as_deref().map(str::as_bytes)),
+            (at::SHA256, sha256.as_deref().map(str::as_bytes)),
+            (at::STORED_IN, Some(row.stored_in.as_bytes())),
+            (at::ARCHIVE, Some(row.archive.as_bytes())),
+            (at::DATA_KIND, data_kind.map(str::as_bytes)),
+        ] {
+            self.bytes += columns[column].bytes(value);
+        }
+        for (column, value) in [
+            (at::SIZE, Some(entry.size)),
+            (at::MODE, Some(u64::from(entry.mode))),
+            (at::UID, Some(u64::from(entry.uid))),
+            (at::GID, Some(u64::from(entry.gid))),
+            (at::DEVICE, Some(entry.device)),
+            (at::INODE, Some(entry.inode)),
+            (at::NLINK, Some(entry.nlink)),
+            (at::MAJOR, entry.rdev.map(|(major, _)| u64::from(major))),
+            (at::MINOR, entry.rdev.map(|(_, minor)| u64::from(minor))),
+            (at::FRAME, place.map(|place| place.frame)),
+            (at::OFFSET, place.map(|place| place.offset)),
+        ] {
+            columns[column].number(value);
+        }
+        columns[at::MTIME].signed(Some(entry.mtime_ns));
+        columns[at::CTIME].signed(Some(entry.ctime_ns));
+        columns[at::CHANGED].flag(row.changed);
+    }
+
+    fn write_group(&mut self) -> Result<()> {
+        if self.waiting == 0 {
+            return Ok(());
+        }
+        let columns = std::mem::replace(&mut self.columns, empty(&self.schema));
+        (self.waiting, self.bytes) = (0, 0);
+        let write = |writer: &mut SerializedFileWriter<Hashing>| {
+            let mut group = writer.next_row_group()?;
+            for column in columns {
+                let Some(mut writer) = group.next_column()? else { break };
+                column.write(writer.untyped())?;
+                writer.close()?;
+            }
+            group.close().map(drop)
+        };
+        write(&mut self.writer).map_err(|e| failed(&self.path, e))
+    }
+}
+
+/// The name of data without holes.
+pub(super) const DENSE: &str = "dense";
+/// The name of data with a sparse map before it.
+pub(super) const SPARSE: &str = "gnu-sparse-1.0";
+
+fn empty(schema: &SchemaDescriptor) -> Vec<Column> {
+    schema.columns().iter().map(|column| Column::new(column)).collect()
+}
+
+/// A full disk reaches us wrapped in Parquet's error.
+fn failed(path: &Path, error: ParquetError) -> Error {
+    let error = match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(other) => io::Error::other(other),
+        },
+        other => io::Error::other(other),
+    };
+    Error::io("write index", path, error)
+}
+
+struct Hashing {
+    file: File,
+    hash: Sha256,
+    size: u64,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

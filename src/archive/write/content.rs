@@ -1,0 +1,229 @@
+//! Copies the content of one file into the tar, hashes it and notices its changes.
+
+use crate::archive::entry::Entry;
+use crate::archive::fault::{Fault, Trouble};
+use crate::archive::source::Content;
+use crate::archive::tar::{Segment, SparseMap, TarWriter};
+use crate::progress::{Event, Progress};
+use rustix::fs::{Advice, fadvise, fstat};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+const CHUNK: usize = 256 << 10;
+/// Progress is reported this often, in bytes.
+const REPORT: u64 = 4 << 20;
+/// From this size on the kernel is told that the file is read from front to back.
+const LARGE: u64 = 1 << 20;
+
+/// What became of one file's content.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    pub(super) sha256: Option<[u8; 32]>,
+    /// The offset of the data, and whether a sparse map stands there.
+    pub(super) place: Option<(u64, bool)>,
+    pub(super) faults: Vec<Fault>,
+    /// Whether reading failed on the way: the rest is zeros.
+    cut: bool,
+}
+
+impl Stored {
+    fn cut(&mut self, fault: Fault) {
+        self.cut = true;
+        self.faults.push(fault);
+    }
+}
+
+/// Copies content, with one buffer for all files.
+pub(super) struct Copying<'a> {
+    buffer: Vec<u8>,
+    task: String,
+    progress: &'a Arc<dyn Progress>,
+    unreported: u64,
+    cancel: &'a CancellationToken,
+}
+
+enum Input<'a> {
+    File(&'a File),
+    Stream(&'a mut dyn Read),
+}
+
+impl<'a> Copying<'a> {
+    pub(super) fn new(
+        task: String,
+        progress: &'a Arc<dyn Progress>,
+        cancel: &'a CancellationToken,
+    ) -> Self {
+        Self { buffer: vec![0; CHUNK], task, progress, unreported: 0, cancel }
+    }
+
+    /// Writes the member of `entry` with its content; `entry` gets the metadata that the
+    /// open file has.
+    ///
+    /// # Errors
+    /// When the tar cannot be written or the stream not be read; `Interrupted` when
+    /// cancelled.
+    pub(super) fn copy<W: Write>(
+        &mut self,
+        tar: &mut TarWriter<W>,
+        entry: &mut Entry,
+        content: Content<'_>,
+    ) -> io::Result<Stored> {
+        let mut stored = Stored::default();
+        match content {
+            Content::Stream { reader, map } => {
+                self.data(tar, entry, Input::Stream(reader), map, &mut stored)?;
+            }
+            Content::Copy { file, changed } => {
+                let size = file.metadata()?.len();
+                if changed || size != entry.size {
+                    stored.faults.push(changed_fault(entry));
+                }
+                entry.size = size;
+                let map = sparse_map(&file, size)?;
+                self.data(tar, entry, Input::File(&file), map, &mut stored)?;
+            }
+            Content::Live(file) => {
+                let scanned = entry.clone();
+                entry.refresh(&fstat(&file)?);
+                let map = sparse_map(&file, entry.size)?;
+                self.data(tar, entry, Input::File(&file), map, &mut stored)?;
+                if stored.faults.is_empty() && !scanned.is_unchanged(&fstat(&file)?) {
+                    stored.faults.push(changed_fault(entry));
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    fn data<W: Write>(
+        &mut self,
+        tar: &mut TarWriter<W>,
+        entry: &Entry,
+        mut input: Input<'_>,
+        map: Option<SparseMap>,
+        stored: &mut Stored,
+    ) -> io::Result<()> {
+        if let (Input::File(file), LARGE..) = (&input, entry.size) {
+            // Only advice: a file system that does not take it reads as well.
+            let _ = fadvise(file, 0, None, Advice::Sequential);
+        }
+        let offset = tar.member(entry, map.as_ref())?;
+        let whole = [Segment { offset: 0, length: entry.size }];
+        let segments = map.as_ref().map_or(&whole[..], SparseMap::segments);
+        let mut hash = Sha256::new();
+        let mut position = 0;
+        for segment in segments {
+            self.zeros(segment.offset - position, &mut hash)?;
+            self.segment(tar, entry, *segment, &mut input, &mut hash, stored)?;
+            position = segment.offset + segment.length;
+        }
+        self.zeros(entry.size - position, &mut hash)?;
+        stored.sha256 = Some(hash.finalize().into());
+        stored.place = Some((offset, map.is_some()));
+        Ok(())
+    }
+
+    fn segment<W: Write>(
+        &mut self,
+        tar: &mut TarWriter<W>,
+        entry: &Entry,
+        segment: Segment,
+        input: &mut Input<'_>,
+        hash: &mut Sha256,
+        stored: &mut Stored,
+    ) -> io::Result<()> {
+        let end = segment.offset + segment.length;
+        let mut position = segment.offset;
+        while position < end {
+            self.check()?;
+            let most = usize::try_from(end - position).map_or(CHUNK, |left| left.min(CHUNK));
+            let chunk = &mut self.buffer[..most];
+            let count = match input {
+                _ if stored.cut => Ok(0),
+                Input::File(file) => file.read_at(chunk, position),
+                Input::Stream(reader) => match reader.read(chunk) {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                    other => other,
+                },
+            };
+            let count = match count {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(0) if !stored.cut => {
+                    stored.cut(Fault::new(&entry.path, Trouble::Changed, CUT));
+                    0
+                }
+                Err(error) => {
+                    let cause = format!("{CUT}: {error}");
+                    stored.cut(Fault::new(&entry.path, Trouble::Unreadable, cause));
+                    0
+                }
+                Ok(count) => count,
+            };
+            let chunk = if count == 0 {
+                chunk.fill(0);
+                &self.buffer[..most]
+            } else {
+                &self.buffer[..count]
+            };
+            hash.update(chunk);
+            tar.write_all(chunk)?;
+            position += chunk.len() as u64;
+            self.advance(chunk.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// A hole: nothing is written, but the hash is that of the whole content.
+    fn zeros(&mut self, mut count: u64, hash: &mut Sha256) -> io::Result<()> {
+        if count > 0 {
+            self.buffer.fill(0);
+        }
+        while count > 0 {
+            self.check()?;
+            let chunk = count.min(CHUNK as u64);
+            hash.update(&self.buffer[..chunk as usize]);
+            count -= chunk;
+            self.advance(chunk);
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.cancel.is_cancelled() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.unreported += bytes;
+        if self.unreported >= REPORT {
+            self.report();
+        }
+    }
+
+    /// Reports what was not yet.
+    pub(super) fn report(&mut self) {
+        let bytes = std::mem::take(&mut self.unreported);
+        if bytes > 0 {
+            self.progress.report(Event::Advanced { task: self.task.clone(), bytes });
+        }
+    }
+}
+
+const CUT: &str = "ended early while it was read; the rest is zeros";
+
+fn changed_fault(entry: &Entry) -> Fault {
+    Fault::new(&entry.path, Trouble::Changed, "changed while it was read")
+}
+
+/// The map of a file with fewer blocks than its size needs.
+fn sparse_map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
+    use std::os::unix::fs::MetadataExt;
+    if size == 0 || file.metadata()?.blocks() * 512 >= size {
+        return Ok(None);
+    }
+    SparseMap::of_file(file, size)
+}
