@@ -72,6 +72,8 @@ codes! {
     DatabaseUnreachable = "database_unreachable", exit 1, "check the host and port of the database's url";
     /// The database server refuses user or password.
     DatabaseAuthentication = "database_authentication", exit 1, "check the user, and password_env, password_file, PGPASSWORD or ~/.pgpass";
+    /// The database server has no database of this name.
+    DatabaseNotFound = "database_not_found", exit 1, "check the database's name at the end of its url; `psql -l` lists them";
     /// A PostgreSQL client program is missing.
     ToolMissing = "tool_missing", exit 1, "install the PostgreSQL client programs, or set the database's `container`";
     /// `pg_dump` is older than the server.
