@@ -1,8 +1,10 @@
 //! What a dump does not hold about its database: size, owner, locale, settings, grants.
 
 use super::connection::Connection;
+use super::dump::DumpResult;
+use crate::config::DumpFormat;
 use crate::error::Result;
-use crate::repository::manifest::RoleSetting;
+use crate::repository::manifest::{DatabaseDetail, RoleSetting};
 
 /// A database as `CREATE DATABASE` needs it to be made again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,36 @@ pub struct Description {
     pub role_settings: Vec<RoleSetting>,
     /// Grants on the database itself, as `pg_database.datacl` prints them.
     pub acl: Vec<String>,
+}
+
+impl Description {
+    /// The manifest's record of `database`, dumped in `format` as `dump` says.
+    pub fn detail(
+        self,
+        database: &str,
+        format: DumpFormat,
+        exclude_tables: &[String],
+        dump: &DumpResult,
+    ) -> DatabaseDetail {
+        DatabaseDetail {
+            database: database.to_owned(),
+            format,
+            object: dump.object.clone(),
+            server_version: self.server_version,
+            dump_version: dump.dump_version.clone(),
+            owner: self.owner,
+            encoding: self.encoding,
+            collate: self.collate,
+            ctype: self.ctype,
+            locale_provider: self.locale_provider,
+            locale: self.locale,
+            settings: self.settings,
+            role_settings: self.role_settings,
+            acl: self.acl,
+            exclude_tables: exclude_tables.to_vec(),
+            tables: dump.tables.clone(),
+        }
+    }
 }
 
 /// Describes the database that `connection` is connected to.
