@@ -4,10 +4,17 @@
 //! `docs/architecture.md` shows the layers. Each uses those below it, never those above.
 
 pub mod archive;
+pub mod backup;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod database;
 pub mod docker;
 pub mod error;
+pub mod fence;
 pub mod progress;
 pub mod repository;
+pub mod restore;
+pub mod retention;
+pub mod setting;

@@ -193,7 +193,7 @@ pub struct DatabaseFence {
     pub snapshot: String,
     /// The WAL position at the fence (`pg_current_wal_lsn()`).
     pub wal_lsn: String,
-    /// The next transaction id at the fence (`pg_snapshot_xmax(pg_current_snapshot())`).
+    /// The next transaction id that the server would hand out at the fence.
     pub next_xid_at_fence: u64,
     /// The same after the capture of the files.
     pub next_xid_at_release: u64,
@@ -266,14 +266,32 @@ pub struct DatabaseDetail {
     pub collate: String,
     /// `LC_CTYPE`.
     pub ctype: String,
+    /// `icu` or `builtin` where collations are not the C library's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale_provider: Option<String>,
+    /// The locale of that provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
     /// `ALTER DATABASE … SET` settings, as `name=value`.
     pub settings: Vec<String>,
+    /// `ALTER ROLE … IN DATABASE … SET` settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub role_settings: Vec<RoleSetting>,
     /// Grants on the database itself, as `pg_database.datacl` prints them.
     pub acl: Vec<String>,
     /// Table patterns left out of the dump.
     pub exclude_tables: Vec<String>,
     /// Rows of each table at the fence.
     pub tables: Vec<TableRows>,
+}
+
+/// A setting that one role has in one database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleSetting {
+    /// The role's name.
+    pub role: String,
+    /// The setting, as `name=value`.
+    pub setting: String,
 }
 
 /// Rows of one table at the fence.

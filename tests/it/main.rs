@@ -1,5 +1,7 @@
-//! What a user may rely on, tested with real parts.
+//! What a user may rely on, tested with real parts. One program, so that it is linked once.
 
+#[cfg(test)]
+mod database;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]

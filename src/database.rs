@@ -1,0 +1,53 @@
+//! One PostgreSQL server: connections, exported snapshots, dumps, restores and swaps.
+//!
+//! It knows one database at a time and nothing of repositories, Docker or the fence as a
+//! whole. The way of a backup: [`Target::resolve`], [`Prepared::connect`],
+//! [`Prepared::fence`], [`HeldSnapshot::observe_release`], [`dump`]. The way back:
+//! [`Scratch::create`], [`Scratch::fill`], [`Scratch::verify`], [`swap::swap`].
+
+mod acl;
+mod child;
+mod command;
+mod connection;
+mod describe;
+pub mod dump;
+mod exec;
+mod failure;
+mod globals;
+mod listing;
+mod maintenance;
+mod names;
+mod observer;
+mod password;
+mod pattern;
+mod pgpass;
+mod quote;
+mod roles;
+mod rows;
+mod scratch;
+mod settings;
+mod snapshot;
+mod streams;
+pub mod swap;
+mod target;
+mod tls;
+mod tools;
+mod url;
+
+pub use child::ChildRunner;
+pub use command::ToolCommand;
+pub use connection::{Connection, Server};
+pub use describe::{Description, describe};
+pub use dump::{DumpRequest, DumpResult};
+pub use exec::{Exec, Exited, Running};
+pub use globals::{GLOBALS, dump_globals};
+pub use listing::{list_dump, read_dump};
+pub use names::{MAX_NAME_BYTES, derived_name};
+pub use observer::Release;
+pub use password::{Password, Surroundings};
+pub use quote::{quote_identifier, quote_literal};
+pub use roles::create_missing_roles;
+pub use scratch::{Scratch, database_exists, drop_database};
+pub use snapshot::{HeldSnapshot, Prepared};
+pub use target::{SslMode, Target};
+pub use tools::{ToolVersion, Tools};

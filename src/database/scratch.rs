@@ -1,0 +1,254 @@
+//! A database built beside the live one: created, filled from a dump, and verified.
+
+use super::acl;
+use super::connection::Connection;
+use super::failure;
+use super::listing;
+use super::maintenance;
+use super::quote::{database_string, quote_identifier, quote_literal};
+use super::settings::set_clause;
+use super::streams::{Meter, Noted};
+use super::target::Target;
+use super::tools::Tools;
+use crate::config::DumpFormat;
+use crate::error::{Code, Error, Result};
+use crate::progress::Progress;
+use crate::repository::manifest::{DatabaseDetail, TableRows};
+use std::num::NonZeroU16;
+use std::path::Path;
+use std::sync::Arc;
+
+const FILL: &str = "restore database";
+
+/// How many wrong tables an error names.
+const NAMED: usize = 5;
+
+/// A database that is being restored under a name of its own.
+#[derive(Debug, Clone)]
+pub struct Scratch {
+    target: Target,
+}
+
+impl Scratch {
+    /// Creates the empty database `name` on the server of `target`, with the owner, encoding
+    /// and locale of the one that was dumped. Fails where the name is taken.
+    pub async fn create(target: &Target, name: &str, detail: &DatabaseDetail) -> Result<Self> {
+        let connection = maintenance::connect(target, &[name]).await?;
+        let sql = creation(name, detail, connection.server().major);
+        connection
+            .run(&format!("create database {name} for"), &sql)
+            .await
+            .map_err(|error| explain_roles(error, target))?;
+        Ok(Self { target: target.with_database(name) })
+    }
+
+    /// The database's name.
+    pub fn name(&self) -> &str {
+        self.target.database()
+    }
+
+    /// How to reach it.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Restores the dump at `dump`, stopping at the first error, analyzes every table, and
+    /// gives the database its settings and grants.
+    ///
+    /// Fails with [`Code::BackupDamaged`] where the dump is not whole.
+    pub async fn fill(
+        &self,
+        tools: &Tools,
+        dump: &Path,
+        detail: &DatabaseDetail,
+        jobs: NonZeroU16,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<()> {
+        let task = format!("database {}", self.target.component());
+        let mut meter = Meter::start(progress, task, None);
+        let parallel = tools.are_local()
+            && matches!(detail.format, DumpFormat::Directory | DumpFormat::Custom);
+        if parallel {
+            self.restore_file(tools, dump, detail.format, jobs).await
+        } else {
+            self.restore_stream(tools, dump, detail.format, &mut meter).await
+        }
+        .map_err(|error| explain_roles(error, &self.target))?;
+        let connection = Connection::open(&self.target).await?;
+        connection.run("analyze database", "ANALYZE").await?;
+        self.dress(&connection, detail, progress.as_ref()).await
+    }
+
+    async fn restore_file(
+        &self,
+        tools: &Tools,
+        dump: &Path,
+        format: DumpFormat,
+        jobs: NonZeroU16,
+    ) -> Result<()> {
+        let command = tools
+            .client("pg_restore", &self.target)
+            .arg("--exit-on-error")
+            .arg(format!("--format={}", format.as_str()))
+            .arg(format!("--jobs={jobs}"))
+            .arg(format!("--dbname={}", database_string(self.name())))
+            .arg(dump);
+        let subject = self.target.component();
+        tools.run(&command, FILL, subject, None, &mut tokio::io::sink()).await
+    }
+
+    async fn restore_stream(
+        &self,
+        tools: &Tools,
+        dump: &Path,
+        format: DumpFormat,
+        meter: &mut Meter,
+    ) -> Result<()> {
+        let subject = self.target.component();
+        let database = format!("--dbname={}", database_string(self.name()));
+        let command = match format {
+            DumpFormat::Directory => {
+                return Err(Error::new(Code::ToolMissing, FILL, subject)
+                    .cause("a dump in directory format cannot be streamed into a container")
+                    .hint("install the PostgreSQL client programs on this host"));
+            }
+            DumpFormat::Plain => tools
+                .client("psql", &self.target)
+                .arg("--no-psqlrc")
+                .arg("--quiet")
+                .arg("--set=ON_ERROR_STOP=1")
+                .arg(database),
+            DumpFormat::Custom | DumpFormat::Tar => tools
+                .client("pg_restore", &self.target)
+                .arg("--exit-on-error")
+                .arg(format!("--format={}", format.as_str()))
+                .arg(database),
+        };
+        let mut input = listing::open(dump, format).await?;
+        let mut noted = Noted::new(&mut input, Some(meter));
+        let done =
+            tools.run(&command, FILL, subject, Some(&mut noted), &mut tokio::io::sink()).await;
+        noted.failure().map_or(done, |cause| Err(listing::damaged(dump, cause)))
+    }
+
+    /// Settings and grants come last: a setting such as `default_transaction_read_only`
+    /// would stand in the way before. What cannot be set again is warned about.
+    async fn dress(
+        &self,
+        connection: &Connection,
+        detail: &DatabaseDetail,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let name = quote_identifier(self.name());
+        let own = detail.settings.iter().filter_map(|setting| set_clause(setting));
+        let own = own.map(|clause| format!("ALTER DATABASE {name} {clause}"));
+        let of_roles = detail.role_settings.iter().filter_map(|setting| {
+            let role = quote_identifier(&setting.role);
+            let clause = set_clause(&setting.setting)?;
+            Some(format!("ALTER ROLE {role} IN DATABASE {name} {clause}"))
+        });
+        let grants = acl::statements(self.name(), &detail.acl);
+        for sql in own.chain(of_roles).chain(grants) {
+            match connection.attempt(&sql).await {
+                Ok(()) => {}
+                Err(error) if error.code().is_some() => {
+                    let message = format!("not restored: {sql}: {}", failure::text(&error));
+                    progress.warn(failure::code(&error), message);
+                }
+                Err(error) => return Err(connection.failed(FILL, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the rows of every table that was counted exactly at the fence. Fails with
+    /// [`Code::BackupDamaged`] where a table is missing or has another number of rows.
+    pub async fn verify(&self, tables: &[TableRows]) -> Result<()> {
+        const ATTEMPTED: &str = "verify the restored database";
+        let connection = Connection::open(&self.target).await?;
+        let mut wrong = Vec::new();
+        for table in tables.iter().filter(|table| table.exact) {
+            // The name comes from a file. Resolving it first makes sure that it is a name.
+            let sql = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c \
+                       JOIN pg_namespace n ON n.oid = c.relnamespace \
+                       WHERE c.oid = to_regclass($1)";
+            let found = connection.rows(ATTEMPTED, sql, &[&table.table]).await?;
+            let Some(row) = found.first() else {
+                wrong.push(format!("{} is missing", table.table));
+                continue;
+            };
+            let sql = format!("SELECT count(*) FROM ONLY {}", row.get::<_, &str>(0));
+            let rows: i64 = connection.row(ATTEMPTED, &sql, &[]).await?.get(0);
+            if u64::try_from(rows) != Ok(table.rows) {
+                wrong.push(format!("{} has {rows} rows instead of {}", table.table, table.rows));
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let more = wrong.len().saturating_sub(NAMED);
+        wrong.truncate(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Err(Error::new(Code::BackupDamaged, ATTEMPTED, self.target.component())
+            .cause(wrong.join("; ") + &more))
+    }
+
+    /// Drops the database, whoever is connected to it.
+    pub async fn drop(self) -> Result<()> {
+        drop_database(&self.target, self.name()).await
+    }
+}
+
+fn creation(name: &str, detail: &DatabaseDetail, major: u32) -> String {
+    let mut sql = format!(
+        "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+        quote_identifier(name),
+        quote_identifier(&detail.owner),
+        quote_literal(&detail.encoding),
+        quote_literal(&detail.collate),
+        quote_literal(&detail.ctype),
+    );
+    if major < 15 {
+        return sql;
+    }
+    if let (Some(provider), Some(locale)) = (&detail.locale_provider, &detail.locale) {
+        let keyword = if provider == "icu" { "ICU_LOCALE" } else { "BUILTIN_LOCALE" };
+        sql.push_str(&format!(
+            " LOCALE_PROVIDER {} {keyword} {}",
+            quote_identifier(provider),
+            quote_literal(locale)
+        ));
+    } else {
+        sql.push_str(" LOCALE_PROVIDER libc");
+    }
+    sql
+}
+
+/// A missing role is the usual reason why a dump does not fit onto another server.
+fn explain_roles(error: Error, target: &Target) -> Error {
+    let text = error.to_string();
+    if text.contains("role \"") && text.contains("does not exist") {
+        let user = target.user();
+        return error.hint(format!(
+            "{user} may not create this role: create it first, or run databases/globals.sql of \
+             the backup with psql as a superuser"
+        ));
+    }
+    error
+}
+
+/// Whether the server of `target` has a database `name`.
+pub async fn database_exists(target: &Target, name: &str) -> Result<bool> {
+    let connection = maintenance::connect(target, &[]).await?;
+    let sql = "SELECT FROM pg_database WHERE datname = $1";
+    Ok(!connection.rows("look for database", sql, &[&name]).await?.is_empty())
+}
+
+/// Drops the database `name` on the server of `target`, whoever is connected to it; does
+/// nothing where there is none.
+pub async fn drop_database(target: &Target, name: &str) -> Result<()> {
+    let connection = maintenance::connect(target, &[name]).await?;
+    let force = if connection.server().major >= 13 { " WITH (FORCE)" } else { "" };
+    let sql = format!("DROP DATABASE IF EXISTS {}{force}", quote_identifier(name));
+    connection.run(&format!("drop database {name} of"), &sql).await
+}
