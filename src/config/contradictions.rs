@@ -1,7 +1,7 @@
 //! Values that are each acceptable and together are not.
 
+use super::origin::{Origins, child, entry};
 use super::problem::Problems;
-use super::tree::{Origin, child, entry};
 use super::{Config, Database, FileTree};
 use ignore::gitignore::GitignoreBuilder;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const GLOBALS: &str = "globals";
 const DUMP_ENDINGS: [&str; 4] = [".dump", ".sql", ".tar", ".zst"];
 
 /// Reports everything in `config`, whose paths are absolute, that contradicts itself.
-pub(super) fn find(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Problems) {
+pub(super) fn find(config: &Config, origins: &Origins, problems: &mut Problems) {
     let mut search = Search { origins, problems };
     search.name("stack.name", &config.stack.name);
     if config.databases.is_empty() && config.files.is_empty() {
@@ -34,24 +34,14 @@ pub(super) fn find(config: &Config, origins: &BTreeMap<String, Origin>, problems
 }
 
 struct Search<'a> {
-    origins: &'a BTreeMap<String, Origin>,
+    origins: &'a Origins,
     problems: &'a mut Problems,
 }
 
 impl Search<'_> {
     /// Reports at `key`, or at the nearest table around it that was written.
     fn report(&mut self, key: &str, message: impl Into<String>) {
-        let mut around = key;
-        let origin = loop {
-            match self.origins.get(around) {
-                Some(origin) => break origin,
-                None => match around.rfind(['.', '[']) {
-                    Some(end) => around = &around[..end],
-                    None => break &Origin::Default,
-                },
-            }
-        };
-        self.problems.add(origin, key, message);
+        self.problems.add(self.origins.nearest(key), key, message);
     }
 
     fn name(&mut self, key: &str, name: &str) {
