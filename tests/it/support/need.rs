@@ -1,6 +1,6 @@
 //! What a test needs of the machine, and what happens where that is missing.
 //!
-//! A user sees which tests were skipped and why. `BACKSTOP_TEST_REQUIRE=docker,root`
+//! A user sees which tests were skipped and why. `BACKSTOP_TEST_REQUIRE=docker,root` or `all`
 //! names what must not be missing: there such a test fails instead.
 
 use std::fs::OpenOptions;
@@ -42,7 +42,7 @@ pub(crate) fn all(needs: &[Need]) -> bool {
         return true;
     };
     let required = std::env::var("BACKSTOP_TEST_REQUIRE").unwrap_or_default();
-    let strict = required.split(',').any(|name| name.trim() == missing);
+    let strict = required.split(',').any(|name| ["all", missing].contains(&name.trim()));
     assert!(!strict, "this test needs {missing}, which BACKSTOP_TEST_REQUIRE demands");
     let thread = std::thread::current();
     let line = format!("skipped: {} needs {missing}\n", thread.name().unwrap_or("a test"));
