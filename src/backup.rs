@@ -10,6 +10,7 @@ mod estimate;
 mod examine;
 mod plan;
 mod publish;
+mod reach;
 mod selection;
 mod sources;
 mod space;
@@ -22,12 +23,19 @@ pub use plan::PlanSummary;
 pub use selection::Selection;
 pub use verify::{Verification, verify};
 
+pub(crate) use plan::connect_if_needed;
+pub(crate) use reach::Reach;
+pub(crate) use sources::{Place, Source};
+pub(crate) use space::require as require_space;
+
 use crate::catalog::BackupRecord;
-use crate::error::{Code, Error, Result};
-use crate::fence;
-use crate::progress::Warnings;
+use crate::clock::Stopwatch;
+use crate::docker::{Container, Docker};
+use crate::error::Result;
+use crate::fence::{self, Hold, Journal};
+use crate::progress::{Progress, Warnings};
 use crate::repository::manifest::Reason;
-use crate::repository::{Lock, PublishedBackup, Repository};
+use crate::repository::{Lock, LockMode, PublishedBackup, Repository};
 use crate::setting::Setting;
 use consistency::Evidence;
 use plan::Plan;
@@ -54,10 +62,10 @@ pub struct Request {
 /// A failure leaves the containers running, nothing in the repository, and a `failed` row
 /// with the error in the catalog.
 pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord> {
-    let workplace = {
-        let (setting, request) = (setting.clone(), request.clone());
-        setting.clone().blocking(move || Workplace::enter(&setting, &request)).await?
-    };
+    let watch = Stopwatch::start();
+    let repository = Repository::open_or_create(&setting.config.repository.path)?;
+    let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+    let workplace = Workplace::enter(setting, request, &repository, &lock, watch)?;
     write(setting, request, &workplace).await
 }
 
@@ -69,7 +77,8 @@ pub(crate) async fn backup_locked(
     repository: &Repository,
     lock: &Lock,
 ) -> Result<BackupRecord> {
-    let workplace = Workplace::enter_locked(setting, request, repository, lock)?;
+    let watch = Stopwatch::start();
+    let workplace = Workplace::enter(setting, request, repository, lock, watch)?;
     write(setting, request, &workplace).await
 }
 
@@ -108,53 +117,74 @@ async fn take(
     warnings: &Arc<Warnings>,
 ) -> Result<PublishedBackup> {
     let progress = &setting.progress;
+    let id = &workplace.record.id;
 
     progress.step("preflight");
     let plan = Plan::prepare(setting, request).await?;
-    plan.check_space(setting, &workplace.repository)?;
+    plan.check_space(setting, workplace.repository)?;
     let incoming = workplace.incoming()?;
     let definitions = definitions::write(&plan, incoming.path(), setting).await?;
+    let mut archives = archives::Writer::create(incoming.path(), id, setting)?;
+    let (docker, writers) = (plan.docker.clone(), plan.writers());
+    let jobs = archives::Job::plan(plan.sources, id)?;
 
     progress.step("quiesce");
-    let held = fence::hold(setting, workplace.id(), &plan.writers()).await?;
+    let mut journal = Journal::new(id.as_str(), &writers);
+    journal.captures = jobs.iter().filter_map(archives::Job::journal_entry).collect();
+    let mut hold = Hold::post(setting, journal).await?;
+    hold.quiesce(docker.as_ref(), setting).await?;
+    let writers_held = hold.is_holding();
 
     progress.step("fence");
     let fenced_at = crate::clock::now();
-    let snapshots = databases::fence(plan.databases).await?;
+    let fenced = databases::fence(plan.databases).await?;
 
     progress.step("capture");
-    let mut archives = archives::Writer::create(incoming.path(), workplace.id(), setting)?;
-    let captured = archives.capture(plan.sources, &held).await?;
-    let observed = databases::observe(&snapshots).await?;
+    archives = archives.capture(jobs, docker.as_ref(), &hold).await?;
+    let observed = databases::observe(&fenced).await?;
 
     progress.step("resume");
-    let writers_held = held.is_holding();
-    let resumed = held.resume().await?;
+    let downtime = hold.resume().await?;
 
     progress.step("dump");
-    let (dumps, files, ()) = tokio::try_join!(
-        databases::dump(&snapshots, incoming.path(), setting),
-        archives.finish(captured),
-        resumed.wait_healthy(),
+    let (databases, files, ()) = tokio::try_join!(
+        databases::write(fenced, incoming.path(), setting),
+        archives.finish(),
+        await_health(docker.as_ref(), &writers, progress),
     )?;
+    hold.finish().await?;
 
     progress.step("publish");
     let evidence = Evidence {
         fenced_at,
         databases: observed,
-        has_files: !files.trees.is_empty(),
+        has_files: !files.components.is_empty(),
         writers_held,
-        files_changed: files.changed(),
+        files_changed: files.changed.clone(),
     };
+    let consistency = evidence.judge();
     let parts = publish::Parts {
-        consistency: evidence.judge(),
-        downtime: resumed.downtime,
-        dumps,
-        files,
+        consistency,
+        downtime,
         definitions,
+        databases,
+        files,
         warnings: warnings.clone(),
     };
-    let incoming = parts.publish(workplace, incoming, setting).await?;
-    setting.check_interrupted("publish backup of")?;
-    Ok(incoming)
+    parts.publish(workplace, incoming, setting).await
+}
+
+/// Waits until the resumed containers are healthy. One that is not is a warning: the
+/// backup is as good as without it.
+async fn await_health(
+    docker: Option<&Docker>,
+    containers: &[Container],
+    progress: &Arc<dyn Progress>,
+) -> Result<()> {
+    if let Some(docker) = docker {
+        for sick in fence::wait_healthy(docker, containers).await {
+            progress.warn(sick.code(), sick.to_string());
+        }
+    }
+    Ok(())
 }

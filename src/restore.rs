@@ -113,7 +113,9 @@ pub async fn restore(
             };
             let saved = backup::backup_locked(setting, &request, &repository, &lock)
                 .await
-                .map_err(|e| e.hint("nothing was restored; --no-safety restores without a safety backup"))?;
+                .map_err(|e| {
+                    e.hint("nothing was restored; --no-safety restores without a safety backup")
+                })?;
             restore.safety_backup = Some(saved.id);
         }
     }
@@ -149,11 +151,11 @@ pub async fn restore(
 /// Records what happened in the catalog. The restore record has it too, so failing to is a
 /// warning.
 fn note(setting: &Setting, restore: &RestoreRecord, event: EventName, detail: &serde_json::Value) {
-    let written = Catalog::in_dir(&setting.config.state.dir)
-        .session(&setting.progress)
-        .and_then(|mut session| {
+    let written = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress).and_then(
+        |mut session| {
             session.record_event(&Event::now(event, Some(&restore.backup), detail.clone()))
-        });
+        },
+    );
     if let Err(e) = written {
         setting.progress.warn(e.code(), e.to_string());
     }

@@ -9,7 +9,7 @@ use crate::database::{
 use crate::error::Result;
 use crate::repository::manifest::{Component, DatabaseDetail, Detail};
 use crate::setting::Setting;
-use futures_util::future::{try_join_all};
+use futures_util::future::try_join_all;
 use std::path::Path;
 
 /// A database whose snapshot is held.
@@ -106,7 +106,7 @@ impl Fenced {
             source_bytes: description.size,
             stored_bytes: result.stored_bytes,
             file_count: result.file_count,
-            detail: Detail::Database(DatabaseDetail {
+            detail: Detail::Database(Box::new(DatabaseDetail {
                 database: reach.target.database().to_string(),
                 format: reach.config.dump_format(),
                 object: result.object,
@@ -116,11 +116,14 @@ impl Fenced {
                 encoding: description.encoding,
                 collate: description.collate,
                 ctype: description.ctype,
+                locale_provider: description.locale_provider,
+                locale: description.locale,
                 settings: description.settings,
+                role_settings: description.role_settings,
                 acl: description.acl,
                 exclude_tables: reach.config.exclude_tables,
                 tables: result.tables,
-            }),
+            })),
         }
     }
 }

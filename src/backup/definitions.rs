@@ -10,6 +10,7 @@ use std::path::Path;
 /// Writes the definition of every selected container, and the config itself, and returns
 /// the components they make up.
 pub(super) async fn write(plan: &Plan, dir: &Path, setting: &Setting) -> Result<Vec<Component>> {
+    write_config(dir, setting)?;
     let mut components = Vec::new();
     let Some(docker) = &plan.docker else { return Ok(components) };
     for container in &plan.containers {
@@ -18,8 +19,7 @@ pub(super) async fn write(plan: &Plan, dir: &Path, setting: &Setting) -> Result<
         let mut stored_bytes = 0;
         for path in &written {
             let path = dir.join(path);
-            let metadata =
-                std::fs::metadata(&path).map_err(|e| Error::io("look at", &path, e))?;
+            let metadata = std::fs::metadata(&path).map_err(|e| Error::io("look at", &path, e))?;
             stored_bytes += metadata.len();
         }
         components.push(Component {
@@ -36,7 +36,7 @@ pub(super) async fn write(plan: &Plan, dir: &Path, setting: &Setting) -> Result<
 /// Copies the config file into the backup, so that an empty host can begin with it. It
 /// holds references to secrets; a password inside a url is stored as it stands there, in
 /// a file that only its owner can read.
-pub(super) fn write_config(dir: &Path, setting: &Setting) -> Result<()> {
+fn write_config(dir: &Path, setting: &Setting) -> Result<()> {
     let Some(file) = &setting.config_file else { return Ok(()) };
     let extension = file.extension().and_then(|text| text.to_str()).unwrap_or("toml");
     let text = std::fs::read(file).map_err(|e| Error::io("read", file, e))?;

@@ -51,8 +51,7 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
     };
     if let Some(docker) = &docker {
         let version = docker.version().await;
-        let described =
-            version.map(|found| format!("engine {}, API {}", found.server, found.api));
+        let described = version.map(|found| format!("engine {}, API {}", found.server, found.api));
         findings.push(Finding::new("docker", described));
         findings.push(Finding::new("containers", containers(setting, docker).await));
     }

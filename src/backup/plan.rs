@@ -3,7 +3,7 @@
 use super::reach::Reach;
 use super::sources::Source;
 use super::{Request, space};
-use crate::archive::{Excludes, total};
+use crate::archive::scan::{Excludes, total};
 use crate::catalog::Catalog;
 use crate::config::Quiesce;
 use crate::database::{Description, Prepared, describe};
@@ -139,9 +139,8 @@ impl PlannedSource {
             return Ok(Self { source, source_bytes: 0, file_count: 0 });
         };
         let (exclude, cancel) = (source.tree.exclude.clone(), setting.cancel.clone());
-        let totals = setting
-            .blocking(move || total(&root, Excludes::new(&exclude)?, &cancel))
-            .await?;
+        let totals =
+            setting.blocking(move || total(&root, Excludes::new(&exclude)?, &cancel)).await?;
         Ok(Self { source, source_bytes: totals.source_bytes, file_count: totals.file_count })
     }
 }

@@ -34,8 +34,12 @@ impl Parts {
                 Ok((incoming, objects))
             })
             .await?;
-        let components: Vec<Component> =
-            self.databases.into_iter().chain(self.files.components).chain(self.definitions).collect();
+        let components: Vec<Component> = self
+            .databases
+            .into_iter()
+            .chain(self.files.components)
+            .chain(self.definitions)
+            .collect();
         let record = &workplace.record;
         let sum = |bytes: fn(&Component) -> u64| components.iter().map(bytes).sum();
         let manifest = Manifest {

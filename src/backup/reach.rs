@@ -2,8 +2,8 @@
 
 use crate::config;
 use crate::database::{
-    ChildRunner, Connection, Exec, Exited, Prepared, Running, Target, ToolCommand, Tools,
-    Surroundings,
+    ChildRunner, Connection, Exec, Exited, Prepared, Running, Surroundings, Target, ToolCommand,
+    Tools,
 };
 use crate::docker::{self, Docker};
 use crate::error::{Code, Error, Result};

@@ -60,9 +60,9 @@ impl Source {
     /// Fails where the tree cannot be listed.
     pub(crate) fn check_readable(&self) -> Result<()> {
         match &self.place {
-            Place::Directory(path) => std::fs::read_dir(path)
-                .map(drop)
-                .map_err(|e| Error::io("read directory", path, e)),
+            Place::Directory(path) => {
+                std::fs::read_dir(path).map(drop).map_err(|e| Error::io("read directory", path, e))
+            }
             Place::Container { .. } => Ok(()),
         }
     }

@@ -30,10 +30,8 @@ pub(super) fn expect(source_bytes: u64, previous: Option<(u64, u64)>) -> Expecta
 /// Bytes that this process may still write to the file system of `path`, which need not
 /// exist: its nearest existing ancestor counts.
 pub(crate) fn free_bytes(path: &Path) -> Result<u64> {
-    let existing = path
-        .ancestors()
-        .find(|ancestor| ancestor.exists())
-        .unwrap_or_else(|| Path::new("/"));
+    let existing =
+        path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or_else(|| Path::new("/"));
     let stat = rustix::fs::statvfs(existing)
         .map_err(|e| Error::io("read the free space of", existing, e.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

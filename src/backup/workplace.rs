@@ -5,38 +5,28 @@ use crate::catalog::{BackupRecord, Catalog};
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::repository::manifest::Kind;
-use crate::repository::{BackupId, IncomingBackup, Lock, LockMode, Repository, backup_name};
+use crate::repository::{BackupId, IncomingBackup, Lock, Repository, backup_name};
 use crate::setting::Setting;
 
 /// A locked repository with a directory in `incoming/`, and the backup's row.
-pub(super) struct Workplace {
-    pub(super) repository: Repository,
-    pub(super) lock: Lock,
+pub(super) struct Workplace<'a> {
+    pub(super) repository: &'a Repository,
+    lock: &'a Lock,
     pub(super) watch: Stopwatch,
     pub(super) record: BackupRecord,
     catalog: Catalog,
 }
 
-impl Workplace {
-    /// Opens or creates the repository, takes its lock, clears what dead writers left,
-    /// and records that a backup begins.
-    pub(super) fn enter(setting: &Setting, request: &Request) -> Result<Self> {
-        let config = &setting.config;
-        let watch = Stopwatch::start();
-        let repository = Repository::open_or_create(&config.repository.path)?;
-        let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
-        Self::enter_locked(setting, request, repository, lock, watch)
-    }
-
-    /// The same in a repository whose lock the caller already holds.
-    pub(super) fn enter_locked(
+impl<'a> Workplace<'a> {
+    /// Clears what dead writers left in the repository, and records that a backup begins.
+    pub(super) fn enter(
         setting: &Setting,
         request: &Request,
-        repository: Repository,
-        lock: Lock,
+        repository: &'a Repository,
+        lock: &'a Lock,
         watch: Stopwatch,
     ) -> Result<Self> {
-        for left in repository.clear_leftovers(&lock)? {
+        for left in repository.clear_leftovers(lock)? {
             setting.progress.note(format!("cleared {}", left.display()));
         }
         let catalog = Catalog::in_dir(&setting.config.state.dir);
@@ -51,7 +41,7 @@ impl Workplace {
         record.version_label = request.version_label.clone();
 
         let mut session = catalog.session(&setting.progress)?;
-        session.reconcile(&repository, &setting.progress)?;
+        session.reconcile(repository, &setting.progress)?;
         session.fail_interrupted()?;
         record.sequence = session.next_sequence()?;
         // The place is given to the backup only when it is published.
@@ -62,7 +52,7 @@ impl Workplace {
 
     /// A directory to write into.
     pub(super) fn incoming(&self) -> Result<IncomingBackup> {
-        self.repository.incoming(&self.record.id, &self.lock)
+        self.repository.incoming(&self.record.id, self.lock)
     }
 
     /// Records the published backup. The backup exists whether or not this succeeds: what

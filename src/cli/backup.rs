@@ -62,8 +62,7 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
         context.output.result(&plan, || plan.to_string())?;
         return Ok(Ending::Done);
     }
-    let record =
-        until_interrupted(&context.cancel, backup::backup(&setting, &request)).await?;
+    let record = until_interrupted(&context.cancel, backup::backup(&setting, &request)).await?;
     context.output.result(&record, || describe(&record))?;
     let shortfall = shortfall(&record, args.require_consistency);
     if let Some(error) = &shortfall {
@@ -86,7 +85,9 @@ fn describe(record: &BackupRecord) -> String {
 fn shortfall(record: &BackupRecord, required: Option<Level>) -> Option<Error> {
     let missing = record.warnings.iter().find(|warning| warning.code == Code::Degraded);
     if let Some(warning) = missing {
-        return Some(Error::new(Code::Degraded, "complete backup", &record.name).cause(&warning.message));
+        return Some(
+            Error::new(Code::Degraded, "complete backup", &record.name).cause(&warning.message),
+        );
     }
     let reached = record.consistency.as_ref()?;
     match required {

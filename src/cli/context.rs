@@ -4,10 +4,10 @@ use super::Global;
 use super::output::Output;
 use crate::catalog::{Catalog, Session};
 use crate::config::{Config, Loaded};
-use crate::error::{Code, Error, Result};
-use crate::fence;
-use crate::progress::{JsonLines, Progress, Silent, Terminal};
+use crate::error::{Code, Result};
+use crate::progress::{JsonLines, Progress, Terminal};
 use crate::repository::{Lock, LockMode, Repository};
+use crate::restore;
 use crate::setting::Setting;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -26,10 +26,8 @@ impl Context {
     pub(super) fn new(global: Global, output: Output) -> Self {
         let progress: Arc<dyn Progress> = if output.is_json() {
             Arc::new(JsonLines::stderr())
-        } else if output.is_quiet() {
-            Arc::new(Silent)
         } else {
-            Arc::new(Terminal::stderr())
+            Arc::new(Terminal::stderr(output.is_quiet()))
         };
         Self { global, output, progress, cancel: CancellationToken::new(), loaded: OnceLock::new() }
     }
@@ -49,7 +47,8 @@ impl Context {
         Ok(Setting {
             config: Arc::new(loaded.config.clone()),
             config_file: loaded.file.clone(),
-            executable: executable()?,
+            // The kernel finds the running program even when its file was replaced.
+            executable: PathBuf::from("/proc/self/exe"),
             lock_wait: self.global.lock_wait.duration(),
             progress: self.progress.clone(),
             cancel: self.cancel.clone(),
@@ -80,12 +79,13 @@ impl Context {
 
     /// Resumes what a dead backstop left held, before the command does anything else.
     pub(super) async fn recover_first(&self) -> Result<()> {
-        let setting = self.setting()?;
-        fence::recover_stale(&setting).await.map(drop)
+        let recovery = restore::resume(&self.setting()?).await?;
+        for line in &recovery.done {
+            self.output.note(&format!("recovered: {line}"));
+        }
+        for line in recovery.failed {
+            self.progress.warn(Code::NotResumed, line);
+        }
+        Ok(())
     }
-}
-
-/// The path of the running program, even when the file was replaced by an upgrade.
-fn executable() -> Result<PathBuf> {
-    std::env::current_exe().map_err(|e| Error::new(Code::GuardianFailed, "find", "the backstop program").source(e))
 }

@@ -22,7 +22,16 @@ fn describe(records: &[BackupRecord]) -> String {
     }
     let rows: Vec<Vec<String>> = records.iter().map(row).collect();
     size::table(
-        &["ID", "STARTED (UTC)", "REASON", "VERSION", "STATUS", "CONSISTENCY", "DOWNTIME", "STORED"],
+        &[
+            "ID",
+            "STARTED (UTC)",
+            "REASON",
+            "VERSION",
+            "STATUS",
+            "CONSISTENCY",
+            "DOWNTIME",
+            "STORED",
+        ],
         &rows,
     )
 }

@@ -27,7 +27,11 @@ impl Output {
     }
 
     /// Prints the result: `value` as JSON, or `text`.
-    pub(super) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+    pub(super) fn result(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<()> {
         let text = if self.json {
             serde_json::to_string_pretty(value)
                 .map_err(|e| Error::new(Code::Io, "print", "the result").source(e))?
@@ -61,11 +65,12 @@ impl Output {
         let text = if self.json {
             serde_json::json!({ "error": error.to_json() }).to_string()
         } else {
-            let (red, dim, end) = if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-                ("\x1b[1;31m", "\x1b[2m", "\x1b[0m")
-            } else {
-                ("", "", "")
-            };
+            let (red, dim, end) =
+                if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+                    ("\x1b[1;31m", "\x1b[2m", "\x1b[0m")
+                } else {
+                    ("", "", "")
+                };
             format!(
                 "{red}error[{}]{end}: {error}\n{dim}hint: {}{end}",
                 error.code().as_str(),

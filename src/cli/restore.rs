@@ -62,7 +62,8 @@ pub(super) async fn run(args: RestoreArgs, context: &Context) -> Result<Ending> 
         until_interrupted(&context.cancel, work).await?
     } else {
         let request = Request { selection, safety: !args.no_safety };
-        let plan = until_interrupted(&context.cancel, restore::plan(&setting, &record, &request)).await?;
+        let plan =
+            until_interrupted(&context.cancel, restore::plan(&setting, &record, &request)).await?;
         if args.dry_run {
             context.output.result(&plan, || plan.to_string())?;
             return Ok(Ending::Done);
@@ -77,7 +78,8 @@ pub(super) async fn run(args: RestoreArgs, context: &Context) -> Result<Ending> 
 }
 
 fn describe(restored: &Restored) -> String {
-    let mut text = format!("Restored {} in {}\n", restored.backup_name, size::seconds(restored.seconds));
+    let mut text =
+        format!("Restored {} in {}\n", restored.backup_name, size::seconds(restored.seconds));
     for place in &restored.places {
         text.push_str(&format!("  {} -> {}\n", place.component, place.place));
     }

@@ -11,9 +11,8 @@ pub(super) async fn until_interrupted<T>(
     cancel: &CancellationToken,
     operation: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let listen = |kind| {
-        signal(kind).map_err(|e| Error::new(Code::Io, "listen for", "signals").source(e))
-    };
+    let listen =
+        |kind| signal(kind).map_err(|e| Error::new(Code::Io, "listen for", "signals").source(e));
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut hangup = listen(SignalKind::hangup())?;

@@ -1,8 +1,8 @@
 //! `backstop verify`: is what is stored what was written?
 
+use super::Ending;
 use super::context::Context;
 use super::signal::until_interrupted;
-use super::Ending;
 use crate::backup::{self, Verification};
 use crate::error::Result;
 use clap::Args;
@@ -28,8 +28,7 @@ pub(super) async fn run(args: VerifyArgs, context: &Context) -> Result<Ending> {
         vec![catalog.find(&args.id)?]
     };
     drop(catalog);
-    let found =
-        until_interrupted(&context.cancel, backup::verify(&setting, &records)).await?;
+    let found = until_interrupted(&context.cancel, backup::verify(&setting, &records)).await?;
     context.output.result(&found, || found.iter().map(describe).collect())?;
     let damaged = found.iter().any(|verification| !verification.ok);
     Ok(if damaged { Ending::Damaged } else { Ending::Done })

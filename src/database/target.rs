@@ -89,7 +89,7 @@ impl Target {
         around: &Surroundings,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        let url = ConnectionUrl::parse(&database.name, &database.url)?;
+        let url = ConnectionUrl::parse(&database.name, database.url.expose())?;
         let invalid = |cause: String| {
             Error::new(Code::ConfigInvalid, "resolve the url of database", &database.name)
                 .cause(cause)
@@ -147,6 +147,11 @@ impl Target {
     #[must_use]
     pub fn with_database(&self, database: &str) -> Self {
         Self { database: database.to_owned(), ..self.clone() }
+    }
+
+    /// The TCP port, or that of the socket.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The component's name in the config.

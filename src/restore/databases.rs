@@ -3,7 +3,7 @@
 use super::plan::{Plan, PlannedDatabase};
 use crate::backup::Reach;
 use crate::config::{Config, Database};
-use crate::database::{Connection, Scratch, create_missing_roles};
+use crate::database::{Scratch, create_missing_roles};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::DatabaseDetail;
 use crate::setting::Setting;
@@ -59,9 +59,4 @@ pub(super) async fn build(
     scratch.fill(&reach.tools, &dump, detail, reach.config.jobs, &setting.progress).await?;
     scratch.verify(&detail.tables).await?;
     Ok(scratch)
-}
-
-/// A connection to the restored database, to prove that it answers under its final name.
-pub(super) async fn answers(reach: &Reach) -> Result<()> {
-    Connection::open(&reach.target).await.map(drop)
 }

@@ -96,12 +96,11 @@ impl Plan {
                 let configured = databases::configured(&setting.config, &component.name)?;
                 let docker = self.docker.as_ref();
                 let reach = Reach::find(setting, configured, docker, Some("postgres")).await?;
-                let live_existed =
-                    database_exists(&reach.target, reach.target.database()).await?;
+                let live_existed = database_exists(&reach.target, reach.target.database()).await?;
                 databases::check_version(&reach, detail).await?;
                 self.databases.push(PlannedDatabase {
                     component: component.clone(),
-                    detail: detail.clone(),
+                    detail: detail.as_ref().clone(),
                     reach,
                     live_existed,
                 });
@@ -141,8 +140,10 @@ impl Plan {
     /// Builds everything beside the live state and verifies it there.
     pub(super) async fn build(&self, setting: &Setting, restore: &mut RestoreRecord) -> Result<()> {
         for swap in &mut restore.trees {
-            if let Some(tree) = self.trees.iter().find(|tree| tree.component.name == swap.component) {
-                files::extract(setting, &self.backup, &tree.component, &tree.detail, &swap.new).await?;
+            if let Some(tree) = self.trees.iter().find(|tree| tree.component.name == swap.component)
+            {
+                files::extract(setting, &self.backup, &tree.component, &tree.detail, &swap.new)
+                    .await?;
                 swap.note_built()?;
             }
         }
@@ -235,7 +236,8 @@ async fn open_verified(
         .blocking(move || {
             let concerned = |object: &str| {
                 wanted.iter().any(|wanted| {
-                    object == wanted || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
+                    object == wanted
+                        || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
                 })
             };
             checked.check_bytes(&concerned, &cancel, &mut |_| {})
@@ -243,9 +245,8 @@ async fn open_verified(
         .await?;
     match damages.first() {
         None => Ok(backup),
-        Some(first) => Err(Error::new(Code::BackupDamaged, "restore backup", &record.name).cause(
-            format!("{} {}, and {} more", first.object, first.fault, damages.len() - 1),
-        )),
+        Some(first) => Err(Error::new(Code::BackupDamaged, "restore backup", &record.name)
+            .cause(format!("{} {}, and {} more", first.object, first.fault, damages.len() - 1))),
     }
 }
 

@@ -43,8 +43,7 @@ pub async fn recover(setting: &Setting) -> Result<Recovery> {
 /// The part of [`recover`] that every command begins with: the application comes first.
 pub async fn resume(setting: &Setting) -> Result<Recovery> {
     let before_resume = async |journal: &Journal| before_resume(setting, journal).await;
-    let recovered =
-        fence::recover(&setting.config.state.dir, PATIENCE, before_resume).await?;
+    let recovered = fence::recover(&setting.config.state.dir, PATIENCE, before_resume).await?;
     let mut recovery = Recovery::default();
     for journal in recovered {
         let lines = journal.lines();
@@ -117,11 +116,9 @@ pub(super) async fn remove_built(setting: &Setting, restore: &mut RestoreRecord)
 
 fn note(setting: &Setting, recovery: &Recovery) {
     let detail = serde_json::to_value(recovery).unwrap_or_default();
-    let written = Catalog::in_dir(&setting.config.state.dir)
-        .session(&setting.progress)
-        .and_then(|mut session| {
-            session.record_event(&Event::now(EventName::Recovered, None, detail))
-        });
+    let written = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress).and_then(
+        |mut session| session.record_event(&Event::now(EventName::Recovered, None, detail)),
+    );
     if let Err(e) = written {
         setting.progress.warn(e.code(), e.to_string());
     }

@@ -17,11 +17,7 @@ use crate::setting::Setting;
 ///
 /// # Errors
 /// `nothing_to_roll_back`
-pub fn rollback_target(
-    setting: &Setting,
-    key: Option<&str>,
-    purge: bool,
-) -> Result<RestoreRecord> {
+pub fn rollback_target(setting: &Setting, key: Option<&str>, purge: bool) -> Result<RestoreRecord> {
     let state_dir = &setting.config.state.dir;
     let record = match key {
         Some(key) => RestoreRecord::find(state_dir, key)?,

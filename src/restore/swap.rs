@@ -4,10 +4,9 @@
 //! guardian swaps everything back before it resumes the containers.
 
 use super::plan::Plan;
-use super::recover;
 use super::record::{RestoreRecord, Stage};
+use super::recover;
 use crate::backup::Reach;
-use crate::database::swap as database;
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
 use crate::fence::{self, Hold, Journal};
@@ -40,7 +39,9 @@ pub(super) async fn swap(
     let Err(sick) = healthy(docker, &plan.containers).await else { return Ok(downtime) };
     setting.progress.step("swap-back");
     exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Back).await?;
-    Err(sick.hint("the old state is live again; the restored one is kept, see `backstop rollback --list`"))
+    Err(sick.hint(
+        "the old state is live again; the restored one is kept, see `backstop rollback --list`",
+    ))
 }
 
 /// Holds the containers, swaps everything in one direction, and resumes them.
@@ -76,7 +77,7 @@ pub(super) async fn exchange(
         }
     };
     restore.save(state_dir, stage)?;
-    hold.restore_settled()?;
+    hold.settle_restore()?;
 
     setting.progress.step("resume");
     let downtime = hold.resume().await?;

@@ -55,7 +55,10 @@ impl TreeSwap {
     pub(super) fn plan(component: &str, live: &Path, key: &str) -> Result<Self> {
         let live_existed = live.try_exists().map_err(|e| Error::io("look at", live, e))?;
         let parent = live.parent().unwrap_or(Path::new("/"));
-        let names = [format!("{OWN_PREFIX}restore-{key}-{component}"), format!("{OWN_PREFIX}kept-{key}-{component}")];
+        let names = [
+            format!("{OWN_PREFIX}restore-{key}-{component}"),
+            format!("{OWN_PREFIX}kept-{key}-{component}"),
+        ];
         let (base, method) = if live_existed && is_mount_point(live, parent)? {
             (live, Method::Entries { new_inodes: BTreeMap::new() })
         } else {

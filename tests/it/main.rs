@@ -5,4 +5,6 @@ mod database;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod stack;
+#[cfg(test)]
 mod support;

@@ -2,3 +2,8 @@
 
 pub(crate) mod cluster;
 pub(crate) mod image;
+pub(crate) mod load;
+pub(crate) mod need;
+pub(crate) mod port;
+pub(crate) mod shop;
+pub(crate) mod stack;

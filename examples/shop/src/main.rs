@@ -95,7 +95,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("shop: {failure}");
+            eprintln!("shop: {}", explained(failure.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -134,4 +134,10 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(if answer.status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+/// An error with its sources: tokio-postgres says what the server said only there.
+fn explained(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |inner| inner.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }

@@ -1,11 +1,11 @@
 //! The HTTP service.
 
-use crate::Failure;
 use crate::audit::Audit;
 use crate::directory::{Content, Directory};
 use crate::name::Name;
 use crate::table::Table;
 use crate::termination::Termination;
+use crate::{Failure, explained};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
@@ -167,12 +167,6 @@ fn unavailable(error: impl std::error::Error) -> Response {
     let text = explained(&error);
     eprintln!("shop: {text}");
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-}
-
-/// An error with its sources: tokio-postgres says what the server said only there.
-fn explained(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |inner| inner.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -1,0 +1,247 @@
+//! The file trees of a backup: taken at the instant, archived now or later.
+
+use super::plan::PlannedSource;
+use super::sources::Place;
+use crate::archive::index::{IndexWriter, StoredIndex};
+use crate::archive::scan::Excludes;
+use crate::archive::source::{LiveSource, Source as Files, Spool, StreamSource};
+use crate::archive::{Tree, WrittenTree, write_tree};
+use crate::docker::Docker;
+use crate::error::{Error, Result};
+use crate::fence::capture::{Captured, Plan as CapturePlan};
+use crate::fence::{Hold, JournalCapture};
+use crate::repository::manifest::{Component, Detail, FilesDetail, Object};
+use crate::repository::{BackupId, create_dir};
+use crate::setting::Setting;
+use std::path::{Path, PathBuf};
+use tokio_util::io::SyncIoBridge;
+
+/// The index of a backup, relative to its directory.
+const INDEX: &str = "files/index.parquet";
+
+/// A tree and how it will be captured; decided before anything is held.
+pub(super) struct Job {
+    planned: PlannedSource,
+    capture: Option<CapturePlan>,
+}
+
+impl Job {
+    /// Decides how each tree is captured.
+    pub(super) fn plan(planned: Vec<PlannedSource>, id: &BackupId) -> Result<Vec<Self>> {
+        planned
+            .into_iter()
+            .map(|planned| {
+                let tree = &planned.source.tree;
+                let capture = match &planned.source.place {
+                    Place::Directory(path) => {
+                        Some(CapturePlan::new(path, &tree.name, tree.capture, id.as_str())?)
+                    }
+                    Place::Container { .. } => None,
+                };
+                Ok(Self { planned, capture })
+            })
+            .collect()
+    }
+
+    /// What the journal must know before the capture exists.
+    pub(super) fn journal_entry(&self) -> Option<JournalCapture> {
+        self.capture.as_ref().and_then(CapturePlan::journal_entry)
+    }
+}
+
+/// A tree that was captured and is archived later.
+struct Deferred {
+    job: Job,
+    captured: Captured,
+    spool: Option<Spool>,
+}
+
+/// What was archived.
+pub(super) struct Archived {
+    pub(super) components: Vec<Component>,
+    /// Size and hash of every archive as it was written.
+    pub(super) objects: Vec<Object>,
+    /// Files that changed or vanished under the reader, as `COMPONENT/path`.
+    pub(super) changed: Vec<String>,
+}
+
+/// Writes the archives of a backup and the index they share.
+pub(super) struct Writer {
+    dir: PathBuf,
+    id: BackupId,
+    index: IndexWriter,
+    archived: Archived,
+    deferred: Vec<Deferred>,
+    setting: Setting,
+}
+
+impl Writer {
+    /// Creates the index below `dir`, the directory of the backup.
+    pub(super) fn create(dir: &Path, id: &BackupId, setting: &Setting) -> Result<Self> {
+        create_dir(&dir.join("files"))?;
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            id: id.clone(),
+            index: IndexWriter::create(&dir.join(INDEX))?,
+            archived: Archived { components: Vec::new(), objects: Vec::new(), changed: Vec::new() },
+            deferred: Vec::new(),
+            setting: setting.clone(),
+        })
+    }
+
+    /// Takes every tree, now: what cannot be captured is archived before this returns.
+    pub(super) async fn capture(
+        mut self,
+        jobs: Vec<Job>,
+        docker: Option<&Docker>,
+        hold: &Hold,
+    ) -> Result<Self> {
+        for job in jobs {
+            self = match (&job.capture, &job.planned.source.place) {
+                (Some(_), Place::Directory(_)) => {
+                    let journal = hold.journal().clone();
+                    let setting = self.setting.clone();
+                    setting.blocking(move || self.take(job, &journal)).await?
+                }
+                _ => self.download(job, docker).await?,
+            };
+        }
+        Ok(self)
+    }
+
+    fn take(
+        mut self,
+        job: Job,
+        journal: &std::sync::Arc<crate::fence::LiveJournal>,
+    ) -> Result<Self> {
+        let Some(plan) = &job.capture else { return Ok(self) };
+        let captured = plan.take(journal, &self.setting.progress)?;
+        let Place::Directory(root) = job.planned.source.place.clone() else { return Ok(self) };
+        let excludes = Excludes::new(&job.planned.source.tree.exclude)?;
+        let spool = match &captured {
+            Captured::Live => {
+                let mut files = LiveSource::open(&root, excludes)?;
+                self.write(&job, &mut files, captured.method().as_str())?;
+                return Ok(self);
+            }
+            Captured::Directory(_) => None,
+            Captured::Staging(staging) => {
+                let copy =
+                    |_: &_, number, file: &std::fs::File| staging.reflink(file, number).map(drop);
+                Some(Spool::scan(&root, excludes, &self.dir, &self.setting.cancel, copy)?)
+            }
+        };
+        self.deferred.push(Deferred { job, captured, spool });
+        Ok(self)
+    }
+
+    /// Archives a volume from Docker's archive API.
+    async fn download(mut self, job: Job, docker: Option<&Docker>) -> Result<Self> {
+        let (Place::Container { id, path, .. }, Some(docker)) = (&job.planned.source.place, docker)
+        else {
+            return Ok(self);
+        };
+        let stream = docker.download(id, path).await?;
+        let prefix = PathBuf::from(path.file_name().unwrap_or_default());
+        let setting = self.setting.clone();
+        setting
+            .blocking(move || {
+                let excludes = Excludes::new(&job.planned.source.tree.exclude)?;
+                let name = job.planned.source.tree.name.clone();
+                let bridge = SyncIoBridge::new(stream);
+                let mut files = StreamSource::new(bridge, &name, &prefix, excludes);
+                self.write(&job, &mut files, "docker")?;
+                Ok(self)
+            })
+            .await
+    }
+
+    /// Archives what was only captured, removes the captures, and ends the index.
+    pub(super) async fn finish(self) -> Result<Archived> {
+        let setting = self.setting.clone();
+        setting.blocking(move || self.finish_now()).await
+    }
+
+    fn finish_now(mut self) -> Result<Archived> {
+        for Deferred { job, captured, spool } in std::mem::take(&mut self.deferred) {
+            let method = captured.method().as_str();
+            match (&captured, spool) {
+                (Captured::Directory(directory), _) => {
+                    let excludes = Excludes::new(&job.planned.source.tree.exclude)?;
+                    let mut files = LiveSource::open(directory.path(), excludes)?;
+                    self.write(&job, &mut files, method)?;
+                }
+                (Captured::Staging(staging), Some(spool)) => {
+                    let mut files = spool.into_source(staging.path())?;
+                    self.write(&job, &mut files, method)?;
+                }
+                _ => {}
+            }
+            if let Err(e) = captured.remove() {
+                // The guardian tries again; the backup is complete without it.
+                self.setting.progress.warn(e.code(), e.to_string());
+            }
+        }
+        let Self { dir, index, mut archived, .. } = self;
+        if archived.components.is_empty() {
+            drop(index);
+            let files = dir.join("files");
+            std::fs::remove_dir_all(&files).map_err(|e| Error::io("remove", &files, e))?;
+            return Ok(archived);
+        }
+        let StoredIndex { size, sha256, .. } = index.finish()?;
+        archived.objects.push(Object { path: INDEX.into(), size, sha256 });
+        Ok(archived)
+    }
+
+    fn write(&mut self, job: &Job, files: &mut dyn Files, method: &str) -> Result<()> {
+        let tree = &job.planned.source.tree;
+        let object = format!("files/{}.tar.zst", tree.name);
+        let archive = self.dir.join(&object);
+        let what = Tree {
+            component: &tree.name,
+            archive: &archive,
+            object: &object,
+            stored_in: self.id.as_str(),
+            level: self.setting.config.repository.compression_level,
+            total_bytes: Some(job.planned.source_bytes).filter(|bytes| *bytes > 0),
+        };
+        let written = write_tree(
+            &what,
+            files,
+            &mut self.index,
+            &self.setting.progress,
+            &self.setting.cancel,
+        )?;
+        self.note(job, object, written, method);
+        Ok(())
+    }
+
+    fn note(&mut self, job: &Job, object: String, written: WrittenTree, method: &str) {
+        let tree = &job.planned.source.tree;
+        let changed = written.changed.iter().map(|path| format!("{}/{path}", tree.name));
+        self.archived.changed.extend(changed);
+        self.archived.objects.push(Object {
+            path: object.clone(),
+            size: written.stored.size,
+            sha256: written.stored.sha256,
+        });
+        self.archived.components.push(Component {
+            name: tree.name.clone(),
+            source_bytes: written.source_bytes,
+            stored_bytes: written.stored.size,
+            file_count: written.file_count,
+            detail: Detail::Files(FilesDetail {
+                path: match &job.planned.source.place {
+                    Place::Directory(path) => Some(path.clone()),
+                    Place::Container { .. } => None,
+                },
+                volume: tree.volume.clone(),
+                object,
+                capture: method.into(),
+                exclude: tree.exclude.clone(),
+                unreadable: written.unreadable,
+            }),
+        });
+    }
+}
