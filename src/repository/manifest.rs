@@ -182,7 +182,7 @@ pub struct Component {
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Detail {
     /// A PostgreSQL database.
-    Database(DatabaseDetail),
+    Database(Box<DatabaseDetail>),
     /// Roles and tablespaces of a server.
     Globals {
         /// The script, relative to the backup's directory.

@@ -1,3 +1,3 @@
 //! What the tests stand on: real servers, started for them and gone after them.
 
-pub mod cluster;
+pub(crate) mod cluster;
