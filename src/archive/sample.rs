@@ -87,6 +87,26 @@ impl Packed {
     }
 }
 
+/// Runs `work` as the user nobody, to whom the `owned` paths are given, in a thread of its own
+/// (only that thread changes its user). Nothing when the tests do not run as root.
+pub(super) fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send, owned: &[&Path]) -> Option<T> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let (uid, gid) = (rustix::fs::Uid::from_raw(65534), rustix::fs::Gid::from_raw(65534));
+    owned.iter().for_each(|path| rustix::fs::chown(*path, Some(uid), Some(gid)).unwrap());
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            set_thread_groups(&[]).unwrap();
+            set_thread_res_gid(gid, gid, gid).unwrap();
+            set_thread_res_uid(uid, uid, uid).unwrap();
+            work()
+        });
+        Some(worker.join().unwrap())
+    })
+}
+
 /// Everything that a restore brings back of the tree at `root`, in order: metadata and
 /// contents, and what was too big to keep as its hash.
 pub(super) fn entries(root: &Path) -> Vec<(Entry, Vec<u8>)> {

@@ -51,9 +51,8 @@ impl Spool {
                 Scanned::Entry(entry) if entry.kind == Kind::File => {
                     let record = copied(&mut scan, entry, number, &mut copy);
                     number += 1;
-                    record.map_err(|(entry, e)| {
-                        Error::new(Code::CaptureFailed, "copy", root.join(&entry.path).display())
-                            .source(e)
+                    record.map_err(|(path, e)| {
+                        Error::new(Code::CaptureFailed, "copy", root.join(path).display()).source(e)
                     })?
                 }
                 Scanned::Entry(entry) => Record::Entry(entry),
@@ -90,7 +89,7 @@ fn copied(
     mut entry: Entry,
     number: u64,
     copy: &mut impl FnMut(&Entry, u64, &File) -> io::Result<()>,
-) -> Result<Record, (Entry, io::Error)> {
+) -> Result<Record, (PathBuf, io::Error)> {
     let file = match scan.open_file(&entry) {
         Ok(file) => file,
         Err(error) => return Ok(missed(scan, &entry, &error)),
@@ -110,7 +109,7 @@ fn copied(
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
                 Ok(missed(scan, &entry, &error))
             }
-            _ => Err((entry, error)),
+            _ => Err((entry.path, error)),
         },
     }
 }
