@@ -90,16 +90,13 @@ fn copied(
     number: u64,
     copy: &mut impl FnMut(&Entry, u64, &File) -> io::Result<()>,
 ) -> Result<Record, (PathBuf, io::Error)> {
-    let file = match scan.open_file(&entry) {
-        Ok(file) => file,
+    let (file, before) = match scan.open_file(&mut entry) {
+        Ok(opened) => opened,
         Err(error) => return Ok(missed(scan, &entry, &error)),
     };
-    let stat = |file: &File| rustix::fs::fstat(file).map_err(io::Error::from);
-    let attempt = stat(&file).and_then(|before| {
-        entry.refresh(&before);
-        copy(&entry, number, &file)?;
-        stat(&file)
-    });
+    entry.refresh(&before);
+    let copied = copy(&entry, number, &file);
+    let attempt = copied.and_then(|()| rustix::fs::fstat(&file).map_err(io::Error::from));
     match attempt {
         Ok(after) => {
             let changed = !entry.is_unchanged(&after);
@@ -145,7 +142,7 @@ impl Source for SpoolSource {
         }))
     }
 
-    fn open(&mut self, _entry: &Entry) -> io::Result<Content<'_>> {
+    fn open(&mut self, _entry: &mut Entry) -> io::Result<Content<'_>> {
         let missing = || io::Error::other("has no copy");
         let (number, changed) = self.copy.ok_or_else(missing)?;
         // Not `NotFound`: the file did not vanish, its copy did.

@@ -21,7 +21,7 @@ impl<F: FnMut(&Path)> Source for Meddling<F> {
         self.inner.next()
     }
 
-    fn open(&mut self, entry: &Entry) -> io::Result<Content<'_>> {
+    fn open(&mut self, entry: &mut Entry) -> io::Result<Content<'_>> {
         if self.before {
             (self.meddle)(&entry.path);
             return self.inner.open(entry);
