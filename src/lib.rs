@@ -7,5 +7,6 @@ pub mod clock;
 pub mod config;
 pub mod docker;
 pub mod error;
+pub mod fence;
 pub mod progress;
 pub mod repository;

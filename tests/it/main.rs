@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod fence;
+#[cfg(test)]
 mod support;

@@ -1,3 +1,12 @@
 //! Real parts for the tests: each cleans up after itself.
 
 pub(crate) mod image;
+pub(crate) mod mount;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// `chmod 700`.
+pub(crate) fn make_executable(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
