@@ -156,6 +156,32 @@ async fn dropping_held_containers_resumes_them() {
 }
 
 #[tokio::test]
+async fn giving_up_while_a_stop_is_in_flight_resumes() {
+    if !docker_answers() {
+        return;
+    }
+    let docker = Docker::connect().await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let container = TestContainer::run(&[], &["/busy", "slow", "2000"]);
+    let containers = selected(&docker, &[&container.name], Quiesce::Stop).await;
+    let guardian = guard(state.path(), "backup", &containers).await;
+    let before = container.started_at();
+    let progress = silent();
+    let interrupted = async {
+        while !docker.logs(&container.id, 10).await.unwrap().contains("asked") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        _ = quiesce(&docker, &guardian, &progress) => panic!("held before it was interrupted"),
+        () = interrupted => {}
+    }
+    assert_eq!(container.state(), "running");
+    assert_ne!(container.started_at(), before);
+    assert_eq!(journals(state.path()), 0);
+}
+
+#[tokio::test]
 async fn when_one_cannot_be_held_the_others_run_again() {
     if !docker_answers() {
         return;
@@ -247,5 +273,6 @@ async fn without_a_guardian_nothing_is_held() {
     for exe in ["/nowhere/backstop", "/bin/true"] {
         let error = Guardian::spawn(journal(&exe.replace('/', "_")), Path::new(exe)).await;
         assert_eq!(error.unwrap_err().code(), Code::GuardianFailed);
+        assert_eq!(journals(state.path()), 0);
     }
 }

@@ -93,7 +93,8 @@ pub fn claim(path: &Path) -> Result<Claim> {
             .source(e)
             .hint("start the containers that `docker ps -a` shows as stopped, then delete it")
     })?;
-    (&lock).write_all(format!("{UNDOING}\n").as_bytes()).map_err(failed)?;
+    // Only tells others why they wait. A full disk must not keep containers stopped.
+    drop((&lock).write_all(format!("{UNDOING}\n").as_bytes()));
     Ok(Claim::Claimed(LiveJournal {
         path: path.to_path_buf(),
         inner: Mutex::new(Inner { journal, lock: Some(lock) }),
@@ -213,6 +214,14 @@ impl LiveJournal {
         if let Some(lock) = lock {
             drop(lock.unlock());
         }
+    }
+
+    /// Keeps only what is left to undo, durably; removes it when that is nothing.
+    ///
+    /// # Errors
+    /// [`Code::Io`] and its kin; [`Code::NotResumed`] once abandoned.
+    pub(in crate::fence) fn keep(&self, left: Journal) -> Result<()> {
+        if left.is_settled() { self.remove() } else { self.update(|j| *j = left) }
     }
 
     fn update(&self, change: impl FnOnce(&mut Journal)) -> Result<()> {

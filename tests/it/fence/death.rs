@@ -50,12 +50,25 @@ struct Actor {
 
 impl Actor {
     fn start(containers: &[&TestContainer], how: Quiesce, resume: bool) -> Self {
+        Self::start_with(containers, how, resume, None)
+    }
+
+    fn start_with(
+        containers: &[&TestContainer],
+        how: Quiesce,
+        resume: bool,
+        docker_host: Option<&str>,
+    ) -> Self {
         let state = tempfile::tempdir().unwrap();
         let names: Vec<&str> = containers.iter().map(|c| c.name.as_str()).collect();
         let play = serde_json::json!({
             "state": state.path(), "containers": names, "quiesce": how, "resume": resume,
         });
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        if let Some(host) = docker_host {
+            command.env("DOCKER_HOST", host);
+        }
+        let mut child = command
             .args(["--exact", "fence::death::actor", "--nocapture", "--test-threads=1"])
             .env("BACKSTOP_TEST_ACTOR", play.to_string())
             .stdout(Stdio::piped())
@@ -196,6 +209,27 @@ fn killed_in_the_moment_of_the_request_the_others_do_not_wait_for_it() {
     docker(&["kill", &stubborn.name]);
     actor.wait_for_guardian();
     assert_eq!(stubborn.state(), "running");
+}
+
+#[test]
+fn while_docker_is_unreachable_the_guardian_keeps_trying() {
+    if !docker_answers() || std::env::var_os("DOCKER_HOST").is_some() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("docker.sock");
+    std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
+    let container = TestContainer::run(&[], &[]);
+    let host = format!("unix://{}", socket.display());
+    let mut actor = Actor::start_with(&[&container], Quiesce::Stop, false, Some(&host));
+    actor.wait_for("held");
+    std::fs::remove_file(&socket).unwrap();
+    actor.kill();
+    eventually("it has tried", || actor.log().matches("cannot connect to Docker").count() > 2);
+    assert_eq!(container.state(), "exited");
+    std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
+    eventually("it runs", || container.state() == "running");
+    actor.wait_for_guardian();
 }
 
 #[test]
