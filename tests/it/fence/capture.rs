@@ -138,6 +138,22 @@ fn reflinks_keep_the_instant_on_xfs_and_btrfs() {
 }
 
 #[test]
+fn files_that_are_not_copied_on_write_are_reflinked_too() {
+    use rustix::fs::{IFlags, ioctl_setflags};
+    let Some(btrfs) = LoopMount::btrfs() else { return };
+    let state = tempfile::tempdir().unwrap();
+    let source = btrfs.path().join("database");
+    ioctl_setflags(fs::File::create(&source).unwrap(), IFlags::NOCOW).unwrap();
+    fs::write(&source, vec![1; 100_000]).unwrap();
+    let plan = Plan::new(btrfs.path(), "db", Capture::Reflink, "id").unwrap();
+    let live = journal(state.path(), &[&plan]);
+    let captured = plan.take(&live, &silent()).unwrap();
+    let Captured::Staging(staging) = &captured else { panic!("{captured:?}") };
+    assert_eq!(staging.reflink_path(&source, 0).unwrap(), Copied::Reflinked);
+    assert_eq!(fs::read(staging.copy_of(0)).unwrap().len(), 100_000);
+}
+
+#[test]
 fn xfs_offers_no_snapshot_and_other_file_systems_only_the_archive() {
     if let Some(xfs) = LoopMount::xfs() {
         assert_eq!(detect(xfs.path()).unwrap(), [Method::Reflink, Method::Archive]);
