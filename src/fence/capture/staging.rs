@@ -1,6 +1,6 @@
 //! A directory of reflink copies (ioctl_ficlone(2)), on the file system of the source.
 
-use super::Guard;
+use super::guard::Guard;
 use crate::error::{Error, Result};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Seek, Write};
