@@ -70,8 +70,8 @@ impl Captured {
     /// Removes what lies on disk. Blocking.
     ///
     /// # Errors
-    /// [`Code::CaptureFailed`], [`Code::Io`] and its kin; it then stays in the journal, and
-    /// the guardian tries again.
+    /// [`CaptureFailed`](crate::error::Code::CaptureFailed), [`Io`](crate::error::Code::Io) and
+    /// its kin; it then stays in the journal, and the guardian tries again.
     pub fn remove(self) -> Result<()> {
         match self {
             Self::Live => Ok(()),
