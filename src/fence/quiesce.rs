@@ -1,0 +1,151 @@
+//! Holding the containers of a journal, and letting them go on.
+
+use super::guardian::Guardian;
+use super::journal::{Journal, JournalContainer, Step};
+use super::resume::{ResumedContainer, resume_all, waves};
+use crate::docker::{Container, Docker};
+use crate::error::{Code, Error, Result};
+use crate::progress::Progress;
+use crate::repository::manifest::Downtime;
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often the process that holds the containers tries to resume them, before it leaves
+/// them to the guardian.
+const ATTEMPTS: u32 = 3;
+
+type Clock = Mutex<BTreeMap<String, Instant>>;
+
+/// Containers that are held. Dropping it without [`resume`](Self::resume) lets the
+/// guardian resume them.
+#[derive(Debug)]
+#[must_use = "dropping it makes the guardian resume the containers"]
+pub struct HeldContainers {
+    docker: Docker,
+    guardian: Arc<Guardian>,
+    journal: Journal,
+    asked_at: Clock,
+    resumed: bool,
+}
+
+/// Holds the running containers of the guardian's journal, dependents first, independent
+/// ones together, and returns when all are held.
+///
+/// # Errors
+/// [`Code::GuardianFailed`] before anything is held when the guardian is dead. When a
+/// container cannot be held, those that are held are resumed and its error is returned:
+/// [`Code::ContainerNotFound`], [`Code::DockerFailed`], [`Code::DockerUnreachable`].
+pub async fn quiesce(
+    docker: &Docker,
+    guardian: &Arc<Guardian>,
+    progress: &Arc<dyn Progress>,
+) -> Result<HeldContainers> {
+    guardian.check_alive()?;
+    let journal = guardian.journal().journal();
+    let held = HeldContainers {
+        docker: docker.clone(),
+        guardian: Arc::clone(guardian),
+        journal,
+        asked_at: Clock::default(),
+        resumed: false,
+    };
+    for wave in waves(&held.journal).into_iter().rev() {
+        let holds = join_all(wave.into_iter().map(|c| held.hold(c))).await;
+        if let Err(error) = holds.into_iter().collect::<Result<()>>() {
+            if let Err(left) = held.resume().await {
+                progress.warn(left.code(), left.to_string());
+            }
+            return Err(error);
+        }
+    }
+    Ok(held)
+}
+
+impl HeldContainers {
+    /// The names of the containers that are held.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.journal.containers.iter().map(|c| c.name.as_str())
+    }
+
+    async fn hold(&self, container: &JournalContainer) -> Result<()> {
+        let journal = self.guardian.journal();
+        journal.note(Step::Holding, &container.id)?;
+        lock(&self.asked_at).insert(container.id.clone(), Instant::now());
+        let timeout = Duration::from_secs(container.stop_timeout);
+        match self.docker.hold(&container.id, container.action, timeout).await {
+            // The request may have arrived, and Docker finish it later.
+            Err(e) if e.code() == Code::DockerUnreachable => Err(e),
+            // Held, or refused: nothing is in flight any more.
+            answered => journal.note(Step::Held, &container.id).and(answered),
+        }
+    }
+
+    /// Lets the containers go on, dependencies first, and returns how long each was held:
+    /// from the request to hold it until it ran again, by the monotonic clock.
+    ///
+    /// # Errors
+    /// [`Code::NotResumed`] when one does not run again; the guardian keeps trying.
+    pub async fn resume(mut self) -> Result<Vec<Downtime>> {
+        let running_at = Clock::default();
+        let note = |id: &str| {
+            lock(&running_at).insert(id.to_string(), Instant::now());
+            // Only a hint for whoever comes after a death; Docker knows the truth.
+            drop(self.guardian.journal().note(Step::Resumed, id));
+        };
+        let mut left = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            let steps = self.guardian.journal().steps();
+            let results = resume_all(&self.docker, &self.journal, &steps, &note).await;
+            left = results.into_iter().filter_map(failure).collect();
+            if left.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+        }
+        if !left.is_empty() {
+            return Err(Error::new(Code::NotResumed, "resume", "the held containers")
+                .cause(left.join("; "))
+                .hint("the guardian keeps trying for an hour; see guardian.log, `docker ps -a`"));
+        }
+        self.guardian.journal().forget_containers()?;
+        self.resumed = true;
+        Ok(self.downtime(&lock(&running_at)))
+    }
+
+    fn downtime(&self, running_at: &BTreeMap<String, Instant>) -> Vec<Downtime> {
+        let asked_at = lock(&self.asked_at);
+        let held = self.journal.containers.iter().filter_map(|c| {
+            let (asked, running) = (asked_at.get(&c.id)?, running_at.get(&c.id)?);
+            let seconds = running.duration_since(*asked).as_secs_f64();
+            Some(Downtime { container: c.name.clone(), seconds })
+        });
+        held.collect()
+    }
+}
+
+impl Drop for HeldContainers {
+    fn drop(&mut self) {
+        if !self.resumed {
+            self.guardian.abandon();
+        }
+    }
+}
+
+fn failure(container: ResumedContainer) -> Option<String> {
+    let error = container.outcome.err()?;
+    Some(format!("{}: {error}", container.name))
+}
+
+fn lock(clock: &Clock) -> std::sync::MutexGuard<'_, BTreeMap<String, Instant>> {
+    clock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until those of `containers` that ran before are healthy, each for at most its
+/// `health_timeout`; one without a health check needs only to run. Returns what failed.
+pub async fn wait_healthy(docker: &Docker, containers: &[Container]) -> Vec<Error> {
+    let ran = containers.iter().filter(|c| c.is_running());
+    let waits = ran.map(|c| docker.wait_healthy(&c.id, &c.name, c.health_timeout));
+    join_all(waits).await.into_iter().filter_map(Result::err).collect()
+}
