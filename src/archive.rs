@@ -10,6 +10,8 @@ pub mod fault;
 pub mod frame;
 pub mod index;
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
 mod sample;
 pub mod scan;
 pub mod source;
@@ -24,10 +26,6 @@ pub use write::{Tree, WrittenTree, write_tree};
 
 /// Bytes as lower-case hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

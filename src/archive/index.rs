@@ -19,7 +19,7 @@
 //! | `device`, `inode`, `nlink` | u64 | of the source; 0, 0, 1 where unknown |
 //! | `device_major`, `device_minor` | u64, null | of a device |
 //! | `link_target` | binary, null | a symlink's text; a hard link's earlier path in the tree, whose row has the content |
-//! | `xattrs` | text, null | JSON object, attribute name to base64 of its value; in names, bytes that are not UTF-8 and `%` are written as `%XX` |
+//! | `xattrs` | text, null | JSON object, attribute name to base64 of its value; in names, bytes that are not UTF-8 and `%` are written as `%XX`; a hard link's stand in the row of the first name |
 //! | `sha256` | text, null | of a file's content, 64 lower-case hex digits |
 //! | `changed` | bool | the file changed while it was read |
 //! | `stored_in` | text | the id of the backup that holds the bytes |

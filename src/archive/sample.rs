@@ -14,6 +14,7 @@ use rustix::fs::{
 };
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
@@ -87,20 +88,41 @@ impl Packed {
     }
 }
 
+/// Runs `work` as the user nobody, to whom the `owned` paths are given, in a thread of its own
+/// (only that thread changes its user). Nothing when the tests do not run as root.
+pub(super) fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send, owned: &[&Path]) -> Option<T> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let (uid, gid) = (rustix::fs::Uid::from_raw(65534), rustix::fs::Gid::from_raw(65534));
+    owned.iter().for_each(|path| rustix::fs::chown(*path, Some(uid), Some(gid)).unwrap());
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            set_thread_groups(&[]).unwrap();
+            set_thread_res_gid(gid, gid, gid).unwrap();
+            set_thread_res_uid(uid, uid, uid).unwrap();
+            work()
+        });
+        Some(worker.join().unwrap())
+    })
+}
+
 /// Everything that a restore brings back of the tree at `root`, in order: metadata and
-/// contents, and what was too big to keep as its hash.
+/// contents.
 pub(super) fn entries(root: &Path) -> Vec<(Entry, Vec<u8>)> {
-    let restorable = |scanned| match scanned {
-        Scanned::Entry(entry) => {
-            let content = match entry.kind {
-                Kind::File => fs::read(root.join(&entry.path)).unwrap(),
-                _ => Vec::new(),
-            };
-            (Entry { ctime_ns: 0, device: 0, inode: 0, ..entry }, content)
+    let mut scan = Scan::open(root, Excludes::none()).unwrap();
+    let mut entries = Vec::new();
+    while let Some(scanned) = scan.next() {
+        let Scanned::Entry(mut entry) = scanned else { panic!("{scanned:?}") };
+        let mut content = Vec::new();
+        if entry.kind == Kind::File {
+            let (mut file, _) = scan.open_file(&mut entry).unwrap();
+            file.read_to_end(&mut content).unwrap();
         }
-        Scanned::Fault(fault) => panic!("{fault}"),
-    };
-    Scan::open(root, Excludes::none()).unwrap().map(restorable).collect()
+        entries.push((Entry { ctime_ns: 0, device: 0, inode: 0, ..entry }, content));
+    }
+    entries
 }
 
 /// Asserts that two trees are equal, and says in which file they are not.

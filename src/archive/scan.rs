@@ -18,7 +18,7 @@ use super::fault::{Fault, Trouble};
 use crate::error::{Error, Result};
 use link::Links;
 use names::Names;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -41,6 +41,8 @@ pub enum Scanned {
 }
 
 /// A walk through a tree, as an iterator. The first entry is the tree's own directory.
+///
+/// Regular files come without their extended attributes: whoever opens one gets them.
 pub struct Scan {
     excludes: Excludes,
     owners: Owners,
@@ -95,15 +97,20 @@ impl Scan {
     }
 
     /// Opens the file that was just returned, as far as permitted without changing its
-    /// access time. A symlink in its place is not followed, a fifo not waited for.
-    pub(crate) fn open_file(&self, entry: &Entry) -> std::io::Result<File> {
+    /// access time, and completes its entry. A symlink in its place is not followed, a fifo
+    /// not waited for.
+    pub(crate) fn open_file(&mut self, entry: &mut Entry) -> std::io::Result<(File, Stat)> {
         let level = self.levels.last().ok_or(Errno::BADF)?;
         let name = entry.path.file_name().ok_or(Errno::INVAL)?;
         let file = File::from(open_untouched(&level.directory, name, OFlags::NONBLOCK)?);
-        if !file.metadata()?.is_file() {
+        let stat = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(std::io::Error::other("is no regular file any more"));
         }
-        Ok(file)
+        if let Some(reader) = &mut self.xattrs {
+            entry.xattrs = reader.of_open(file.as_fd());
+        }
+        Ok((file, stat))
     }
 
     /// Says that `entry` was not archived, so that no later name may be a link to it.
@@ -128,8 +135,11 @@ impl Scan {
             return Err(Fault::new(&path, Trouble::Skipped, "socket"));
         }
         let xattrs = match &mut self.xattrs {
-            Some(reader) => reader.of_name(level.directory.as_fd(), name),
-            None => Vec::new(),
+            // A file's are read when it is open, which costs less.
+            Some(reader) if kind != FileType::RegularFile => {
+                reader.of_name(level.directory.as_fd(), name)
+            }
+            _ => Vec::new(),
         };
         let entry = Entry::from_stat(path.clone(), &stat, &self.owners, xattrs);
         let Some(mut entry) = entry else {

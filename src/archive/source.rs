@@ -13,6 +13,7 @@ use super::entry::Entry;
 use super::scan::Scanned;
 use super::tar::SparseMap;
 use crate::error::Result;
+use rustix::fs::Stat;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -24,11 +25,11 @@ pub trait Source {
     /// What makes it impossible to go on.
     fn next(&mut self) -> Result<Option<Scanned>>;
 
-    /// The content of the file that was returned last.
+    /// The content of the file that was returned last; completes its entry.
     ///
     /// # Errors
     /// `NotFound` when it vanished; anything else makes it unreadable.
-    fn open(&mut self, entry: &Entry) -> io::Result<Content<'_>>;
+    fn open(&mut self, entry: &mut Entry) -> io::Result<Content<'_>>;
 
     /// Says that `entry` was not archived: a further name of it must not be a link to it.
     fn forget(&mut self, entry: &Entry);
@@ -37,7 +38,12 @@ pub trait Source {
 /// The content of one file.
 pub enum Content<'a> {
     /// The file itself: its metadata are taken again, and it is watched for changes.
-    Live(File),
+    Live {
+        /// The file.
+        file: File,
+        /// What it was when it was opened.
+        stat: Stat,
+    },
     /// A copy of it.
     Copy {
         /// The copy, of the size to be archived.

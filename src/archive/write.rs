@@ -114,7 +114,7 @@ impl Writing<'_> {
     fn add(&mut self, source: &mut dyn Source, mut entry: Entry) -> Result<()> {
         let mut stored = Stored::default();
         if entry.kind == Kind::File {
-            match source.open(&entry) {
+            match source.open(&mut entry) {
                 Ok(content) => {
                     let copied = self.copying.copy(&mut self.tar, &mut entry, content);
                     stored = copied.map_err(|e| self.failed(e))?;

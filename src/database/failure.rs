@@ -27,7 +27,9 @@ pub(super) fn connection(target: &Target, error: &tokio_postgres::Error) -> Erro
     };
     let said = text(error);
     let said = target.password.as_ref().map_or_else(|| said.clone(), |p| p.mask(&said));
-    Error::new(code, "connect to database", subject).cause(said)
+    let tls = said.contains("TLS");
+    let error = Error::new(code, "connect to database", subject).cause(said);
+    if tls { error.hint("check sslmode and sslrootcert in the database's url") } else { error }
 }
 
 /// A connection that took too long.

@@ -15,7 +15,7 @@ use std::time::Duration;
 const ATTEMPTED: &str = "swap database";
 
 /// How often the rename is tried. PostgreSQL itself waits 5 seconds for sessions each time.
-const TRIES: u32 = 4;
+const TRIES: u32 = 2;
 
 /// How often sessions that are still there are ended again.
 const END_EVERY: Duration = Duration::from_millis(100);

@@ -11,13 +11,12 @@ pub use child::serve;
 
 use super::journal::LiveJournal;
 use crate::error::{Code, Error, Result};
-use std::ffi::OsStr;
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,54 +43,46 @@ struct Process {
 }
 
 impl Guardian {
-    /// Starts `exe guardian --journal PATH [--config FILE]` and returns once it is on guard. Its log is
+    /// Starts `exe guardian --journal PATH` and returns once it is on guard. Its log is
     /// `guardian.log` in the state directory. Pass `/proc/self/exe` as `exe`: it names
     /// this program even when its file is being replaced.
     ///
     /// # Errors
     /// [`Code::GuardianFailed`].
-    pub async fn spawn(
-        journal: LiveJournal,
-        exe: &Path,
-        config: Option<&Path>,
-    ) -> Result<Arc<Self>> {
+    pub async fn spawn(journal: LiveJournal, exe: &Path) -> Result<Arc<Self>> {
         let failed = || Error::new(Code::GuardianFailed, "start the guardian", exe.display());
-        let state_dir = journal.path().parent().and_then(Path::parent).unwrap_or(Path::new("."));
-        let log = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(state_dir.join("guardian.log"))
-            .map_err(|e| failed().source(e))?;
-        let mut child = Command::new(exe)
-            .arg0("backstop")
-            .args(["guardian", "--journal"])
-            .arg(std::path::absolute(journal.path()).map_err(|e| failed().source(e))?)
-            .args(config.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .map_err(|e| failed().source(e))?;
-        let (Some(pipe), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(failed());
+        let (process, output) = match start(&journal, exe) {
+            Ok(started) => started,
+            Err(e) => {
+                journal.remove()?;
+                return Err(failed().source(e));
+            }
         };
-        // In place before waiting, so that being dropped meanwhile ends the child.
-        let guardian = Arc::new(Self {
-            journal: Arc::new(journal),
-            process: Mutex::new(Some(Process { child, pipe })),
-        });
+        // Built before waiting, so that the child ends when this future is dropped.
+        let guardian =
+            Arc::new(Self { journal: Arc::new(journal), process: Mutex::new(Some(process)) });
         let line = tokio::task::spawn_blocking(move || {
             let mut line = String::new();
             BufReader::new(output).read_line(&mut line).map(|_| line)
         });
-        match tokio::time::timeout(START, line).await {
-            Ok(Ok(Ok(line))) if line.trim() == READY => Ok(guardian),
-            Ok(Ok(Ok(_))) => Err(failed().cause("it ended early; see guardian.log")),
-            Ok(Ok(Err(e))) => Err(failed().source(e)),
-            Ok(Err(e)) => Err(failed().source(e)),
-            Err(_) => Err(failed().cause(format!("not ready after {} s", START.as_secs()))),
+        let cause = match tokio::time::timeout(START, line).await {
+            Ok(Ok(Ok(line))) if line.trim() == READY => return Ok(guardian),
+            Ok(Ok(Ok(_))) => "it ended early; see guardian.log".to_string(),
+            Ok(Ok(Err(e))) => e.to_string(),
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => format!("not ready after {} s", START.as_secs()),
+        };
+        guardian.dismiss()?;
+        Err(failed().cause(cause))
+    }
+
+    /// Ends a guardian that never was on guard; nothing is held yet.
+    fn dismiss(&self) -> Result<()> {
+        if let Some(mut process) = self.process().take() {
+            drop(process.child.kill());
+            drop(process.child.wait());
         }
+        self.journal.remove()
     }
 
     /// The journal under guard.
@@ -144,6 +135,27 @@ impl Guardian {
 
     fn process(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start(journal: &LiveJournal, exe: &Path) -> io::Result<(Process, ChildStdout)> {
+    let state_dir = journal.path().parent().and_then(Path::parent).unwrap_or(Path::new("."));
+    let log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(state_dir.join("guardian.log"))?;
+    let mut child = Command::new(exe)
+        .arg0("backstop")
+        .args(["guardian", "--journal"])
+        .arg(std::path::absolute(journal.path())?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()?;
+    match (child.stdin.take(), child.stdout.take()) {
+        (Some(pipe), Some(output)) => Ok((Process { child, pipe }, output)),
+        _ => Err(io::ErrorKind::BrokenPipe.into()),
     }
 }
 

@@ -7,9 +7,11 @@
 //! container has come. They are not synced: after another boot no stop is in flight any
 //! more, and every container of the journal counts as held.
 
+mod claim;
 mod live;
 
-pub use live::{Claim, LiveJournal, claim, list};
+pub use claim::{Claim, claim, list};
+pub use live::LiveJournal;
 
 use crate::clock;
 use crate::config::Quiesce;

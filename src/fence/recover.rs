@@ -102,6 +102,7 @@ pub(super) async fn undo(
     before_resume: &impl AsyncFn(&Journal) -> Result<()>,
 ) -> Recovered {
     let journal = live.journal();
+    let mut left = journal.clone();
     let mut recovered = Recovered {
         id: journal.id.clone(),
         containers: Vec::new(),
@@ -110,11 +111,10 @@ pub(super) async fn undo(
     };
     if journal.restore.is_some() {
         // The application is started even when this fails: it is never left stopped.
-        let undone = match before_resume(&journal).await {
-            Ok(()) => live.set_restore(None),
-            failed => failed,
-        };
-        recovered.failed.extend(undone.err());
+        match before_resume(&journal).await {
+            Ok(()) => left.restore = None,
+            Err(e) => recovered.failed.push(e),
+        }
     }
     if !journal.containers.is_empty() {
         match Docker::connect().await {
@@ -122,20 +122,21 @@ pub(super) async fn undo(
                 let note = |id: &str| drop(live.note(Step::Resumed, id));
                 recovered.containers = resume_all(&docker, &journal, &live.steps(), &note).await;
                 if recovered.containers.iter().all(|c| c.outcome.is_ok()) {
-                    recovered.failed.extend(live.forget_containers().err());
+                    left.containers.clear();
                 }
             }
             Err(e) => recovered.failed.push(e),
         }
     }
-    for entry in &journal.captures {
-        match capture::discard(entry).and_then(|()| live.forget(entry)) {
-            Ok(()) => recovered.captures.push(entry.path.clone()),
+    for capture in &journal.captures {
+        match capture::discard(capture) {
+            Ok(()) => {
+                left.captures.retain(|c| c != capture);
+                recovered.captures.push(capture.path.clone());
+            }
             Err(e) => recovered.failed.push(e),
         }
     }
-    if live.journal().is_settled() {
-        recovered.failed.extend(live.remove().err());
-    }
+    recovered.failed.extend(live.keep(left).err());
     recovered
 }

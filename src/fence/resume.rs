@@ -2,6 +2,7 @@
 //! guardian and `recover`.
 
 use super::journal::{Journal, JournalContainer, Step};
+use crate::config::Quiesce;
 use crate::docker::{Docker, RunState};
 use crate::error::{Code, Result};
 use futures_util::future::join_all;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep};
 const POLL: Duration = Duration::from_millis(20);
 /// How long the others wait for a container whose hold is in flight.
 const SHORT: Duration = Duration::from_secs(2);
-/// What Docker may need beyond the stop timeout to end a container.
+/// What Docker may need to pause a container, or to end it beyond its stop timeout.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What became of one container.
@@ -87,7 +88,10 @@ pub async fn resume_all(
         }
     }
     let watched = in_flight.into_iter().map(async |container| {
-        let patience = Duration::from_secs(container.stop_timeout) + GRACE;
+        let patience = match container.action {
+            Quiesce::Stop => Duration::from_secs(container.stop_timeout).saturating_add(GRACE),
+            Quiesce::Pause => GRACE,
+        };
         let outcome = watch(docker, container, patience).await;
         if outcome.is_ok() {
             resumed(&container.id);

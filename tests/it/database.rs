@@ -5,6 +5,7 @@ mod fence;
 mod globals;
 mod round_trip;
 mod swap;
+mod tls;
 
 use crate::support::cluster::{Cluster, TestDatabase, USER, bin_dir};
 use backstop::config::{Database, DumpFormat};
@@ -45,7 +46,9 @@ impl Exec for Beside {
             let program = bin_dir().join(&command.argv()[0]);
             let here = command.argv()[1..].iter().fold(ToolCommand::new(program), |c, a| c.arg(a));
             let here = here.variables(command.env().to_vec());
-            ChildRunner::default().run(&here, stdin, stdout).await
+            let stdin = stdin.map(|stdin| stdin as &mut (dyn AsyncRead + Send + Unpin));
+            let runner = ChildRunner::default();
+            runner.run(&here, stdin, stdout).await
         })
     }
 }

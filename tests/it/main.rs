@@ -5,6 +5,8 @@ mod database;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod fence;
+#[cfg(test)]
 mod stack;
 #[cfg(test)]
 mod support;

@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 pub(crate) mod image;
 pub(crate) mod load;
+pub(crate) mod mount;
 pub(crate) mod need;
 pub(crate) mod port;
 pub(crate) mod shop;

@@ -62,9 +62,10 @@ impl Entry {
     pub(crate) fn refresh(&mut self, stat: &Stat) {
         self.size = if self.kind == Kind::File { stat.st_size as u64 } else { 0 };
         self.mode = stat.st_mode & 0o7777;
-        self.mtime_ns = nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64);
-        self.ctime_ns = nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64);
-        self.nlink = stat.st_nlink as u64;
+        self.mtime_ns = nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64);
+        self.ctime_ns = nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64);
+        // The type of this field differs between processors.
+        self.nlink = i128::from(stat.st_nlink) as u64;
         self.inode = stat.st_ino;
     }
 
@@ -72,8 +73,8 @@ impl Entry {
     pub(crate) fn is_unchanged(&self, stat: &Stat) -> bool {
         self.size == stat.st_size as u64
             && self.inode == stat.st_ino
-            && self.mtime_ns == nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64)
-            && self.ctime_ns == nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64)
+            && self.mtime_ns == nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64)
+            && self.ctime_ns == nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64)
     }
 }
 
@@ -85,7 +86,7 @@ mod tests {
     fn times_before_1970_keep_their_nanoseconds() {
         for (seconds, nanos) in [(-2, 500_000_000), (0, 0), (1_700_000_000, 123_456_789)] {
             let spec = from_nanoseconds(nanoseconds(seconds, nanos));
-            assert_eq!((spec.tv_sec, spec.tv_nsec as i64), (seconds, nanos));
+            assert_eq!((spec.tv_sec, spec.tv_nsec), (seconds, nanos));
         }
         assert_eq!(nanoseconds(i64::MAX, 0), i64::MAX);
     }

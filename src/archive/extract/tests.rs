@@ -4,7 +4,7 @@ use crate::archive::scan::Excludes;
 use crate::archive::source::Spool;
 use proptest::prelude::*;
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -158,16 +158,25 @@ fn a_cancelled_restore_stops_and_a_filled_target_is_left_alone() {
 
 #[test]
 fn an_ordinary_user_restores_what_he_may() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let source = tempfile::tempdir().unwrap();
-    let setuid = source.path().join("setuid");
-    fs::write(&setuid, "#!").unwrap();
-    fs::set_permissions(&setuid, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
+    let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = source.path().join("setuid");
+    fs::write(&path, "#!").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).unwrap();
+    fs::create_dir(source.path().join("read-only")).unwrap();
+    fs::write(source.path().join("read-only/in"), "deep").unwrap();
+    let read_only = fs::Permissions::from_mode(0o500);
+    fs::set_permissions(source.path().join("read-only"), read_only).unwrap();
+    sample::set_mtime(&source.path().join("read-only"), 1_000_000_001);
     let packed = pack(source.path());
-    let mut metadata = metadata::Metadata::new();
-    assert_eq!(packed.rows()[1].entry.mode, 0o4755);
-    metadata.note(Fault::new(&setuid, Trouble::Incomplete, "noted"));
-    assert_eq!(metadata.into_faults().1, 1);
+    let index = packed.dir.path().join("index.parquet");
+    let owned = [target.path(), packed.dir.path(), &packed.archive(), &index];
+    let unpack = || packed.unpack(&target.path().join("restored"), None).unwrap();
+    let restored = sample::as_nobody(unpack, &owned);
+    let Some(extracted) = restored else { return };
+    assert_eq!(extracted.incomplete_count, 4, "{:?}", extracted.incomplete);
+    let stat = |path: &str| fs::metadata(target.path().join("restored").join(path)).unwrap();
+    assert_eq!(stat("setuid").mode() & 0o7777, 0o755);
+    assert_eq!(stat("read-only").mode() & 0o7777, 0o500);
+    assert_eq!(stat("read-only").mtime_nsec(), 1);
+    assert_eq!(fs::read(target.path().join("restored/read-only/in")).unwrap(), b"deep");
 }

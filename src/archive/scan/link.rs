@@ -24,6 +24,7 @@ impl Links {
         entry.kind = Kind::Hardlink;
         entry.size = 0;
         entry.rdev = None;
+        entry.xattrs = Vec::new();
         entry.link_target = Some(path.clone().into_os_string());
         *left -= 1;
         if *left == 0 {

@@ -22,8 +22,8 @@ impl Source for LiveSource {
         Ok(self.0.next())
     }
 
-    fn open(&mut self, entry: &Entry) -> io::Result<Content<'_>> {
-        self.0.open_file(entry).map(Content::Live)
+    fn open(&mut self, entry: &mut Entry) -> io::Result<Content<'_>> {
+        self.0.open_file(entry).map(|(file, stat)| Content::Live { file, stat })
     }
 
     fn forget(&mut self, entry: &Entry) {

@@ -51,9 +51,8 @@ impl Spool {
                 Scanned::Entry(entry) if entry.kind == Kind::File => {
                     let record = copied(&mut scan, entry, number, &mut copy);
                     number += 1;
-                    record.map_err(|(entry, e)| {
-                        Error::new(Code::CaptureFailed, "copy", root.join(&entry.path).display())
-                            .source(e)
+                    record.map_err(|(path, e)| {
+                        Error::new(Code::CaptureFailed, "copy", root.join(path).display()).source(e)
                     })?
                 }
                 Scanned::Entry(entry) => Record::Entry(entry),
@@ -90,17 +89,14 @@ fn copied(
     mut entry: Entry,
     number: u64,
     copy: &mut impl FnMut(&Entry, u64, &File) -> io::Result<()>,
-) -> Result<Record, (Entry, io::Error)> {
-    let file = match scan.open_file(&entry) {
-        Ok(file) => file,
+) -> Result<Record, (PathBuf, io::Error)> {
+    let (file, before) = match scan.open_file(&mut entry) {
+        Ok(opened) => opened,
         Err(error) => return Ok(missed(scan, &entry, &error)),
     };
-    let stat = |file: &File| rustix::fs::fstat(file).map_err(io::Error::from);
-    let attempt = stat(&file).and_then(|before| {
-        entry.refresh(&before);
-        copy(&entry, number, &file)?;
-        stat(&file)
-    });
+    entry.refresh(&before);
+    let copied = copy(&entry, number, &file);
+    let attempt = copied.and_then(|()| rustix::fs::fstat(&file).map_err(io::Error::from));
     match attempt {
         Ok(after) => {
             let changed = !entry.is_unchanged(&after);
@@ -110,7 +106,7 @@ fn copied(
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
                 Ok(missed(scan, &entry, &error))
             }
-            _ => Err((entry, error)),
+            _ => Err((entry.path, error)),
         },
     }
 }
@@ -146,7 +142,7 @@ impl Source for SpoolSource {
         }))
     }
 
-    fn open(&mut self, _entry: &Entry) -> io::Result<Content<'_>> {
+    fn open(&mut self, _entry: &mut Entry) -> io::Result<Content<'_>> {
         let missing = || io::Error::other("has no copy");
         let (number, changed) = self.copy.ok_or_else(missing)?;
         // Not `NotFound`: the file did not vanish, its copy did.

@@ -72,7 +72,7 @@ impl<R: Read> Source for StreamSource<R> {
         }
     }
 
-    fn open(&mut self, _entry: &Entry) -> io::Result<Content<'_>> {
+    fn open(&mut self, _entry: &mut Entry) -> io::Result<Content<'_>> {
         Ok(Content::Stream { reader: &mut self.tar, map: self.map.take() })
     }
 

@@ -114,7 +114,7 @@ fn put_owner(header: &mut Header, records: &mut Records, entry: &Entry) -> io::R
 
 fn put_time(header: &mut Header, records: &mut Records, mtime_ns: i64) {
     let time = from_nanoseconds(mtime_ns);
-    let (seconds, nanos) = (time.tv_sec, time.tv_nsec as i64);
+    let (seconds, nanos) = (time.tv_sec, time.tv_nsec);
     header.set_mtime(seconds.clamp(0, LARGEST_SIZE as i64) as u64);
     if nanos != 0 || header.mtime().ok() != u64::try_from(seconds).ok() {
         records.push(b"mtime", decimal(mtime_ns).as_bytes());

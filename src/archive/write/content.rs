@@ -5,7 +5,7 @@ use crate::archive::fault::{Fault, Trouble};
 use crate::archive::source::Content;
 use crate::archive::tar::{Segment, SparseMap, TarWriter};
 use crate::progress::{Event, Progress};
-use rustix::fs::{Advice, fadvise, fstat};
+use rustix::fs::{Advice, Stat, fadvise, fstat};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -78,20 +78,22 @@ impl<'a> Copying<'a> {
                 self.data(tar, entry, Input::Stream(reader), map, &mut stored)?;
             }
             Content::Copy { file, changed } => {
-                let size = file.metadata()?.len();
+                let stat = fstat(&file)?;
+                let size = stat.st_size as u64;
                 if changed || size != entry.size {
                     stored.faults.push(changed_fault(entry));
                 }
                 entry.size = size;
-                let map = sparse_map(&file, size)?;
+                let map = sparse_map(&file, &stat)?;
                 self.data(tar, entry, Input::File(&file), map, &mut stored)?;
             }
-            Content::Live(file) => {
-                let scanned = entry.clone();
-                entry.refresh(&fstat(&file)?);
-                let map = sparse_map(&file, entry.size)?;
+            Content::Live { file, stat } => {
+                let is_as_scanned = entry.is_unchanged(&stat);
+                entry.refresh(&stat);
+                let map = sparse_map(&file, &stat)?;
                 self.data(tar, entry, Input::File(&file), map, &mut stored)?;
-                if stored.faults.is_empty() && !scanned.is_unchanged(&fstat(&file)?) {
+                let is_unchanged = is_as_scanned && entry.is_unchanged(&fstat(&file)?);
+                if stored.faults.is_empty() && !is_unchanged {
                     stored.faults.push(changed_fault(entry));
                 }
             }
@@ -220,10 +222,10 @@ fn changed_fault(entry: &Entry) -> Fault {
 }
 
 /// The map of a file with fewer blocks than its size needs.
-fn sparse_map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
-    use std::os::unix::fs::MetadataExt;
-    if size == 0 || file.metadata()?.blocks() * 512 >= size {
+fn sparse_map(file: &File, stat: &Stat) -> io::Result<Option<SparseMap>> {
+    // `st_blocks` counts 512 bytes, whatever the block size of the file system.
+    if stat.st_blocks * 512 >= stat.st_size {
         return Ok(None);
     }
-    SparseMap::of_file(file, size)
+    SparseMap::of_file(file, stat.st_size as u64)
 }

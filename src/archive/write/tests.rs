@@ -5,6 +5,7 @@ use crate::archive::scan::Excludes;
 use crate::archive::source::{Content, LiveSource, Spool, StreamSource};
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,7 +21,7 @@ impl<F: FnMut(&Path)> Source for Meddling<F> {
         self.inner.next()
     }
 
-    fn open(&mut self, entry: &Entry) -> io::Result<Content<'_>> {
+    fn open(&mut self, entry: &mut Entry) -> io::Result<Content<'_>> {
         if self.before {
             (self.meddle)(&entry.path);
             return self.inner.open(entry);
@@ -124,6 +125,23 @@ fn a_vanished_file_is_recorded_and_its_other_name_keeps_the_content() {
     assert_eq!(packed.written.file_count, 2);
     assert_eq!(restored(&packed, "b").len(), 10_000);
     packed.verify().unwrap();
+}
+
+#[test]
+fn unreadable_files_and_directories_are_named_and_the_rest_is_archived() {
+    let dir = tree(&["a", "b"]);
+    fs::create_dir_all(dir.path().join("closed/in")).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for closed in ["a", "closed"] {
+        let nothing = fs::Permissions::from_mode(0);
+        fs::set_permissions(dir.path().join(closed), nothing).unwrap();
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    // Root may read everything.
+    let Some(packed) = sample::as_nobody(|| pack(dir.path()), &[scratch.path()]) else { return };
+    assert_eq!(packed.written.unreadable, ["a", "closed"]);
+    let paths: Vec<_> = packed.rows().iter().map(|row| row.entry.shown()).collect();
+    assert_eq!(paths, [".", "b", "closed"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A directory of reflink copies (ioctl_ficlone(2)), on the file system of the source.
 
-use super::Guard;
+use super::guard::Guard;
 use crate::error::{Error, Result};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -33,11 +33,6 @@ impl Staging {
         Ok(Self { path: path.to_path_buf(), guard })
     }
 
-    /// The directory of the copies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Where the copy with this number lies.
     pub fn copy_of(&self, number: u64) -> PathBuf {
         self.path.join(number.to_string())
@@ -52,7 +47,7 @@ impl Staging {
     pub fn reflink(&self, source: &File, number: u64) -> io::Result<Copied> {
         let path = self.copy_of(number);
         let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        if rustix::fs::ioctl_ficlone(&copy, source).is_ok() {
+        if clone(source, &copy).is_ok() {
             return Ok(Copied::Reflinked);
         }
         let mut source = source;
@@ -77,6 +72,19 @@ impl Staging {
     /// [`Code::Io`](crate::error::Code::Io) and its kin; the guardian tries again.
     pub fn remove(self) -> Result<()> {
         self.guard.remove()
+    }
+}
+
+/// btrfs refuses to share blocks between a file whose data is copied on write and one
+/// whose is not (`chattr +C`, usual for database files), so the copy becomes alike.
+fn clone(source: &File, copy: &File) -> io::Result<()> {
+    use rustix::fs::{IFlags, ioctl_ficlone, ioctl_getflags, ioctl_setflags};
+    match ioctl_ficlone(copy, source) {
+        Err(rustix::io::Errno::INVAL) if ioctl_getflags(source)?.contains(IFlags::NOCOW) => {
+            ioctl_setflags(copy, ioctl_getflags(copy)? | IFlags::NOCOW)?;
+            Ok(ioctl_ficlone(copy, source)?)
+        }
+        done => Ok(done?),
     }
 }
 

@@ -25,85 +25,12 @@ struct Inner {
     lock: Option<File>,
 }
 
-/// What became of the attempt to take over a journal.
-#[derive(Debug)]
-pub enum Claim {
-    /// Its process is dead: it is ours.
-    Claimed(LiveJournal),
-    /// A living backstop works under it.
-    Alive,
-    /// Its process is dead and another one, most likely the guardian, is undoing it.
-    BeingUndone,
-    /// It was removed meanwhile: nothing is left to undo.
-    Gone,
-}
-
-/// The journals below a state directory, whether their processes live or not.
-///
-/// # Errors
-/// [`Code::Io`] and its kin.
-pub fn list(state_dir: &Path) -> Result<Vec<PathBuf>> {
-    let dir = state_dir.join("journal");
-    let failed = |e| Error::io("read journals in", &dir, e);
-    let entries = match fs::read_dir(&dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed)?,
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|e| e == "json") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// Takes over the journal at `path` if its process is dead. Does not wait.
-///
-/// # Errors
-/// [`Code::Io`] and its kin; [`Code::NotResumed`] when it cannot be understood.
-pub fn claim(path: &Path) -> Result<Claim> {
-    let failed = |e| Error::io("take over journal", path, e);
-    let lock = match open_lock(path) {
-        Ok(lock) => lock,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Claim::Gone),
-        Err(e) => return Err(failed(e)),
-    };
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let lines = fs::read_to_string(path.with_extension("lock")).unwrap_or_default();
-            let undone = lines.lines().any(|line| line == UNDOING);
-            return Ok(if undone { Claim::BeingUndone } else { Claim::Alive });
-        }
-        Err(TryLockError::Error(e)) => return Err(failed(e)),
-    }
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            remove_if_there(&path.with_extension("lock")).map_err(failed)?;
-            return Ok(Claim::Gone);
-        }
-        Err(e) => return Err(failed(e)),
-    };
-    let journal = serde_json::from_slice(&text).map_err(|e| {
-        Error::new(Code::NotResumed, "read journal", path.display())
-            .source(e)
-            .hint("start the containers that `docker ps -a` shows as stopped, then delete it")
-    })?;
-    (&lock).write_all(format!("{UNDOING}\n").as_bytes()).map_err(failed)?;
-    Ok(Claim::Claimed(LiveJournal {
-        path: path.to_path_buf(),
-        inner: Mutex::new(Inner { journal, lock: Some(lock) }),
-    }))
-}
-
-/// The line of a process that undoes what a dead one left.
-const UNDOING: &str = "undoing";
-
 impl LiveJournal {
+    /// The journal at `path`, whose lock is held by `lock`.
+    pub(super) fn held(path: &Path, journal: Journal, lock: File) -> Self {
+        Self { path: path.to_path_buf(), inner: Mutex::new(Inner { journal, lock: Some(lock) }) }
+    }
+
     /// Writes `journal` below a state directory, durably.
     ///
     /// # Errors
@@ -124,7 +51,7 @@ impl LiveJournal {
         }
         lock.set_len(0).map_err(failed)?;
         replace(&path, &journal)?;
-        Ok(Self { path, inner: Mutex::new(Inner { journal, lock: Some(lock) }) })
+        Ok(Self::held(&path, journal, lock))
     }
 
     /// Where it lies.
@@ -215,6 +142,14 @@ impl LiveJournal {
         }
     }
 
+    /// Keeps only what is left to undo, durably; removes it when that is nothing.
+    ///
+    /// # Errors
+    /// [`Code::Io`] and its kin; [`Code::NotResumed`] once abandoned.
+    pub(in crate::fence) fn keep(&self, left: Journal) -> Result<()> {
+        if left.is_settled() { self.remove() } else { self.update(|j| *j = left) }
+    }
+
     fn update(&self, change: impl FnOnce(&mut Journal)) -> Result<()> {
         let mut inner = self.inner();
         if inner.lock.is_none() {
@@ -241,7 +176,7 @@ impl LiveJournal {
 
 /// Opens the lock file of the journal at `path`. One that is deleted between opening and
 /// locking locks nothing; the journal itself is gone then, which is looked at afterwards.
-fn open_lock(path: &Path) -> io::Result<File> {
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path.with_extension("lock"))
 }
 
@@ -268,71 +203,9 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::CaptureKind;
-    use super::*;
-
-    fn claimed(path: &Path) -> LiveJournal {
-        match claim(path).unwrap() {
-            Claim::Claimed(live) => live,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_living_process_keeps_its_journal_and_a_dead_one_loses_it() {
-        let state = tempfile::tempdir().unwrap();
-        let live = LiveJournal::create(state.path(), Journal::new("one", &[])).unwrap();
-        let path = live.path().to_path_buf();
-        assert_eq!(list(state.path()).unwrap(), std::slice::from_ref(&path));
-        assert!(matches!(claim(&path).unwrap(), Claim::Alive));
-        live.note(Step::Holding, "c").unwrap();
-        drop(live);
-
-        let heir = claimed(&path);
-        assert_eq!(heir.steps().get("c"), Some(&Step::Holding));
-        assert!(heir.journal().is_of_this_boot());
-        assert!(matches!(claim(&path).unwrap(), Claim::BeingUndone));
-        heir.remove().unwrap();
-        assert!(matches!(claim(&path).unwrap(), Claim::Gone));
-        assert_eq!(fs::read_dir(state.path().join("journal")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn an_abandoned_journal_is_written_by_its_heir_alone() {
-        let state = tempfile::tempdir().unwrap();
-        let live = LiveJournal::create(state.path(), Journal::new("two", &[])).unwrap();
-        let capture = JournalCapture {
-            path: "/x/.backstop-capture-two-a".into(),
-            kind: CaptureKind::Staging,
-        };
-        live.register(&capture).unwrap();
-        live.abandon();
-        assert_eq!(live.forget(&capture).unwrap_err().code(), Code::NotResumed);
-        assert!(live.note(Step::Held, "c").is_err());
-        let heir = claimed(live.path());
-        assert_eq!(heir.journal().captures, std::slice::from_ref(&capture));
-        heir.forget(&capture).unwrap();
-        assert!(heir.journal().is_settled());
-        live.remove().unwrap();
-        assert!(live.path().exists());
-    }
-
-    #[test]
-    fn a_journal_that_cannot_be_read_is_reported_and_kept() {
-        let state = tempfile::tempdir().unwrap();
-        fs::create_dir(state.path().join("journal")).unwrap();
-        let path = state.path().join("journal/bad.json");
-        fs::write(&path, "{").unwrap();
-        assert_eq!(claim(&path).unwrap_err().code(), Code::NotResumed);
-        assert!(path.exists());
     }
 }

@@ -39,8 +39,7 @@ async fn connections_fail_with_the_code_that_says_why() {
     nowhere.url = good.url.replace("127.0.0.1", "no-such-host.invalid");
     assert_eq!(refusal(&nowhere).await.code(), Code::DatabaseUnreachable);
 
-    let mut unknown = good.clone();
-    unknown.url = good.url.replace(database.name(), "no_such_database");
+    let unknown = cluster.component("shop", USER, "no_such_database");
     let error = refusal(&unknown).await;
     assert_eq!(error.code(), Code::DatabaseNotFound);
     assert!(error.to_string().contains("no_such_database"), "{error}");

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::support::cluster::{SUPERUSER, identifier};
-use backstop::database::{Scratch, database_exists, derived_name, list_dump, read_dump};
+use backstop::database::{
+    Scratch, database_exists, derived_name, drop_database, list_dump, read_dump,
+};
 use std::os::unix::fs::PermissionsExt;
 
 const CONTENT: &str = "SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM (\
@@ -33,7 +35,7 @@ async fn every_format_survives_the_way_there_and_back() {
     let cluster = Cluster::shared();
     let database = cluster.database("Ünï \"code\" -x = 'y'\\");
     furnish(cluster, &database);
-    let content = database.sql(CONTENT);
+    let content = cluster.psql(database.name(), CONTENT);
     let (here, beside) = (tools().await, tools_beside(cluster).await);
     // The owner of a database may not set every setting of a role; a superuser may.
     let component = cluster.component("shop", SUPERUSER, database.name());
@@ -66,12 +68,17 @@ async fn every_format_survives_the_way_there_and_back() {
                 (&made.settings, &made.role_settings),
                 (&detail.settings, &detail.role_settings)
             );
-            assert_eq!(made.acl, detail.acl);
+            assert_eq!(sorted(made.acl), sorted(detail.acl.clone()));
             drop(prepared);
             scratch.drop().await.unwrap();
             assert!(!database_exists(&target(&component), &name).await.unwrap());
         }
     }
+}
+
+fn sorted(mut list: Vec<String>) -> Vec<String> {
+    list.sort();
+    list
 }
 
 /// Nobody else may read the dump.
@@ -105,4 +112,34 @@ async fn the_owner_of_a_database_needs_no_superuser_to_restore_it() {
     assert_eq!(error.code(), backstop::error::Code::BackupDamaged);
     assert!(error.to_string().contains("public.item has 97 rows instead of 100"), "{error}");
     scratch.drop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encoding_and_icu_locale_come_back() {
+    let cluster = Cluster::shared();
+    let (backup, tools) = (tempfile::tempdir().unwrap(), tools().await);
+    for (name, options) in [
+        ("latin", "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"),
+        ("icu", "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE'"),
+    ] {
+        cluster.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0 {options}"));
+        cluster.psql(name, "CREATE TABLE t AS SELECT 'größer'::text AS x");
+        let component = cluster.component(name, SUPERUSER, name);
+        let detail = back_up(&component, DumpFormat::Custom, &tools, backup.path()).await;
+        let at = target(&component);
+        drop_database(&at, name).await.unwrap();
+        let scratch = Scratch::create(&at, name, &detail).await.unwrap();
+        let path = backup.path().join(&detail.object);
+        scratch.fill(&tools, &path, &detail, 1.try_into().unwrap(), &silent()).await.unwrap();
+        let prepared = Prepared::connect(scratch.target()).await.unwrap();
+        let made = describe(prepared.connection()).await.unwrap();
+        assert_eq!((&made.encoding, &made.collate), (&detail.encoding, &detail.collate));
+        assert_eq!(
+            (&made.locale_provider, &made.locale),
+            (&detail.locale_provider, &detail.locale)
+        );
+        assert_eq!(cluster.psql(name, "SELECT x FROM t"), "größer");
+        drop(prepared);
+        scratch.drop().await.unwrap();
+    }
 }

@@ -25,6 +25,7 @@ fn serve(after: Duration) {
     while !ASKED_TO_STOP.load(Ordering::SeqCst) {
         sleep(Duration::from_millis(5));
     }
+    println!("asked to stop");
     sleep(after);
 }
 

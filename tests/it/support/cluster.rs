@@ -13,18 +13,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// The superuser of every cluster.
-pub const SUPERUSER: &str = "postgres";
+pub(crate) const SUPERUSER: &str = "postgres";
 
 /// A role that may create databases and nothing else. It owns the test databases.
-pub const USER: &str = "shop";
+pub(crate) const USER: &str = "shop";
 
 /// The password of both, odd on purpose.
-pub const PASSWORD: &str = r#"p@ss/w:rd 'x" \ü%"#;
+pub(crate) const PASSWORD: &str = r#"p@ss/w:rd 'x" \ü%"#;
 
 /// One server with its data directory, socket and port.
-pub struct Cluster {
+pub(crate) struct Cluster {
     directory: PathBuf,
     port: u16,
     keeper: Child,
@@ -32,50 +33,45 @@ pub struct Cluster {
 
 impl Cluster {
     /// The server that all tests of this process share. Databases in it have unique names.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
     /// A server of one's own, for tests that look at the server as a whole.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with("")
     }
 
     /// As [`Cluster::start`], with further lines of `postgresql.conf`.
-    pub fn start_with(settings: &str) -> Self {
-        let directory = private_directory();
-        let keeper = keep(&directory);
-        let mut cluster = Self { port: 0, keeper, directory };
-        cluster.init(settings);
+    pub(crate) fn start_with(settings: &str) -> Self {
         // Somebody else may take the free port before the server does.
-        let started = (0..3).any(|_| {
-            cluster.port = free_port();
-            cluster.boot()
-        });
-        let log = fs::read_to_string(cluster.directory.join("log"));
-        assert!(started, "{}", log.unwrap_or_default());
-        let password = PASSWORD.replace('\'', "''");
+        let cluster = (0..3).find_map(|_| Self::try_start(settings)).expect("the server starts");
         cluster.psql(
             "postgres",
-            &format!("CREATE ROLE {USER} LOGIN CREATEDB PASSWORD E'{}'", escape(&password)),
+            &format!("CREATE ROLE {USER} LOGIN CREATEDB PASSWORD {}", literal(PASSWORD)),
         );
         cluster
     }
 
-    fn boot(&self) -> bool {
-        as_server_user("pg_ctl")
-            .args(["--wait", "--timeout=60", "--silent", "--log"])
-            .arg(self.directory.join("log"))
-            .arg("--pgdata")
-            .arg(self.data())
-            .arg(format!("--options=-p {}", self.port))
-            .arg("start")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap()
-            .success()
+    fn try_start(settings: &str) -> Option<Self> {
+        let directory = private_directory();
+        let keeper = keep(&directory);
+        let mut cluster = Self { port: free_port(), keeper, directory };
+        cluster.init(settings);
+        writeln!(cluster.keeper.stdin.as_mut()?, "{}", cluster.port).unwrap();
+        let log = cluster.directory.join("log");
+        loop {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            if said.contains("database system is ready to accept connections") {
+                return Some(cluster);
+            }
+            if said.contains("FATAL:") {
+                eprintln!("{said}");
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn init(&self, settings: &str) {
@@ -104,39 +100,39 @@ impl Cluster {
     }
 
     /// The data directory.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
 
     /// The directory of its Unix socket.
-    pub fn socket_directory(&self) -> &Path {
+    pub(crate) fn socket_directory(&self) -> &Path {
         &self.directory
     }
 
     /// The TCP port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// A URL of `database` over TCP, as `user`, with the password.
-    pub fn url(&self, user: &str, database: &str) -> String {
+    pub(crate) fn url(&self, user: &str, database: &str) -> String {
         let (password, database) = (encode(PASSWORD), encode(database));
         format!("postgres://{}:{password}@127.0.0.1:{}/{database}", encode(user), self.port)
     }
 
     /// A database component of this name for `database`, as `user`.
-    pub fn component(&self, name: &str, user: &str, database: &str) -> config::Database {
+    pub(crate) fn component(&self, name: &str, user: &str, database: &str) -> config::Database {
         let value = serde_json::json!({ "name": name, "url": self.url(user, database) });
         serde_json::from_value(value).unwrap()
     }
 
     /// Creates an empty database whose name begins with `prefix` and that [`USER`] owns.
-    pub fn database(&self, prefix: &str) -> TestDatabase<'_> {
+    pub(crate) fn database(&self, prefix: &str) -> TestDatabase<'_> {
         TestDatabase::create(self, prefix)
     }
 
     /// Runs SQL as the superuser and returns what it prints, one row a line.
-    pub fn psql(&self, database: &str, sql: &str) -> String {
+    pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
         let output = self.try_psql(SUPERUSER, database, sql);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{sql}: {said}");
@@ -144,7 +140,7 @@ impl Cluster {
     }
 
     /// Runs SQL as `user`.
-    pub fn try_psql(&self, user: &str, database: &str, sql: &str) -> Output {
+    pub(crate) fn try_psql(&self, user: &str, database: &str, sql: &str) -> Output {
         Command::new(bin_dir().join("psql"))
             .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password"])
             .args(["--set=ON_ERROR_STOP=1", "--command", sql])
@@ -167,7 +163,7 @@ impl Drop for Cluster {
 }
 
 /// A database of one test, dropped after it.
-pub struct TestDatabase<'a> {
+pub(crate) struct TestDatabase<'a> {
     cluster: &'a Cluster,
     name: String,
 }
@@ -181,17 +177,17 @@ impl<'a> TestDatabase<'a> {
     }
 
     /// Its name on the server.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// A component for it, named `shop`, as [`USER`].
-    pub fn component(&self) -> config::Database {
+    pub(crate) fn component(&self) -> config::Database {
         self.cluster.component("shop", USER, &self.name)
     }
 
     /// Runs SQL in it as [`USER`].
-    pub fn sql(&self, sql: &str) -> String {
+    pub(crate) fn sql(&self, sql: &str) -> String {
         let output = self.cluster.try_psql(USER, &self.name, sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
@@ -206,7 +202,7 @@ impl Drop for TestDatabase<'_> {
 }
 
 /// The newest installed server's programs.
-pub fn bin_dir() -> &'static Path {
+pub(crate) fn bin_dir() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| {
         let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -225,17 +221,18 @@ pub fn bin_dir() -> &'static Path {
 }
 
 /// `name` as an SQL identifier.
-pub fn identifier(name: &str) -> String {
+pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// `text`, percent-encoded for a URL.
-pub fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\")
+/// `text` as an SQL literal.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// A server program, as a user that PostgreSQL accepts: it refuses to run as root.
@@ -281,22 +278,30 @@ fn private_directory() -> PathBuf {
     directory
 }
 
-/// Starts the process that stops the server and removes its directory when our end of the
-/// pipe is closed.
+/// Starts the process that removes the directory when our end of the pipe is closed. Told a
+/// port, it runs the server as its own child until then.
 fn keep(directory: &Path) -> Child {
-    let stop = as_server_user("pg_ctl");
-    let mut words = vec![stop.get_program().to_owned()];
-    words.extend(stop.get_args().map(ToOwned::to_owned));
+    const SCRIPT: &str = r#"
+        trap '' INT TERM HUP
+        directory=$1; shift
+        if read -r port; then
+            "$@" -D "$directory/data" -p "$port" >"$directory/log" 2>&1 </dev/null &
+            server=$!
+            read -r _
+            kill -QUIT $server
+            wait $server
+        fi
+        rm -rf "$directory"
+    "#;
+    let server = as_server_user("postgres");
+    let mut words = vec![server.get_program().to_owned()];
+    words.extend(server.get_args().map(ToOwned::to_owned));
     Command::new("/bin/sh")
-        .arg("-c")
-        .arg(
-            "trap '' INT TERM HUP; directory=$1; shift; read -r _; \
-             \"$@\" --pgdata \"$directory/data\" --mode=immediate --silent stop; \
-             rm -rf \"$directory\"",
-        )
-        .arg("keeper")
+        .args(["-c", SCRIPT, "keeper"])
         .arg(directory)
         .args(words)
+        .env_remove("PGDATA")
+        .env("LC_ALL", "C")
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

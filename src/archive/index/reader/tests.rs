@@ -26,7 +26,7 @@ fn row(component: &str, path: &[u8]) -> Row {
             rdev: None,
         },
         sha256: Some([0xab; 32]),
-        changed: path.len() % 2 == 0,
+        changed: path.len().is_multiple_of(2),
         stored_in: "4f2a".into(),
         archive: "files/uploads.tar.zst".into(),
         place: Some(Place { frame: 3, offset: 3 * 8388608 + 5, sparse: false }),

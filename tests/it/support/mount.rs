@@ -1,0 +1,61 @@
+//! Real file systems in files, mounted for one test.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A mounted file system, unmounted and removed when dropped.
+pub(crate) struct LoopMount {
+    at: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl LoopMount {
+    /// A new btrfs; says so and returns none where it cannot be mounted.
+    pub(crate) fn btrfs() -> Option<Self> {
+        Self::make("mkfs.btrfs", &["-q"])
+    }
+
+    /// A new XFS with reflinks.
+    pub(crate) fn xfs() -> Option<Self> {
+        Self::make("mkfs.xfs", &["-q", "-m", "reflink=1"])
+    }
+
+    fn make(mkfs: &str, options: &[&str]) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root may mount");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("image");
+        File::create(&image).unwrap().set_len(400 << 20).unwrap();
+        if !run(Command::new(mkfs).args(options).arg(&image)) {
+            eprintln!("skipped: {mkfs} is missing");
+            return None;
+        }
+        let at = dir.path().join("mnt");
+        std::fs::create_dir(&at).unwrap();
+        if !run(Command::new("mount").args(["-o", "loop"]).args([&image, &at])) {
+            eprintln!("skipped: the kernel mounts no {mkfs} file system");
+            return None;
+        }
+        Some(Self { at, _dir: dir })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.at
+    }
+}
+
+impl Drop for LoopMount {
+    fn drop(&mut self) {
+        // Lazily, so that it goes also while a failed test still has a file open.
+        run(Command::new("umount").arg("-l").arg(&self.at));
+    }
+}
+
+/// Runs a program quietly; whether it succeeded.
+pub(crate) fn run(command: &mut Command) -> bool {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.status().is_ok_and(|s| s.success())
+}
