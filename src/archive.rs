@@ -10,8 +10,6 @@ pub mod fault;
 pub mod frame;
 pub mod index;
 #[cfg(test)]
-mod measure;
-#[cfg(test)]
 mod sample;
 pub mod scan;
 pub mod source;

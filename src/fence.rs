@@ -9,13 +9,15 @@
 
 pub mod capture;
 pub mod guardian;
+mod hold;
 pub mod journal;
 mod quiesce;
 mod recover;
 mod resume;
 
 pub use guardian::Guardian;
-pub use journal::{Journal, LiveJournal};
+pub use hold::Hold;
+pub use journal::{Journal, JournalCapture, LiveJournal};
 pub use quiesce::{HeldContainers, quiesce, wait_healthy};
 pub use recover::{Recovered, recover};
 pub use resume::{Outcome, ResumedContainer, resume_all};

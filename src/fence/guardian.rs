@@ -11,6 +11,7 @@ pub use child::serve;
 
 use super::journal::LiveJournal;
 use crate::error::{Code, Error, Result};
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -43,15 +44,19 @@ struct Process {
 }
 
 impl Guardian {
-    /// Starts `exe guardian --journal PATH` and returns once it is on guard. Its log is
-    /// `guardian.log` in the state directory. Pass `/proc/self/exe` as `exe`: it names
+    /// Starts `exe guardian --journal PATH [--config FILE]` and returns once it is on guard.
+    /// Its log is `guardian.log` in the state directory. Pass `/proc/self/exe` as `exe`: it names
     /// this program even when its file is being replaced.
     ///
     /// # Errors
     /// [`Code::GuardianFailed`].
-    pub async fn spawn(journal: LiveJournal, exe: &Path) -> Result<Arc<Self>> {
+    pub async fn spawn(
+        journal: LiveJournal,
+        exe: &Path,
+        config: Option<&Path>,
+    ) -> Result<Arc<Self>> {
         let failed = || Error::new(Code::GuardianFailed, "start the guardian", exe.display());
-        let (process, output) = match start(&journal, exe) {
+        let (process, output) = match start(&journal, exe, config) {
             Ok(started) => started,
             Err(e) => {
                 journal.remove()?;
@@ -138,7 +143,11 @@ impl Guardian {
     }
 }
 
-fn start(journal: &LiveJournal, exe: &Path) -> io::Result<(Process, ChildStdout)> {
+fn start(
+    journal: &LiveJournal,
+    exe: &Path,
+    config: Option<&Path>,
+) -> io::Result<(Process, ChildStdout)> {
     let state_dir = journal.path().parent().and_then(Path::parent).unwrap_or(Path::new("."));
     let log = OpenOptions::new()
         .append(true)
@@ -149,6 +158,7 @@ fn start(journal: &LiveJournal, exe: &Path) -> io::Result<(Process, ChildStdout)
         .arg0("backstop")
         .args(["guardian", "--journal"])
         .arg(std::path::absolute(journal.path())?)
+        .args(config.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)

@@ -60,7 +60,7 @@ async fn tools_beside(cluster: &Cluster) -> Tools {
 /// A client of the application: one session, open until it is dropped.
 async fn client(component: &Database) -> tokio_postgres::Client {
     let (client, connection) =
-        tokio_postgres::connect(&component.url, tokio_postgres::NoTls).await.unwrap();
+        tokio_postgres::connect(component.url.expose(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
@@ -105,9 +105,12 @@ async fn the_socket_the_port_and_another_address_lead_to_the_same_server() {
         cluster.port(),
         database.name(),
         cluster.socket_directory().display()
-    );
+    )
+    .parse()
+    .unwrap();
     let mut elsewhere = by_port.clone();
-    elsewhere.url = elsewhere.url.replace("127.0.0.1", "no-such-host.invalid");
+    elsewhere.url =
+        elsewhere.url.expose().replace("127.0.0.1", "no-such-host.invalid").parse().unwrap();
     let moved = target(&elsewhere).at("127.0.0.1".parse().unwrap(), cluster.port());
     for target in [target(&by_port), target(&by_socket), moved] {
         let prepared = Prepared::connect(&target).await.unwrap();

@@ -35,7 +35,7 @@ async fn selected(docker: &Docker, names: &[&str], how: Quiesce) -> Vec<Containe
 
 async fn guard(state: &Path, id: &str, containers: &[Container]) -> Arc<Guardian> {
     let journal = LiveJournal::create(state, Journal::new(id, containers)).unwrap();
-    Guardian::spawn(journal, Path::new(EXE)).await.unwrap()
+    Guardian::spawn(journal, Path::new(EXE), None).await.unwrap()
 }
 
 async fn held(docker: &Docker, guardian: &Arc<Guardian>) -> HeldContainers {
@@ -271,7 +271,7 @@ async fn without_a_guardian_nothing_is_held() {
     let state = tempfile::tempdir().unwrap();
     let journal = |id: &str| LiveJournal::create(state.path(), Journal::new(id, &[])).unwrap();
     for exe in ["/nowhere/backstop", "/bin/true"] {
-        let error = Guardian::spawn(journal(&exe.replace('/', "_")), Path::new(exe)).await;
+        let error = Guardian::spawn(journal(&exe.replace('/', "_")), Path::new(exe), None).await;
         assert_eq!(error.unwrap_err().code(), Code::GuardianFailed);
         assert_eq!(journals(state.path()), 0);
     }

@@ -4,8 +4,6 @@ use crate::support::need::{self, Need};
 use crate::support::shop::Shop;
 use crate::support::stack::{Stack, docker};
 use backstop::config::{Config, Selector};
-use figment::Figment;
-use figment::providers::{Format, Toml};
 use std::process::{Command, Stdio};
 
 #[test]
@@ -75,8 +73,11 @@ fn a_dump_and_a_copy_taken_at_two_moments_audit_unclean() {
 fn its_config_is_accepted_and_selects_only_its_own_containers() {
     let Some(stack) = Stack::start() else { return };
     let text = stack.config("/nowhere".as_ref());
-    let config: Config = Figment::from(Toml::string(&text)).extract().unwrap();
-    let Selector::Label(label) = &config.containers[0].select else { panic!("{text}") };
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("backstop.toml");
+    std::fs::write(&file, &text).unwrap();
+    let config = Config::load(Some(&file)).unwrap().config;
+    let Selector::Label(label) = &config.containers[0].select else { panic!("{config:?}") };
     let selected = docker(&["ps", "--quiet", "--no-trunc", "--filter", &format!("label={label}")]);
     assert_eq!(selected, stack.container("app"));
     assert!(label.ends_with(stack.project()));

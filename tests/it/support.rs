@@ -8,3 +8,11 @@ pub(crate) mod need;
 pub(crate) mod port;
 pub(crate) mod shop;
 pub(crate) mod stack;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// `chmod 700`.
+pub(crate) fn make_executable(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+}

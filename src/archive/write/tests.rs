@@ -133,7 +133,7 @@ fn unreadable_files_and_directories_are_named_and_the_rest_is_archived() {
     fs::create_dir_all(dir.path().join("closed/in")).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     for closed in ["a", "closed"] {
-        let nothing = fs::Permissions::from_mode(0);
+        let nothing = fs::Permissions::from_mode(0o0);
         fs::set_permissions(dir.path().join(closed), nothing).unwrap();
     }
     let scratch = tempfile::tempdir().unwrap();

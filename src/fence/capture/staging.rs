@@ -33,6 +33,11 @@ impl Staging {
         Ok(Self { path: path.to_path_buf(), guard })
     }
 
+    /// The directory of the copies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the copy with this number lies.
     pub fn copy_of(&self, number: u64) -> PathBuf {
         self.path.join(number.to_string())

@@ -21,22 +21,23 @@ async fn connections_fail_with_the_code_that_says_why() {
     let good = database.component();
 
     let mut wrong = good.clone();
-    wrong.url = good.url.replace(&encode(PASSWORD), "hunter2-wrong");
+    wrong.url = good.url.expose().replace(&encode(PASSWORD), "hunter2-wrong").parse().unwrap();
     let error = refusal(&wrong).await;
     assert_eq!(error.code(), Code::DatabaseAuthentication);
     assert!(!format!("{error} {error:?}").contains("hunter2-wrong"));
 
     let mut none = good.clone();
-    none.url = good.url.replace(&format!(":{}@", encode(PASSWORD)), "@");
+    none.url = good.url.expose().replace(&format!(":{}@", encode(PASSWORD)), "@").parse().unwrap();
     assert_eq!(refusal(&none).await.code(), Code::DatabaseAuthentication);
 
     let mut closed = good.clone();
-    closed.url = good.url.replace(&format!(":{}/", cluster.port()), ":1/");
+    closed.url =
+        good.url.expose().replace(&format!(":{}/", cluster.port()), ":1/").parse().unwrap();
     let error = refusal(&closed).await;
     assert_eq!(error.code(), Code::DatabaseUnreachable, "{error}");
 
     let mut nowhere = good.clone();
-    nowhere.url = good.url.replace("127.0.0.1", "no-such-host.invalid");
+    nowhere.url = good.url.expose().replace("127.0.0.1", "no-such-host.invalid").parse().unwrap();
     assert_eq!(refusal(&nowhere).await.code(), Code::DatabaseUnreachable);
 
     let unknown = cluster.component("shop", USER, "no_such_database");
@@ -45,7 +46,7 @@ async fn connections_fail_with_the_code_that_says_why() {
     assert!(error.to_string().contains("no_such_database"), "{error}");
 
     let mut encrypted = good.clone();
-    encrypted.url.push_str("?sslmode=require");
+    encrypted.url = format!("{}{}", encrypted.url.expose(), "?sslmode=require").parse().unwrap();
     assert_eq!(refusal(&encrypted).await.code(), Code::DatabaseUnreachable);
 }
 

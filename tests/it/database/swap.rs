@@ -29,7 +29,7 @@ async fn a_swap_ends_sessions_keeps_the_old_and_can_be_undone() {
         let stubborn = tokio::spawn(async move {
             loop {
                 if let Ok((client, connection)) =
-                    tokio_postgres::connect(&component.url, tokio_postgres::NoTls).await
+                    tokio_postgres::connect(component.url.expose(), tokio_postgres::NoTls).await
                 {
                     let connection = tokio::spawn(connection);
                     let _ = client.batch_execute("SELECT pg_sleep(1000)").await;

@@ -60,10 +60,17 @@ async fn certificates_are_checked_as_far_as_the_mode_asks() {
     let at = |host: &str, mode: &str, authority: &str| {
         let mut component = database.component();
         let root = certificates.path().join(authority);
-        component.url = component.url.replace("127.0.0.1", host);
-        component.url.push_str(&format!("?sslmode={mode}"));
+        component.url = component.url.expose().replace("127.0.0.1", host).parse().unwrap();
+        component.url =
+            format!("{}{}", component.url.expose(), &format!("?sslmode={mode}")).parse().unwrap();
         if !authority.is_empty() {
-            component.url.push_str(&format!("&sslrootcert={}", root.display()));
+            component.url = format!(
+                "{}{}",
+                component.url.expose(),
+                &format!("&sslrootcert={}", root.display())
+            )
+            .parse()
+            .unwrap();
         }
         target(&component).at("127.0.0.1".parse().unwrap(), cluster.port())
     };

@@ -307,7 +307,7 @@ async fn a_dead_guardian_is_noticed_before_anything_is_held() {
         state.path(),
         backstop::fence::Journal::new("backup", &containers),
     );
-    let guardian = backstop::fence::Guardian::spawn(journal.unwrap(), &exe).await.unwrap();
+    let guardian = backstop::fence::Guardian::spawn(journal.unwrap(), &exe, None).await.unwrap();
     eventually("it dies", || guardian.check_alive().is_err());
     let error = quiesce(&docker, &guardian, &super::silent()).await.unwrap_err();
     assert_eq!(error.code(), backstop::error::Code::GuardianFailed);
@@ -327,7 +327,7 @@ async fn the_guardian_removes_captures_that_are_left() {
         kind: backstop::fence::journal::CaptureKind::Staging,
     });
     let journal = backstop::fence::LiveJournal::create(state.path(), journal).unwrap();
-    let guardian = backstop::fence::Guardian::spawn(journal, Path::new(EXE)).await.unwrap();
+    let guardian = backstop::fence::Guardian::spawn(journal, Path::new(EXE), None).await.unwrap();
     let captured = plan.take(guardian.journal(), &super::silent()).unwrap();
     assert!(matches!(captured, Captured::Live));
     drop(guardian);
