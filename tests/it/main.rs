@@ -10,3 +10,5 @@ mod fence;
 mod stack;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod systemd;

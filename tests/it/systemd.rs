@@ -1,4 +1,4 @@
-//! What `docs/integrations/` offers for other programs is right.
+//! The systemd units of `docs/integrations/systemd/` are right.
 
 use std::fs;
 use std::path::{Path, PathBuf};
