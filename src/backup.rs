@@ -63,7 +63,7 @@ pub struct Request {
 /// with the error in the catalog.
 pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord> {
     let watch = Stopwatch::start();
-    let repository = Repository::open_or_create(&setting.config.repository.path)?;
+    let repository = workplace::open_repository(setting)?;
     let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
     let workplace = Workplace::enter(setting, request, &repository, &lock, watch)?;
     write(setting, request, &workplace).await

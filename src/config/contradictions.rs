@@ -29,6 +29,7 @@ pub(super) fn find(config: &Config, origins: &Origins, problems: &mut Problems) 
     for (index, tree) in config.files.iter().enumerate() {
         search.tree(&entry("files", index), tree, config);
     }
+    search.trees_are_apart(config);
     search.names_are_unique(config);
     search.selectors_are_unique(config);
 }
@@ -130,6 +131,26 @@ impl Search<'_> {
         {
             let message = format!("{} lies inside of repository.path", path.display());
             self.report(key, message);
+        }
+    }
+
+    /// A tree inside another would be stored twice, and a restore of the outer one would
+    /// take the inner one with it.
+    fn trees_are_apart(&mut self, config: &Config) {
+        let place = |tree: &FileTree| match (&tree.path, &tree.volume) {
+            (Some(path), _) => Some(real(path)),
+            (None, Some(volume)) => Some(Path::new("volume:").join(volume)),
+            (None, None) => None,
+        };
+        let places: Vec<Option<PathBuf>> = config.files.iter().map(place).collect();
+        for (inner, one) in places.iter().enumerate() {
+            for (outer, other) in places.iter().enumerate() {
+                let (Some(one), Some(other)) = (one, other) else { continue };
+                if inner != outer && one.starts_with(other) && (one != other || inner > outer) {
+                    let message = format!("lies inside of {}", entry("files", outer));
+                    self.report(&entry("files", inner), message);
+                }
+            }
         }
     }
 
