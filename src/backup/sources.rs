@@ -3,6 +3,7 @@
 use crate::config::FileTree;
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
+use std::fmt;
 use std::path::PathBuf;
 
 /// One file tree and where it is.
@@ -29,6 +30,15 @@ pub(crate) enum Place {
         /// Where the container sees the volume.
         path: PathBuf,
     },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Container { name, path, .. } => write!(f, "{name}:{}", path.display()),
+        }
+    }
 }
 
 impl Source {
