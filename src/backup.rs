@@ -93,7 +93,7 @@ async fn write(
     workplace: &Workplace<'_>,
 ) -> Result<BackupRecord> {
     let warnings = Warnings::before(setting.progress.clone());
-    let setting = &Setting { progress: warnings.clone(), ..setting.clone() };
+    let setting = &Setting { progress: warnings.clone(), ..setting.part() };
     let steps = take(setting, request, workplace, &warnings);
     match setting.unless_interrupted("take backup of", steps).await {
         Ok(backup) => {
