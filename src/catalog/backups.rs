@@ -5,6 +5,7 @@ use super::{Event, EventName, Session};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::repository::BackupId;
+use crate::repository::manifest::Reason;
 use duckdb::{Connection, params};
 
 impl Session {
@@ -42,15 +43,15 @@ impl Session {
             .collect()
     }
 
-    /// The one backup that `wanted` names: `latest` (the newest published one), a whole
-    /// name, or a unique prefix of an id.
+    /// The one backup that `wanted` names: `latest` (the newest published one that is not a
+    /// safety backup: those hold what a restore was meant to replace), a whole name, or a unique prefix of an id.
     ///
     /// # Errors
     /// `backup_not_found`, `backup_ambiguous`.
     pub fn find(&self, wanted: &str) -> Result<BackupRecord> {
         let all = self.list()?;
         let fits = |record: &BackupRecord| match wanted {
-            "latest" => record.is_published(),
+            "latest" => record.is_published() && record.reason != Reason::Safety,
             _ => record.name == wanted || record.id.as_str().starts_with(wanted),
         };
         let mut fitting = all.into_iter().filter(|_| !wanted.is_empty()).filter(fits);
