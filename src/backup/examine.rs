@@ -63,7 +63,7 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
         let found = async {
             let source = Source::locate(tree, docker.as_ref()).await?;
             source.check_readable()?;
-            Ok(format!("{:?}", source.place))
+            Ok(source.place.to_string())
         };
         findings.push(Finding::new(format!("files {}", tree.name), found.await));
     }

@@ -3,6 +3,7 @@
 use crate::config::FileTree;
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
+use std::fmt;
 use std::path::PathBuf;
 
 /// One file tree and where it is.
@@ -64,6 +65,17 @@ impl Source {
                 std::fs::read_dir(path).map(drop).map_err(|e| Error::io("read directory", path, e))
             }
             Place::Container { .. } => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Container { name, path, .. } => {
+                write!(f, "{} of container {name}", path.display())
+            }
         }
     }
 }

@@ -14,5 +14,5 @@ pub(super) async fn run(_args: RecoverArgs, context: &Context) -> Result<Ending>
     let setting = context.setting()?;
     let recovery = restore::recover(&setting).await?;
     context.output.result(&recovery, || recovery.to_string())?;
-    Ok(Ending::Done)
+    Ok(if recovery.failed.is_empty() { Ending::Done } else { Ending::Degraded })
 }

@@ -1,6 +1,8 @@
 //! What a user may rely on, tested with real parts. One program, so that it is linked once.
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod docker;
