@@ -136,10 +136,8 @@ impl PublishedBackup {
     fn check_list(&self) -> Result<Vec<Damage>> {
         let mut damages = Vec::new();
         let file = self.path.join(CHECKSUMS);
-        let sums = match std::fs::read_to_string(&file) {
-            Ok(text) => Checksums::parse(&text, &file).unwrap_or_default(),
-            Err(_) => Checksums::default(),
-        };
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let sums = Checksums::parse(&text, &file).unwrap_or_default();
         let (_, manifest_hash) = hash_file(&self.path.join(MANIFEST))?;
         if sums.0.get(MANIFEST) != Some(&manifest_hash) {
             damages.push(Damage::new(MANIFEST, "does not fit SHA256SUMS"));
@@ -151,7 +149,8 @@ impl PublishedBackup {
             .map(|object| (object.path.clone(), object.sha256.clone()))
             .collect::<std::collections::BTreeMap<_, _>>();
         expected.insert(MANIFEST.into(), manifest_hash);
-        if sums.0.keys().ne(expected.keys())
+        if sums.to_text() != text
+            || sums.0.keys().ne(expected.keys())
             || expected
                 .iter()
                 .any(|(path, hash)| path != MANIFEST && sums.0.get(path) != Some(hash))

@@ -218,7 +218,7 @@ impl Ran {
     }
 }
 
-/// A line for everything below `root`: type, mode, owner, size, time, target and content.
+/// A line for everything below `root`, not itself: type, mode, owner, size, time, target and content.
 pub(crate) fn listing(root: &Path) -> String {
     let mut lines = BTreeMap::new();
     list(root, root, &mut lines);
@@ -235,6 +235,7 @@ fn list(root: &Path, path: &Path, lines: &mut BTreeMap<Vec<u8>, String>) {
     // A directory's own size and link count depend on its file system's history.
     let size = if found.is_dir() { 0 } else { found.size() };
     let links = if found.is_dir() { 0 } else { found.nlink() };
+    // The top directory's own time changes with what is built beside the live tree.
     let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
     let line = format!(
         "{} {:o} {}:{} {size} {links} {}.{:09} {content}",
@@ -245,7 +246,9 @@ fn list(root: &Path, path: &Path, lines: &mut BTreeMap<Vec<u8>, String>) {
         found.mtime(),
         found.mtime_nsec(),
     );
-    lines.insert(name, line);
+    if path != root {
+        lines.insert(name, line);
+    }
     if found.is_dir() {
         for entry in fs::read_dir(path).unwrap() {
             list(root, &entry.unwrap().path(), lines);
