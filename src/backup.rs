@@ -64,7 +64,7 @@ pub struct Request {
 pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord> {
     let watch = Stopwatch::start();
     let record = workplace::begin(setting, request, &watch)?;
-    let (repository, lock) = match open_repository(setting) {
+    let (repository, lock) = match locked_repository(setting) {
         Ok(opened) => opened,
         Err(error) => {
             workplace::record_failed(setting, record, watch.reading(), &error);
@@ -76,8 +76,8 @@ pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord
 }
 
 /// The repository, locked and free of what dead writers left.
-fn open_repository(setting: &Setting) -> Result<(Repository, Lock)> {
-    let repository = Repository::open_or_create(&setting.config.repository.path)?;
+fn locked_repository(setting: &Setting) -> Result<(Repository, Lock)> {
+    let repository = workplace::open_repository(setting)?;
     let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
     for left in repository.clear_leftovers(&lock)? {
         setting.progress.note(format!("cleared {}", left.display()));
@@ -110,7 +110,7 @@ async fn write(
     workplace: &Workplace<'_>,
 ) -> Result<BackupRecord> {
     let warnings = Warnings::before(setting.progress.clone());
-    let setting = &Setting { progress: warnings.clone(), ..setting.clone() };
+    let setting = &Setting { progress: warnings.clone(), ..setting.part() };
     let steps = take(setting, request, workplace, &warnings);
     match setting.unless_interrupted("take backup of", steps).await {
         Ok(backup) => {

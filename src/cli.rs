@@ -145,7 +145,12 @@ fn run(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Manpages(args) => return completions::write_manpages(args),
         _ => {}
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // The guardian waits for one pipe all its life: it needs no worker threads.
+    let mut builder = match &cli.command {
+        Command::Guardian(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder
         .enable_all()
         .build()
         .map_err(|e| Error::new(Code::Io, "start", "the async runtime").source(e))?;

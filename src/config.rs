@@ -13,15 +13,16 @@ mod files;
 mod legacy;
 mod load;
 mod locate;
+mod origin;
 mod overrides;
 mod problem;
 mod schema;
 mod show;
+mod source;
 #[cfg(test)]
 mod tests;
 mod timeout;
 mod toml;
-mod tree;
 mod url;
 mod yaml;
 
@@ -30,10 +31,10 @@ pub use database::{Database, DumpFormat};
 pub use environment::Environment;
 pub use files::{Capture, FileTree};
 pub use load::Loaded;
+pub use origin::Origin;
 pub use schema::schema;
 pub use show::{show_toml, to_json};
 pub use timeout::Timeout;
-pub use tree::Origin;
 pub use url::DatabaseUrl;
 
 use schemars::JsonSchema;

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,28 @@ pub struct Setting {
     pub progress: Arc<dyn Progress>,
     /// Set when the operation must end early and undo itself.
     pub cancel: CancellationToken,
+}
+
+/// Waits for a thread whose future is dropped.
+struct WaitOnDrop {
+    ended: Option<mpsc::Receiver<()>>,
+    cancel: CancellationToken,
+}
+
+impl WaitOnDrop {
+    fn disarm(mut self) {
+        self.ended = None;
+    }
+}
+
+impl Drop for WaitOnDrop {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            self.cancel.cancel();
+            // Nothing is ever sent: the channel closes when the work has ended.
+            let _ = ended.recv();
+        }
+    }
 }
 
 impl Setting {
@@ -51,14 +73,85 @@ impl Setting {
         }
     }
 
-    /// Runs blocking work on a thread of its own.
+    /// Runs blocking work on a thread of its own. When this future is dropped, the
+    /// operation is asked to end and the thread is waited for: nothing of it goes on
+    /// behind the back of whoever cleans up.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        match tokio::task::spawn_blocking(work).await {
+        let (running, ended) = mpsc::channel::<()>();
+        let thread = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(running);
+            result
+        });
+        let wait = WaitOnDrop { ended: Some(ended), cancel: self.cancel.clone() };
+        let joined = thread.await;
+        wait.disarm();
+        match joined {
             Ok(result) => result,
             Err(e) => Err(Error::new(Code::Io, "finish", "blocking work").source(e)),
         }
+    }
+
+    /// The same surroundings for a part of the operation, which may be asked to end by
+    /// itself.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self { cancel: self.cancel.child_token(), ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn setting() -> Setting {
+        let environment = crate::config::Environment {
+            variables: [("DATABASE_URL", "postgres://a@b/c"), ("BACKUP_DIR", "/r")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            directory: "/".into(),
+            system_directory: "/".into(),
+        };
+        let loaded = Config::load_from(None, &environment).unwrap();
+        Setting {
+            config: Arc::new(loaded.config),
+            config_file: None,
+            executable: "/proc/self/exe".into(),
+            lock_wait: Duration::ZERO,
+            progress: Arc::new(Silent),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_is_dropped_has_ended_before_anybody_goes_on() {
+        let setting = setting();
+        let part = setting.part();
+        let ended = Arc::new(AtomicBool::new(false));
+        let (note, cancel) = (ended.clone(), part.cancel.clone());
+        let work = part.blocking(move || {
+            while !cancel.is_cancelled() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            note.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        let in_time = tokio::time::timeout(Duration::from_millis(20), work).await;
+        assert!(in_time.is_err());
+        assert!(ended.load(Ordering::SeqCst));
+        assert!(!setting.cancel.is_cancelled(), "only the part was asked to end");
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_operation_says_so() {
+        let setting = setting();
+        setting.cancel.cancel();
+        let result = setting.unless_interrupted("wait for", std::future::pending::<Result<()>>());
+        assert_eq!(result.await.unwrap_err().code(), Code::Interrupted);
     }
 }

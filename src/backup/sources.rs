@@ -32,6 +32,15 @@ pub(crate) enum Place {
     },
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Container { name, path, .. } => write!(f, "{name}:{}", path.display()),
+        }
+    }
+}
+
 impl Source {
     /// Finds out where `tree` is. It need not exist: the place is where it would be.
     ///
@@ -65,17 +74,6 @@ impl Source {
                 std::fs::read_dir(path).map(drop).map_err(|e| Error::io("read directory", path, e))
             }
             Place::Container { .. } => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(path) => path.display().fmt(f),
-            Self::Container { name, path, .. } => {
-                write!(f, "{} of container {name}", path.display())
-            }
         }
     }
 }

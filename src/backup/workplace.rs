@@ -3,7 +3,7 @@
 use super::Request;
 use crate::catalog::{BackupRecord, Catalog};
 use crate::clock::Stopwatch;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Kind;
 use crate::repository::{BackupId, IncomingBackup, Lock, Repository, backup_name};
 use crate::setting::Setting;
@@ -88,5 +88,31 @@ pub(super) fn record_failed(setting: &Setting, record: BackupRecord, at: Timesta
         .and_then(|mut session| session.put_failed(&record));
     if let Err(e) = written {
         setting.progress.warn(e.code(), e.to_string());
+    }
+}
+
+/// Opens the repository, or creates it for the first backup.
+///
+/// # Errors
+/// `repository_not_found` where the catalog knows of backups in it: most likely its file
+/// system is not mounted, and a new repository would fill the disk below.
+pub(super) fn open_repository(setting: &Setting) -> Result<Repository> {
+    let path = &setting.config.repository.path;
+    match Repository::open(path) {
+        Err(e) if e.code() == Code::RepositoryNotFound => {}
+        opened => return opened,
+    }
+    let catalog = Catalog::in_dir(&setting.config.state.dir);
+    let records = catalog.session(&setting.progress)?.list()?;
+    let lay_there = |record: &&BackupRecord| {
+        record.is_published() && record.path.as_ref().is_some_and(|lies| lies.starts_with(path))
+    };
+    match records.iter().filter(lay_there).count() {
+        0 => Repository::open_or_create(path),
+        known => Err(Error::new(Code::RepositoryNotFound, "open repository", path.display())
+            .cause(format!("it is gone, but the catalog knows of {known} backups in it"))
+            .hint(
+                "mount its file system; if the backups are gone for good, move catalog.duckdb away",
+            )),
     }
 }

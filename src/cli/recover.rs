@@ -2,7 +2,7 @@
 
 use super::Ending;
 use super::context::Context;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::restore;
 use clap::Args;
 
@@ -14,5 +14,8 @@ pub(super) async fn run(_args: RecoverArgs, context: &Context) -> Result<Ending>
     let setting = context.setting()?;
     let recovery = restore::recover(&setting).await?;
     context.output.result(&recovery, || recovery.to_string())?;
-    Ok(if recovery.failed.is_empty() { Ending::Done } else { Ending::Degraded })
+    match recovery.failed.first() {
+        None => Ok(Ending::Done),
+        Some(first) => Err(Error::new(Code::NotResumed, "recover", "everything").cause(first)),
+    }
 }

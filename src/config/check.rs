@@ -3,69 +3,61 @@
 //! Deserializing would stop at the first fault; this finds them all, and the schema that
 //! users see cannot drift from what is accepted.
 
+use super::origin::{Origins, child, entry};
 use super::problem::{Problems, did_you_mean, quoted_list};
 use super::schema::{Shape, choices, expected, keys, present};
-use super::tree::{Node, Origin, Value, child, entry};
-use super::{DatabaseUrl, Selector, Timeout, toml};
+use super::source::kind;
+use super::{DatabaseUrl, Selector, Timeout};
+use figment::value::{Dict, Value};
 use serde_json::Value as Schema;
-use std::collections::BTreeMap;
 
-/// Checks `node`, which lies at `key`, and gives values from the environment their type.
-pub(super) fn check(node: &mut Node, schema: &Schema, key: &str, problems: &mut Problems) {
+/// Checks `value`, which lies at `key`.
+pub(super) fn check(
+    value: &Value,
+    schema: &Schema,
+    key: &str,
+    origins: &Origins,
+    problems: &mut Problems,
+) {
     let schema = present(schema);
-    if let Value::Raw(text) = &node.value {
-        node.value = typed(text, schema, &node.origin);
-    }
-    let origin = node.origin.clone();
-    match (&mut node.value, Shape::of(schema)) {
-        (Value::Table(entries), Shape::Table) => table(entries, schema, key, &origin, problems),
-        (Value::List(nodes), Shape::List) => {
-            for (index, node) in nodes.iter_mut().enumerate() {
-                check(node, &schema["items"], &entry(key, index), problems);
+    let problem = match (value, Shape::of(schema)) {
+        (Value::Dict(_, entries), Shape::Table) => {
+            return table(entries, schema, key, origins, problems);
+        }
+        (Value::Array(_, values), Shape::List) => {
+            for (index, value) in values.iter().enumerate() {
+                check(value, &schema["items"], &entry(key, index), origins, problems);
             }
+            return;
         }
-        (Value::Text(text), Shape::Text) => {
-            if let Err(message) = accept(text, schema) {
-                problems.add(&origin, key, message);
-            }
+        (Value::String(_, text), Shape::Text) => accept(text, schema).err(),
+        (Value::Num(_, number), Shape::Integer) if number.to_f64().is_none() => {
+            let number = number.to_i128().unwrap_or(i128::MAX);
+            let below = schema["minimum"].as_i64().is_some_and(|least| number < least.into());
+            let above = schema["maximum"].as_i64().is_some_and(|most| number > most.into());
+            (below || above).then(|| format!("expected {}, found {number}", expected(schema)))
         }
-        (Value::Integer(number), Shape::Integer) => {
-            let below = schema["minimum"].as_i64().is_some_and(|minimum| *number < minimum);
-            let above = schema["maximum"].as_i64().is_some_and(|maximum| *number > maximum);
-            if below || above {
-                problems.add(
-                    &origin,
-                    key,
-                    format!("expected {}, found {number}", expected(schema)),
-                );
-            }
-        }
-        (Value::Boolean(_), Shape::Boolean) => {}
-        (other, _) => {
-            let message = format!("expected {}, found {}", expected(schema), other.kind());
-            problems.add(&origin, key, message);
-        }
+        (Value::Bool(..), Shape::Boolean) => None,
+        (other, _) => Some(format!("expected {}, found {}", expected(schema), kind(other))),
+    };
+    if let Some(message) = problem {
+        problems.add(origins.nearest(key), key, message);
     }
 }
 
-fn table(
-    entries: &mut BTreeMap<String, Node>,
-    schema: &Schema,
-    key: &str,
-    origin: &Origin,
-    problems: &mut Problems,
-) {
-    for (name, node) in &mut *entries {
+fn table(entries: &Dict, schema: &Schema, key: &str, origins: &Origins, problems: &mut Problems) {
+    for (name, value) in entries {
         let path = child(key, name);
         match schema["properties"].get(name) {
-            Some(schema) => check(node, schema, &path, problems),
-            None => problems.add(&node.origin, &path, unknown_key(name, schema)),
+            Some(schema) => check(value, schema, &path, origins, problems),
+            None => problems.add(origins.nearest(&path), &path, unknown_key(name, schema)),
         }
     }
     let required = schema["required"].as_array().into_iter().flatten().filter_map(Schema::as_str);
     for name in required.filter(|name| !entries.contains_key(*name)) {
         let expected = expected(present(&schema["properties"][name]));
-        problems.add(origin, &child(key, name), format!("is missing; expected {expected}"));
+        let message = format!("is missing; expected {expected}");
+        problems.add(origins.nearest(key), &child(key, name), message);
     }
 }
 
@@ -95,12 +87,4 @@ fn accept(text: &str, schema: &Schema) -> Result<(), String> {
         Some("timeout") => text.parse::<Timeout>().map(drop),
         _ => Ok(()),
     }
-}
-
-/// The text of an environment variable as what the schema asks for; as it stands where
-/// it cannot be that.
-fn typed(text: &str, schema: &Schema, origin: &Origin) -> Value {
-    let shape = Shape::of(schema);
-    let parsed = if shape == Shape::Text { None } else { toml::parse_value(text, origin) };
-    parsed.map_or_else(|| Value::Text(text.to_owned()), |node| node.value)
 }

@@ -1,7 +1,7 @@
 //! Values that are each acceptable and together are not.
 
+use super::origin::{Origins, child, entry};
 use super::problem::Problems;
-use super::tree::{Origin, child, entry};
 use super::{Config, Database, FileTree};
 use ignore::gitignore::GitignoreBuilder;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const GLOBALS: &str = "globals";
 const DUMP_ENDINGS: [&str; 4] = [".dump", ".sql", ".tar", ".zst"];
 
 /// Reports everything in `config`, whose paths are absolute, that contradicts itself.
-pub(super) fn find(config: &Config, origins: &BTreeMap<String, Origin>, problems: &mut Problems) {
+pub(super) fn find(config: &Config, origins: &Origins, problems: &mut Problems) {
     let mut search = Search { origins, problems };
     search.name("stack.name", &config.stack.name);
     if config.databases.is_empty() && config.files.is_empty() {
@@ -29,29 +29,20 @@ pub(super) fn find(config: &Config, origins: &BTreeMap<String, Origin>, problems
     for (index, tree) in config.files.iter().enumerate() {
         search.tree(&entry("files", index), tree, config);
     }
+    search.trees_are_apart(config);
     search.names_are_unique(config);
     search.selectors_are_unique(config);
 }
 
 struct Search<'a> {
-    origins: &'a BTreeMap<String, Origin>,
+    origins: &'a Origins,
     problems: &'a mut Problems,
 }
 
 impl Search<'_> {
     /// Reports at `key`, or at the nearest table around it that was written.
     fn report(&mut self, key: &str, message: impl Into<String>) {
-        let mut around = key;
-        let origin = loop {
-            match self.origins.get(around) {
-                Some(origin) => break origin,
-                None => match around.rfind(['.', '[']) {
-                    Some(end) => around = &around[..end],
-                    None => break &Origin::Default,
-                },
-            }
-        };
-        self.problems.add(origin, key, message);
+        self.problems.add(self.origins.nearest(key), key, message);
     }
 
     fn name(&mut self, key: &str, name: &str) {
@@ -140,6 +131,26 @@ impl Search<'_> {
         {
             let message = format!("{} lies inside of repository.path", path.display());
             self.report(key, message);
+        }
+    }
+
+    /// A tree inside another would be stored twice, and a restore of the outer one would
+    /// take the inner one with it.
+    fn trees_are_apart(&mut self, config: &Config) {
+        let place = |tree: &FileTree| match (&tree.path, &tree.volume) {
+            (Some(path), _) => Some(real(path)),
+            (None, Some(volume)) => Some(Path::new("volume:").join(volume)),
+            (None, None) => None,
+        };
+        let places: Vec<Option<PathBuf>> = config.files.iter().map(place).collect();
+        for (inner, one) in places.iter().enumerate() {
+            for (outer, other) in places.iter().enumerate() {
+                let (Some(one), Some(other)) = (one, other) else { continue };
+                if inner != outer && one.starts_with(other) && (one != other || inner > outer) {
+                    let message = format!("lies inside of {}", entry("files", outer));
+                    self.report(&entry("files", inner), message);
+                }
+            }
         }
     }
 

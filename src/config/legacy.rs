@@ -2,81 +2,81 @@
 //! `DATABASE_URL`, or `DB_HOST`, `DB_PORT`, `DB_NAME`, `DB_USER` and `DB_PASSWORD`;
 //! `BACKUP_DIR`; `BACKUP_COMPRESSION`.
 
+use super::origin::Origin;
+use super::overrides::Override;
 use super::problem::Problems;
-use super::tree::{Node, Origin, Value};
-use super::{DatabaseUrl, Environment};
+use super::source::Layer;
+use super::{DatabaseUrl, Environment, toml};
+use figment::Figment;
+use figment::value::Dict;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::collections::BTreeMap;
+use serde_json::Value as Schema;
 
 /// What a url's components may hold as it stands.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Fills what `root` lacks. `file` says whether a config file was read: without one the
-/// stack is named after its database.
-pub(super) fn fill(
-    root: &mut Node,
+/// Joins the older variables underneath `figment`. `file` says whether a config file was
+/// read: without one the stack is named after its database.
+pub(super) fn join(
+    mut figment: Figment,
+    schema: &Schema,
     environment: &Environment,
     file: bool,
     problems: &mut Problems,
-) {
+) -> Figment {
     if let Some(directory) = environment.get("BACKUP_DIR") {
-        let node = raw(directory, "BACKUP_DIR");
-        root.fill("repository", "path", node);
+        let layer = Layer::of_key("BACKUP_DIR", "repository", "path", directory.into());
+        figment = figment.join(layer);
     }
-    if let Some(level) = environment.get("BACKUP_COMPRESSION") {
-        root.fill("repository", "compression_level", raw(level, "BACKUP_COMPRESSION"));
+    if let Some(text) = environment.get("BACKUP_COMPRESSION") {
+        let level = toml::parse_value(text).unwrap_or_else(|| text.into());
+        let name = "BACKUP_COMPRESSION";
+        figment = figment.join(Layer::of_key(name, "repository", "compression_level", level));
     }
-    if root.get("databases").is_some() {
-        return;
+    if figment.contains("databases") {
+        return figment;
     }
-    let Some(database) = database(environment, problems) else { return };
+    let Some(database) = database(environment, problems) else { return figment };
     if !file {
-        let name = Node::new(Value::Text(database.name.clone()), database.origin.clone());
-        root.fill("stack", "name", name);
+        let name = database.name.as_str().into();
+        figment = figment.join(Layer::of_key(database.variable, "stack", "name", name));
     }
-    if let Value::Table(sections) = &mut root.value {
-        let origin = database.origin.clone();
-        let list = Value::List(vec![database.into_node()]);
-        sections.insert("databases".into(), Node::new(list, origin));
+    let entry = Dict::from([
+        ("name".to_owned(), database.name.into()),
+        ("url".to_owned(), database.url.into()),
+    ]);
+    let values = Dict::from([("databases".to_owned(), vec![entry].into())]);
+    figment = figment.join(Layer::new(database.variable, values));
+    match database.password_env {
+        Some(name) => {
+            let over = Override::new(name, "databases__0__password_env", name);
+            over.merge(figment, schema, problems)
+        }
+        None => figment,
     }
 }
 
 struct Found {
+    variable: &'static str,
     name: String,
     url: String,
     password_env: Option<&'static str>,
-    origin: Origin,
-}
-
-impl Found {
-    fn into_node(self) -> Node {
-        let text = |text: String| Node::new(Value::Text(text), self.origin.clone());
-        let mut entries = BTreeMap::from([
-            ("name".to_owned(), text(self.name)),
-            ("url".to_owned(), text(self.url)),
-        ]);
-        if let Some(variable) = self.password_env {
-            let node = Node::new(Value::Text(variable.into()), Origin::variable(variable));
-            entries.insert("password_env".into(), node);
-        }
-        Node::new(Value::Table(entries), self.origin)
-    }
 }
 
 fn database(environment: &Environment, problems: &mut Problems) -> Option<Found> {
     let password = environment.get("DB_PASSWORD").map(|_| "DB_PASSWORD");
     if let Some(url) = environment.get("DATABASE_URL") {
-        let origin = Origin::variable("DATABASE_URL");
         let url = without_driver(url);
         return match url.parse::<DatabaseUrl>() {
             Ok(parsed) => Some(Found {
+                variable: "DATABASE_URL",
                 name: component_name(parsed.database()),
                 password_env: password.filter(|_| !parsed.has_password()),
                 url,
-                origin,
             }),
             Err(message) => {
                 let way_out = "`databases = []` in a config file leaves this variable alone";
+                let origin = Origin::variable("DATABASE_URL");
                 problems.add(&origin, "", format!("{message}; {way_out}"));
                 None
             }
@@ -84,6 +84,7 @@ fn database(environment: &Environment, problems: &mut Problems) -> Option<Found>
     }
     let database = environment.get("DB_NAME")?;
     Some(Found {
+        variable: "DB_NAME",
         name: component_name(database),
         url: assembled(
             database,
@@ -92,7 +93,6 @@ fn database(environment: &Environment, problems: &mut Problems) -> Option<Found>
             environment.get("DB_PORT").unwrap_or("5432"),
         ),
         password_env: password,
-        origin: Origin::variable("DB_NAME"),
     })
 }
 
@@ -127,10 +127,6 @@ fn component_name(database: &str) -> String {
         .collect();
     let safe = safe.trim_start_matches(['.', '-']);
     if safe.is_empty() { "database".into() } else { safe.to_owned() }
-}
-
-fn raw(text: &str, variable: &str) -> Node {
-    Node::new(Value::Raw(text.to_owned()), Origin::variable(variable))
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! From files and variables to a config: the steps in order.
 
 use super::check::check;
+use super::origin::{Origin, Origins, absolute};
 use super::problem::Problems;
 use super::schema::schema;
-use super::tree::{Node, Origin, absolute};
-use super::{Config, Environment, contradictions, legacy, locate, overrides, toml, yaml};
+use super::source::{read, values};
+use super::{Config, Environment, contradictions, legacy, locate, overrides};
 use crate::error::{Code, Error, Result};
-use std::collections::BTreeMap;
+use figment::Figment;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// A config together with where each of its values came from.
 #[derive(Debug, Clone)]
@@ -17,13 +17,13 @@ pub struct Loaded {
     pub config: Config,
     /// The file it was read from, if there is one.
     pub file: Option<PathBuf>,
-    origins: BTreeMap<String, Origin>,
+    origins: Origins,
 }
 
 impl Loaded {
     /// Where the value at `key` came from, e.g. at `databases[0].jobs`.
     pub fn origin(&self, key: &str) -> &Origin {
-        self.origins.get(key).unwrap_or(&Origin::Default)
+        self.origins.of_key(key)
     }
 }
 
@@ -45,24 +45,26 @@ impl Config {
     /// As [`load`](Self::load).
     pub fn load_from(explicit: Option<&Path>, environment: &Environment) -> Result<Loaded> {
         let file = locate::find(explicit, environment)?;
-        let mut root = file.as_deref().map_or_else(|| Ok(Node::empty()), read)?;
+        let (written, lines) = file.as_deref().map(read).transpose()?.unzip();
 
         let schema = schema();
         let mut problems = Problems::default();
-        overrides::apply(&mut root, &schema, environment, &mut problems);
-        legacy::fill(&mut root, environment, file.is_some(), &mut problems);
-        if file.is_none() && !describes_a_stack(&root) {
+        let figment = written.map(Figment::from).unwrap_or_default();
+        let figment = overrides::merge(figment, &schema, environment, &mut problems);
+        let figment = legacy::join(figment, &schema, environment, file.is_some(), &mut problems);
+        if file.is_none() && !describes_a_stack(&figment) {
             problems.refuse(None)?;
             return Err(nothing_found(environment));
         }
-        check(&mut root, &schema, "", &mut problems);
+        let root = values(&figment);
+        let origins = Origins::of(&root, &figment, &lines.unwrap_or_default());
+        check(&root, &schema, "", &origins, &mut problems);
         problems.refuse(file.as_deref())?;
 
-        let mut config: Config = serde_json::from_value(root.to_json()).map_err(|error| {
+        let mut config: Config = figment.extract().map_err(|error| {
             let subject = file.as_deref().unwrap_or(Path::new("from the environment")).display();
             Error::new(Code::ConfigInvalid, "accept config", subject).source(error)
         })?;
-        let origins = root.origins();
 
         let mut problems = Problems::default();
         resolve_paths(&mut config, &origins, environment, &mut problems);
@@ -72,32 +74,10 @@ impl Config {
     }
 }
 
-/// Reads a file in the format that its ending names.
-fn read(file: &Path) -> Result<Node> {
-    let invalid = || Error::new(Code::ConfigInvalid, "read config", file.display());
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        invalid().source(error).hint("the config has to be a readable UTF-8 text file")
-    })?;
-    let path: Arc<Path> = Arc::from(file);
-    let parsed = match file.extension().and_then(std::ffi::OsStr::to_str) {
-        Some("toml") => toml::parse(&text, &path),
-        Some("yaml" | "yml") => yaml::parse(&text, &path),
-        _ => {
-            return Err(invalid()
-                .cause("its ending says neither TOML nor YAML")
-                .hint("name it .toml, .yaml or .yml"));
-        }
-    };
-    parsed.map_err(|(line, message)| {
-        let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-        invalid().cause(format!("{place}{}", message.trim().replace('\n', ", ")))
-    })
-}
-
 /// Whether the environment alone says what is backed up, and where to.
-fn describes_a_stack(root: &Node) -> bool {
-    let repository = root.get("repository").is_some_and(|section| section.get("path").is_some());
-    repository && (root.get("databases").is_some() || root.get("files").is_some())
+fn describes_a_stack(figment: &Figment) -> bool {
+    figment.contains("repository.path")
+        && (figment.contains("databases") || figment.contains("files"))
 }
 
 fn nothing_found(environment: &Environment) -> Error {
@@ -114,12 +94,12 @@ fn nothing_found(environment: &Environment) -> Error {
 /// the working directory where a variable does.
 fn resolve_paths(
     config: &mut Config,
-    origins: &BTreeMap<String, Origin>,
+    origins: &Origins,
     environment: &Environment,
     problems: &mut Problems,
 ) {
     let mut resolve = |key: &str, path: &mut PathBuf| {
-        let origin = origins.get(key).unwrap_or(&Origin::Default);
+        let origin = origins.of_key(key);
         if path.starts_with("~") {
             problems.add(origin, key, "`~` is not expanded; write the path in full");
         }

@@ -18,7 +18,7 @@ pub(super) fn find(explicit: Option<&Path>, environment: &Environment) -> Result
     let Some((path, by)) = named else {
         return Ok(places(environment).into_iter().find(|place| place.is_file()));
     };
-    let path = super::tree::absolute(&path, &environment.directory);
+    let path = super::origin::absolute(&path, &environment.directory);
     if path.exists() {
         Ok(Some(path))
     } else {

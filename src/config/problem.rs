@@ -1,6 +1,6 @@
 //! What is wrong with a config, all of it in one report.
 
-use super::tree::Origin;
+use super::origin::Origin;
 use crate::error::{Code, Error, Result};
 use std::path::Path;
 

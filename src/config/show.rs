@@ -1,6 +1,6 @@
 //! The config as it is in effect, with each value's origin and without any secret.
 
-use super::tree::{child, entry};
+use super::origin::{child, entry};
 use super::{Loaded, Origin};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;

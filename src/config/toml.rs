@@ -1,9 +1,8 @@
-//! TOML into [`Node`]s, each with its line.
+//! TOML into figment's values, and the line of each.
 
-use super::tree::{Node, Origin, Value};
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use super::origin::{Lines, child, entry};
+use figment::value::{Dict, Empty, Tag, Value};
+use std::ops::Range;
 use toml_edit::{Document, Item, Key, TableLike};
 
 /// Reads a TOML document.
@@ -11,82 +10,81 @@ use toml_edit::{Document, Item, Key, TableLike};
 /// # Errors
 /// What is wrong with its syntax, and the line. The line's text is not repeated, since
 /// it may hold a password.
-pub(super) fn parse(text: &str, path: &Arc<Path>) -> Result<Node, (Option<usize>, String)> {
-    let source = Source { text, path };
+pub(super) fn parse(text: &str) -> Result<(Dict, Lines), (Option<usize>, String)> {
     let document = Document::parse(text).map_err(|error| {
-        (error.span().map(|span| source.line(span.start)), error.message().to_owned())
+        (error.span().map(|span| line(text, span.start)), error.message().to_owned())
     })?;
-    let mut root = source.table(document.as_table());
-    root.origin = Origin::File { path: path.clone(), line: None };
-    Ok(root)
+    let mut reader = Reader { text, lines: Lines::new() };
+    let values = reader.table(document.as_table(), "");
+    Ok((values, reader.lines))
 }
 
 /// One TOML value on its own, as an environment variable holds it.
-pub(super) fn parse_value(text: &str, origin: &Origin) -> Option<Node> {
+pub(super) fn parse_value(text: &str) -> Option<Value> {
     let value: toml_edit::Value = text.trim().parse().ok()?;
-    let anywhere: Arc<Path> = Arc::from(Path::new(""));
-    let mut node = Source { text, path: &anywhere }.value(&value);
-    node.origin = origin.clone();
-    if let Value::List(entries) = &mut node.value {
-        entries.iter_mut().for_each(|entry| entry.origin = origin.clone());
-    }
-    Some(node)
+    Some(Reader { text, lines: Lines::new() }.value(&value, ""))
 }
 
-struct Source<'a> {
+fn line(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
+    before.iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+struct Reader<'a> {
     text: &'a str,
-    path: &'a Arc<Path>,
+    lines: Lines,
 }
 
-impl Source<'_> {
-    fn line(&self, offset: usize) -> usize {
-        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
-    }
-
-    fn origin(&self, span: Option<std::ops::Range<usize>>) -> Origin {
-        Origin::File { path: self.path.clone(), line: span.map(|span| self.line(span.start)) }
-    }
-
-    fn table(&self, table: &dyn TableLike) -> Node {
-        let mut entries = BTreeMap::new();
-        for (name, item) in table.iter() {
-            let Some(mut node) = self.item(item) else { continue };
-            let span = table.key(name).and_then(Key::span).or_else(|| item.span());
-            node.origin = self.origin(span);
-            entries.insert(name.to_owned(), node);
+impl Reader<'_> {
+    fn mark(&mut self, key: &str, span: Option<Range<usize>>) {
+        if let Some(span) = span {
+            self.lines.insert(key.to_owned(), line(self.text, span.start));
         }
-        Node::new(Value::Table(entries), Origin::Default)
     }
 
-    fn item(&self, item: &Item) -> Option<Node> {
+    fn table(&mut self, table: &dyn TableLike, key: &str) -> Dict {
+        let mut entries = Dict::new();
+        for (name, item) in table.iter() {
+            let key = child(key, name);
+            let Some(value) = self.item(item, &key) else { continue };
+            self.mark(&key, table.key(name).and_then(Key::span).or_else(|| item.span()));
+            entries.insert(name.to_owned(), value);
+        }
+        entries
+    }
+
+    fn item(&mut self, item: &Item, key: &str) -> Option<Value> {
         match item {
             Item::None => None,
-            Item::Value(value) => Some(self.value(value)),
-            Item::Table(table) => Some(self.table(table)),
+            Item::Value(value) => Some(self.value(value, key)),
+            Item::Table(table) => Some(self.table(table, key).into()),
             Item::ArrayOfTables(tables) => {
-                let entries = tables.iter().map(|table| {
-                    let mut node = self.table(table);
-                    node.origin = self.origin(table.span());
-                    node
+                let entries = tables.iter().enumerate().map(|(index, table)| {
+                    let key = entry(key, index);
+                    self.mark(&key, table.span());
+                    self.table(table, &key)
                 });
-                Some(Node::new(Value::List(entries.collect()), Origin::Default))
+                Some(entries.collect::<Vec<_>>().into())
             }
         }
     }
 
-    fn value(&self, value: &toml_edit::Value) -> Node {
-        let content = match value {
-            toml_edit::Value::String(text) => Value::Text(text.value().clone()),
-            toml_edit::Value::Integer(number) => Value::Integer(*number.value()),
-            toml_edit::Value::Float(number) => Value::Float(*number.value()),
-            toml_edit::Value::Boolean(flag) => Value::Boolean(*flag.value()),
-            toml_edit::Value::Datetime(_) => Value::Date,
+    fn value(&mut self, value: &toml_edit::Value, key: &str) -> Value {
+        match value {
+            toml_edit::Value::String(text) => text.value().as_str().into(),
+            toml_edit::Value::Integer(number) => (*number.value()).into(),
+            toml_edit::Value::Float(number) => (*number.value()).into(),
+            toml_edit::Value::Boolean(flag) => (*flag.value()).into(),
+            toml_edit::Value::Datetime(_) => Value::Empty(Tag::Default, Empty::Unit),
             toml_edit::Value::Array(array) => {
-                Value::List(array.iter().map(|entry| self.value(entry)).collect())
+                let entries = array.iter().enumerate().map(|(index, value)| {
+                    let key = entry(key, index);
+                    self.mark(&key, value.span());
+                    self.value(value, &key)
+                });
+                entries.collect::<Vec<_>>().into()
             }
-            toml_edit::Value::InlineTable(table) => self.table(table).value,
-        };
-        Node::new(content, self.origin(value.span()))
+            toml_edit::Value::InlineTable(table) => self.table(table, key).into(),
+        }
     }
 }

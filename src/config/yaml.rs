@@ -1,24 +1,31 @@
-//! YAML into [`Node`]s, each with its line.
+//! YAML into figment's values, and the line of each.
 
-use super::tree::{Node, Origin, Value};
+use super::origin::{Lines, child, entry};
+use super::source::kind;
+use figment::value::{Dict, Value};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
 
 /// Reads a YAML document.
 ///
 /// # Errors
 /// What is wrong with its syntax, and the line. The line's text is not repeated, since
 /// it may hold a password.
-pub(super) fn parse(text: &str, path: &Arc<Path>) -> Result<Node, (Option<usize>, String)> {
+pub(super) fn parse(text: &str) -> Result<(Dict, Lines), (Option<usize>, String)> {
     let root: Spanned<Yaml> = serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().and_then(|location| usize::try_from(location.line()).ok());
         (line, UserMessageFormatter.format_message(error.without_snippet()).into_owned())
     })?;
-    Ok(node(root, path).unwrap_or_else(Node::empty))
+    let mut lines = Lines::new();
+    match value(root, "", &mut lines) {
+        None => Ok((Dict::new(), lines)),
+        Some(Value::Dict(_, values)) => Ok((values, lines)),
+        Some(other) => {
+            Err((lines.get("").copied(), format!("expected a table, found {}", kind(&other))))
+        }
+    }
 }
 
 /// A YAML value; keys without a value count as not written.
@@ -29,26 +36,33 @@ enum Yaml {
     Mapping(BTreeMap<String, (Spanned<Yaml>, usize)>),
 }
 
-fn node(yaml: Spanned<Yaml>, path: &Arc<Path>) -> Option<Node> {
-    let line = usize::try_from(yaml.referenced.line()).ok().filter(|line| *line > 0);
-    let value = match yaml.value {
-        Yaml::Nothing => return None,
-        Yaml::Scalar(value) => value,
+/// The value at `key`, and its line into `lines`.
+fn value(yaml: Spanned<Yaml>, key: &str, lines: &mut Lines) -> Option<Value> {
+    if let Some(line) = usize::try_from(yaml.referenced.line()).ok().filter(|line| *line > 0) {
+        lines.insert(key.to_owned(), line);
+    }
+    match yaml.value {
+        Yaml::Nothing => None,
+        Yaml::Scalar(value) => Some(value),
         Yaml::Sequence(entries) => {
-            Value::List(entries.into_iter().filter_map(|entry| node(entry, path)).collect())
+            let mut values: Vec<Value> = Vec::new();
+            for yaml in entries {
+                values.extend(value(yaml, &entry(key, values.len()), lines));
+            }
+            Some(values.into())
         }
         Yaml::Mapping(entries) => {
-            let mut table = BTreeMap::new();
-            for (key, (value, line)) in entries {
-                if let Some(mut value) = node(value, path) {
-                    value.origin = Origin::File { path: path.clone(), line: Some(line) };
-                    table.insert(key, value);
+            let mut table = Dict::new();
+            for (name, (yaml, line)) in entries {
+                let key = child(key, &name);
+                if let Some(value) = value(yaml, &key, lines) {
+                    lines.insert(key, line);
+                    table.insert(name, value);
                 }
             }
-            Value::Table(table)
+            Some(table.into())
         }
-    };
-    Some(Node::new(value, Origin::File { path: path.clone(), line }))
+    }
 }
 
 impl<'de> Deserialize<'de> for Yaml {
@@ -79,11 +93,11 @@ impl<'de> Visitor<'de> for AnyYaml {
     }
 
     fn visit_bool<E: Error>(self, flag: bool) -> Result<Yaml, E> {
-        Ok(Yaml::Scalar(Value::Boolean(flag)))
+        Ok(Yaml::Scalar(flag.into()))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Yaml, E> {
-        Ok(Yaml::Scalar(Value::Integer(number)))
+        Ok(Yaml::Scalar(number.into()))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Yaml, E> {
@@ -92,11 +106,11 @@ impl<'de> Visitor<'de> for AnyYaml {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Yaml, E> {
-        Ok(Yaml::Scalar(Value::Float(number)))
+        Ok(Yaml::Scalar(number.into()))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Yaml, E> {
-        Ok(Yaml::Scalar(Value::Text(text.to_owned())))
+        Ok(Yaml::Scalar(text.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Yaml, A::Error> {

@@ -23,6 +23,13 @@ pub struct DatabaseSwap {
 }
 
 impl DatabaseSwap {
+    /// Looks again whether there is a live database: the application may have made one while
+    /// the new one was built. Must be recorded durably before [`Self::swap`].
+    pub(super) async fn look_again(&mut self, target: &Target) -> Result<()> {
+        self.live_existed = database_exists(target, &self.database).await?;
+        Ok(())
+    }
+
     /// Makes the restored database live. Does nothing where it is.
     pub(super) async fn swap(&self, target: &Target) -> Result<()> {
         if self.is_swapped(target).await? {

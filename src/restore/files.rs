@@ -20,6 +20,13 @@ pub(super) async fn extract(
     detail: &FilesDetail,
     target: &Path,
 ) -> Result<Extracted> {
+    if !detail.exclude.is_empty() {
+        setting.progress.note(format!(
+            "files of {} that fit {} are not in the backup; a replaced tree keeps its own aside",
+            component.name,
+            detail.exclude.join(", ")
+        ));
+    }
     let archive = backup.object(&detail.object)?;
     let index = backup.object(INDEX)?;
     let (name, target) = (component.name.clone(), target.to_path_buf());

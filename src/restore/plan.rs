@@ -178,10 +178,7 @@ impl Plan {
     pub(super) fn summary(&self) -> PlanSummary {
         let trees = self.trees.iter().map(|tree| Replacement {
             component: tree.component.name.clone(),
-            place: match &tree.source.place {
-                Place::Directory(path) => path.display().to_string(),
-                Place::Container { name, path, .. } => format!("{name}:{}", path.display()),
-            },
+            place: tree.source.place.to_string(),
             exists: tree.source.exists(),
         });
         let databases = self.databases.iter().map(|planned| Replacement {

@@ -98,6 +98,16 @@ impl RestoreRecord {
         write_replacing(&path, &text)
     }
 
+    /// Whether both concern a component of the same name.
+    pub(super) fn shares_component_with(&self, other: &Self) -> bool {
+        self.components().any(|component| other.components().any(|its| its == component))
+    }
+
+    fn components(&self) -> impl Iterator<Item = &str> {
+        let trees = self.trees.iter().map(|tree| tree.component.as_str());
+        trees.chain(self.databases.iter().map(|swap| swap.component.as_str()))
+    }
+
     /// Whether nothing is left of what was built.
     pub(super) fn is_removed(&self) -> bool {
         self.trees.is_empty() && self.databases.is_empty()

@@ -11,6 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::fence;
 use crate::repository::{LockMode, Repository};
 use crate::setting::Setting;
+use std::path::Path;
 
 /// The restore that a rollback (or a purge) concerns: the one of this key, or the newest
 /// that is live.
@@ -35,10 +36,29 @@ pub fn rollback_target(setting: &Setting, key: Option<&str>, purge: bool) -> Res
         _ => false,
     };
     if fits {
+        if !purge {
+            refuse_covered(state_dir, &record)?;
+        }
         return Ok(record);
     }
     Err(Error::new(Code::NothingToRollBack, "roll back restore", &record.key)
         .cause(format!("its stage is {}", record.stage.as_str())))
+}
+
+/// Restores go back in the opposite order: what a later one put in place of the same
+/// component would otherwise be mixed with the state before an earlier one.
+fn refuse_covered(state_dir: &Path, record: &RestoreRecord) -> Result<()> {
+    let later = RestoreRecord::all(state_dir)?
+        .into_iter()
+        .take_while(|other| other.key != record.key)
+        .filter(|other| other.stage == Stage::Swapped)
+        .find(|other| other.shares_component_with(record));
+    match later {
+        None => Ok(()),
+        Some(later) => Err(Error::new(Code::NothingToRollBack, "roll back restore", &record.key)
+            .cause(format!("restore {} has replaced parts of it since", later.key))
+            .hint(format!("`backstop rollback {}` first", later.key))),
+    }
 }
 
 /// Makes the state before a restore live again; what was live until now is kept aside.

@@ -6,6 +6,7 @@
 use super::plan::Plan;
 use super::record::{RestoreRecord, Stage};
 use super::recover;
+use super::tree_swap::TreeSwap;
 use crate::backup::Reach;
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
@@ -67,6 +68,9 @@ pub(super) async fn exchange(
         Direction::Forth => (Stage::Swapped, Stage::Abandoned),
         Direction::Back => (Stage::RolledBack, Stage::Swapped),
     };
+    if direction == Direction::Forth {
+        look_again(reaches, restore).await?;
+    }
     restore.save(state_dir, direction.under_way())?;
     let swapped = turn(reaches, restore, direction).await;
     let stage = match &swapped {
@@ -105,6 +109,22 @@ impl Direction {
     }
 }
 
+/// Finds out anew, now that the writers are held, what there is to replace.
+async fn look_again(reaches: &[&Reach], restore: &mut RestoreRecord) -> Result<()> {
+    for swap in &mut restore.databases {
+        let target = &reach_of(reaches, &swap.component)?.target;
+        swap.look_again(target).await?;
+    }
+    restore.trees.iter_mut().try_for_each(TreeSwap::look_again)
+}
+
+fn reach_of<'a>(reaches: &[&'a Reach], component: &str) -> Result<&'a Reach> {
+    reaches.iter().copied().find(|reach| reach.config.name == component).ok_or_else(|| {
+        Error::new(Code::ComponentNotFound, "swap database", component)
+            .cause("the config has no [[databases]] entry of this name")
+    })
+}
+
 /// Turns every tree and every database. Does nothing for those that are turned already.
 pub(super) async fn turn(
     reaches: &[&Reach],
@@ -112,11 +132,7 @@ pub(super) async fn turn(
     direction: Direction,
 ) -> Result<()> {
     for swap in &restore.databases {
-        let reach =
-            reaches.iter().find(|reach| reach.config.name == swap.component).ok_or_else(|| {
-                Error::new(Code::ComponentNotFound, "swap database", &swap.component)
-                    .cause("the config has no [[databases]] entry of this name")
-            })?;
+        let reach = reach_of(reaches, &swap.component)?;
         match direction {
             Direction::Forth => swap.swap(&reach.target).await?,
             Direction::Back => swap.swap_back(&reach.target).await?,

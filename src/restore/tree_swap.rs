@@ -6,7 +6,7 @@
 //! were recorded beforehand tell after a crash what has already moved.
 
 use crate::error::{Error, Result};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -53,7 +53,13 @@ pub enum Method {
 impl TreeSwap {
     /// Plans the swap of `live`, with names that carry the restore's `key`.
     pub(super) fn plan(component: &str, live: &Path, key: &str) -> Result<Self> {
-        let live_existed = live.try_exists().map_err(|e| Error::io("look at", live, e))?;
+        // A symbolic link stays; what it points to changes places.
+        let (live, live_existed) = match live.canonicalize() {
+            Ok(real) => (real, true),
+            Err(e) if e.kind() == ErrorKind::NotFound => (live.to_path_buf(), false),
+            Err(e) => return Err(Error::io("look at", live, e)),
+        };
+        let live = live.as_path();
         let parent = live.parent().unwrap_or(Path::new("/"));
         let names = [
             format!("{OWN_PREFIX}restore-{key}-{component}"),
@@ -66,6 +72,13 @@ impl TreeSwap {
         };
         let [new, kept] = names.map(|name| base.join(name));
         Ok(Self { component: component.into(), live: live.into(), new, kept, method, live_existed })
+    }
+
+    /// Looks again whether there is a live tree: while the new one was built, Docker or the
+    /// application may have made one. Must be recorded durably before [`Self::swap`].
+    pub(super) fn look_again(&mut self) -> Result<()> {
+        self.live_existed = inode(&self.live)?.is_some();
+        Ok(())
     }
 
     /// Notes the inodes of what was built. Must be recorded durably before [`Self::swap`].
@@ -228,11 +241,16 @@ fn inode(path: &Path) -> Result<Option<u64>> {
     }
 }
 
+/// Whether `live` cannot be renamed within `parent`: another file system begins there, or
+/// the same one is mounted there once more (statx(2), `STATX_ATTR_MOUNT_ROOT`).
 fn is_mount_point(live: &Path, parent: &Path) -> Result<bool> {
     let device = |path: &Path| {
         std::fs::metadata(path).map(|found| found.dev()).map_err(|e| Error::io("look at", path, e))
     };
-    Ok(device(live)? != device(parent)?)
+    let stat = statx(CWD, live, AtFlags::empty(), StatxFlags::empty())
+        .map_err(|e| Error::io("look at", live, e.into()))?;
+    let is_root = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    Ok(is_root || device(live)? != device(parent)?)
 }
 
 #[cfg(test)]

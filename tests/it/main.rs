@@ -20,3 +20,5 @@ mod restore;
 mod stack;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod systemd;

@@ -103,7 +103,34 @@ fn older_variables_are_enough() {
     assert_eq!(config.repository.compression_level, 6);
     assert_eq!(config.databases[0].url.expose(), "postgres://app@db:5433/shop");
     assert_eq!(config.databases[0].password_env.as_deref(), Some("DB_PASSWORD"));
+    assert_eq!(loaded.origin("databases[0].password_env").to_string(), "$DB_PASSWORD");
+    assert_eq!(loaded.origin("databases[0].url").to_string(), "$DB_NAME");
     assert!(!format!("{loaded:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_a_variable_leaves_alone_keeps_its_origin() {
+    let variables = [
+        ("BACKSTOP_DATABASES__SHOP__JOBS", "4"),
+        ("BACKSTOP_DATABASES__1", "{ name = 'mail', url = 'postgres://u@h/mail' }"),
+        ("BACKSTOP_DATABASES__MAIL__PASSWORD_FILE", "secret"),
+        ("BACKUP_COMPRESSION", "9"),
+    ];
+    let text = sample_with("compression_level = 3", "");
+    let loaded = load("backstop.toml", &text, &variables).unwrap();
+    let origin = |key: &str| match loaded.origin(key) {
+        Origin::File { line: Some(line), .. } => format!("line {line}"),
+        other => other.to_string(),
+    };
+    assert_eq!(origin("repository"), "line 5");
+    assert_eq!(origin("repository.path"), "line 6");
+    assert_eq!(origin("repository.compression_level"), "$BACKUP_COMPRESSION");
+    assert_eq!(origin("databases[0]"), "line 12");
+    assert_eq!(origin("databases[0].url"), "line 14");
+    assert_eq!(origin("databases[0].jobs"), "$BACKSTOP_DATABASES__SHOP__JOBS");
+    assert_eq!(origin("databases[1].url"), "$BACKSTOP_DATABASES__1");
+    assert_eq!(origin("databases[1].password_file"), "$BACKSTOP_DATABASES__MAIL__PASSWORD_FILE");
+    assert_eq!(origin("databases[1].jobs"), "default");
 }
 
 #[test]

@@ -127,6 +127,21 @@ fn yaml_names_its_lines_too() {
     insta::assert_snapshot!(refusal_of_yaml("stack: {name: a}\nstack: {name: b}\n"), @r#"cannot read config /etc/backstop/backstop.yaml: line 2: duplicate mapping key `stack` is not allowed here"#);
 }
 
+#[test]
+fn a_key_that_looks_like_a_path_is_not_taken_for_one() {
+    let text = format!("\"stack.name\" = 1{}", sample_with("\"shop\"", "5"));
+    insta::assert_snapshot!(refusal(&text), @r#"
+2 problems
+  line 1: "stack.name": unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`; did you mean `stack`?
+  line 3: stack.name: expected text, found a whole number
+"#);
+}
+
+#[test]
+fn a_document_that_is_no_table() {
+    insta::assert_snapshot!(refusal_of_yaml("- stack\n"), @"cannot read config /etc/backstop/backstop.yaml: line 1: expected a table, found a list");
+}
+
 proptest! {
     #[test]
     fn whatever_is_written_is_accepted_or_refused_with_a_reason(
