@@ -93,6 +93,10 @@ fn a_backup_is_described_by_one_object_with_the_promised_fields() {
         let sum: u64 = components.iter().map(|part| part[number].as_u64().unwrap()).sum();
         assert_eq!(record[number], sum, "{number} is the sum of the components");
     }
+    let page = include_str!("../../../docs/json.md");
+    for field in fields(&record) {
+        assert!(page.contains(&format!("`{field}`")), "docs/json.md lacks {field}");
+    }
     assert_eq!(host.json(&["list"]), serde_json::json!([record]), "list shows the same object");
     assert_eq!(host.json(&["show", "latest"]), record);
 }

@@ -104,19 +104,17 @@ fn a_user_without_permission() {
     for (path, mode) in [(host.path().to_path_buf(), 0o777), (host.config(), 0o644)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
+    // The program may lie where only root looks.
+    let program = host.path().join("backstop");
+    fs::copy(env!("CARGO_BIN_EXE_backstop"), &program).unwrap();
     let as_nobody = |arguments: &[&str]| {
-        let program = host.command(arguments);
+        let like = host.command(arguments);
         let mut command = std::process::Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
-        command.arg(program.get_program()).args(arguments).env_clear();
-        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.arg(&program).args(arguments).env_clear();
+        command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(host.path()).output()
     };
-    // The program itself may lie where only root looks.
-    if as_nobody(&["--version"]).map_or(true, |output| !output.status.success()) {
-        eprintln!("skipped: another user cannot run the program where it lies");
-        return;
-    }
     fs::set_permissions(host.live(), fs::Permissions::from_mode(0o700)).unwrap();
     let ran = Ran::of(&as_nobody(&["backup"]).unwrap()).failed(1, "permission_denied");
     assert!(ran.stderr.contains("uploads"), "{ran:?}");
