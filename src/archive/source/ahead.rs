@@ -137,10 +137,9 @@ fn read(mut source: impl Files, sender: &SyncSender<Batch>) -> Result<()> {
         };
         let is_open = matches!(body, Some(Ok(Body::Open(_))));
         batch.items.push(Item { scanned, body });
-        if is_open || batch.items.len() >= BATCH_FILES || batch.bytes.len() >= BATCH_BYTES {
-            if sender.send(std::mem::take(&mut batch)).is_err() {
-                return Ok(());
-            }
+        let full = batch.items.len() >= BATCH_FILES || batch.bytes.len() >= BATCH_BYTES;
+        if (is_open || full) && sender.send(std::mem::take(&mut batch)).is_err() {
+            return Ok(());
         }
     }
     // Nobody receives it any more where the archive was given up.
