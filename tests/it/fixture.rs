@@ -15,14 +15,14 @@ fn host_of_the_frozen_repository() -> Host {
     let copied = Command::new("cp").arg("-r").arg(frozen).arg(host.repository()).status();
     assert!(copied.unwrap().success());
     // The servers of old are gone; the databases come back to this one.
-    let mut text = String::from(
-        "[[databases]]\nname = \"shop\"\nurl = \"SHOP\"\npassword_env = \"SHOP_DB_PASSWORD\"\n\
-         [[databases]]\nname = \"notes\"\nurl = \"NOTES\"\npassword_env = \"SHOP_DB_PASSWORD\"\n",
-    );
-    for name in ["shop", "notes"] {
-        text = text.replace(&name.to_uppercase(), &host.url(SUPERUSER, name));
-    }
-    host.configure(&text);
+    let databases = ["shop", "notes"].map(|name| {
+        let url = host.url(SUPERUSER, name);
+        format!(
+            "[[databases]]\nname = {name:?}\nurl = {url:?}\n\
+             password_env = \"SHOP_DB_PASSWORD\"\n"
+        )
+    });
+    host.configure(&databases.concat());
     host
 }
 
