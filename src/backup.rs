@@ -63,6 +63,7 @@ pub struct Request {
 /// with the error in the catalog.
 pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord> {
     let watch = Stopwatch::start();
+    request.only.check_config(&setting.config)?;
     let record = workplace::begin(setting, request, &watch)?;
     let (repository, lock) = match locked_repository(setting) {
         Ok(opened) => opened,

@@ -46,6 +46,8 @@ pub struct Request {
 /// What a restore did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restored {
+    /// Whether nothing was written: only what would be is listed.
+    pub dry_run: bool,
     /// The key for `backstop rollback`; none when nothing live was touched.
     pub key: Option<String>,
     /// The backup that was restored.
@@ -127,6 +129,7 @@ pub async fn restore(
         }
     };
     let restored = Restored {
+        dry_run: false,
         key: Some(restore.key.clone()),
         backup: record.id.clone(),
         backup_name: record.name.clone(),

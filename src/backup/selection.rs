@@ -38,7 +38,11 @@ impl Selection {
         match self.0.iter().find(|only| !known.contains(only.as_str())) {
             None => Ok(()),
             Some(unknown) => Err(Error::new(Code::ComponentNotFound, "select", unknown)
-                .cause(format!("there is {}", known.into_iter().collect::<Vec<_>>().join(", ")))),
+                .cause("there is no such component")
+                .hint(format!(
+                    "--only takes {}",
+                    known.into_iter().collect::<Vec<_>>().join(", ")
+                ))),
         }
     }
 

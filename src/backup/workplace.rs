@@ -31,9 +31,8 @@ impl<'a> Workplace<'a> {
         let mut session = catalog.session(&setting.progress)?;
         session.reconcile(repository, &setting.progress)?;
         session.fail_interrupted()?;
-        // The place is given to the backup only when it is published.
-        session.put(&record)?;
         record.sequence = session.next_sequence()?;
+        session.put(&record)?;
         drop(session);
         Ok(Self { repository, lock, watch, record, catalog })
     }
@@ -57,8 +56,7 @@ impl<'a> Workplace<'a> {
 
     /// Records the failure.
     pub(super) fn record_failed(&self, setting: &Setting, error: &Error) {
-        let record = BackupRecord { sequence: 0, ..self.record.clone() };
-        record_failed(setting, record, self.watch.reading(), error);
+        record_failed(setting, self.record.clone(), self.watch.reading(), error);
     }
 }
 
@@ -82,10 +80,15 @@ pub(super) fn begin(
 
 /// Records that a backup failed at `at`.
 pub(super) fn record_failed(setting: &Setting, record: BackupRecord, at: Timestamp, error: &Error) {
-    let record = record.failed(error, at);
-    let written = Catalog::in_dir(&setting.config.state.dir)
-        .session(&setting.progress)
-        .and_then(|mut session| session.put_failed(&record));
+    let mut record = record.failed(error, at);
+    let written = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress).and_then(
+        |mut session| {
+            if record.sequence == 0 {
+                record.sequence = session.next_sequence()?;
+            }
+            session.put_failed(&record)
+        },
+    );
     if let Err(e) = written {
         setting.progress.warn(e.code(), e.to_string());
     }

@@ -26,11 +26,9 @@ impl Session {
     pub fn list(&self) -> Result<Vec<BackupRecord>> {
         let read = || -> duckdb::Result<Vec<String>> {
             let mut statement = self.connection.prepare(
-                // A backup in progress or failed has no place in the history; its start
-                // time puts it among those that have.
-                "SELECT record::VARCHAR FROM backups
-                 ORDER BY CASE WHEN sequence > 0 THEN sequence END DESC NULLS FIRST,
-                          started_at DESC",
+                // A failed backup carries the place it would have had, before the one that
+                // then got it.
+                "SELECT record::VARCHAR FROM backups ORDER BY sequence DESC, started_at DESC",
             )?;
             statement.query_map([], |row| row.get(0))?.collect()
         };
@@ -72,9 +70,12 @@ impl Session {
     /// The place in the history that the next backup gets.
     pub fn next_sequence(&self) -> Result<u64> {
         self.connection
-            .query_row("SELECT coalesce(max(sequence), 0) + 1 FROM backups", [], |row| {
-                row.get::<_, i64>(0)
-            })
+            .query_row(
+                "SELECT coalesce(max(sequence), 0) + 1 FROM backups
+                 WHERE status IN ('completed', 'verified')",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
             .map(|next| next.unsigned_abs())
             .map_err(|e| failed("read history from", e))
     }

@@ -72,13 +72,13 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
 }
 
 fn describe(record: &BackupRecord) -> String {
-    let longest = record.downtime.iter().map(|held| held.seconds).fold(0.0, f64::max);
-    format!(
-        "{}\nThe application was held for {}; the backup took {}.\n",
-        show::describe(record),
-        table::seconds(longest),
-        table::seconds(record.duration_seconds.unwrap_or_default())
-    )
+    let took = table::seconds(record.duration_seconds.unwrap_or_default());
+    let longest = record.downtime.iter().map(|held| held.seconds).reduce(f64::max);
+    let held = match longest {
+        Some(longest) => format!("The application was held for {}", table::seconds(longest)),
+        None => "Nothing was held".into(),
+    };
+    format!("{}\n{held}; the backup took {took}.\n", show::describe(record))
 }
 
 /// What the finished backup lacks of what was asked.

@@ -96,7 +96,8 @@ impl Output {
         let mut answer = String::new();
         match io::stdin().read_line(&mut answer) {
             Ok(_) if answer.trim() == "yes" => Ok(()),
-            _ => refused("the answer was not yes"),
+            _ => refused("the answer was not yes")
+                .map_err(|e| e.hint("nothing was changed; only `yes` in full goes on")),
         }
     }
 }

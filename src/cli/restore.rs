@@ -78,10 +78,20 @@ pub(super) async fn run(args: RestoreArgs, context: &Context) -> Result<Ending> 
 }
 
 fn describe(restored: &Restored) -> String {
-    let mut text =
-        format!("Restored {} in {}\n", restored.backup_name, table::seconds(restored.seconds));
+    let mut text = if restored.dry_run {
+        format!("Would restore {}\n", restored.backup_name)
+    } else {
+        format!("Restored {} in {}\n", restored.backup_name, table::seconds(restored.seconds))
+    };
     for place in &restored.places {
         text.push_str(&format!("  {} -> {}\n", place.component, place.place));
+    }
+    for held in &restored.downtime {
+        text.push_str(&format!(
+            "  {} was held for {}\n",
+            held.container,
+            table::seconds(held.seconds)
+        ));
     }
     if let Some(key) = &restored.key {
         text.push_str(&format!(

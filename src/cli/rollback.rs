@@ -69,10 +69,12 @@ fn describe(record: &RestoreRecord, purge: bool) -> String {
         )
     };
     for tree in &record.trees {
-        text.push_str(&format!("  files {} at {}\n", tree.component, tree.live.display()));
+        let place = if purge { &tree.kept } else { &tree.live };
+        text.push_str(&format!("  files {} at {}\n", tree.component, place.display()));
     }
     for database in &record.databases {
-        text.push_str(&format!("  database {}\n", database.database));
+        let name = if purge { &database.kept } else { &database.database };
+        text.push_str(&format!("  database {name}\n"));
     }
     text
 }

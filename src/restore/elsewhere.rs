@@ -88,6 +88,7 @@ pub async fn elsewhere(
         }
     }
     Ok(Restored {
+        dry_run,
         key: None,
         backup: record.id.clone(),
         backup_name: record.name.clone(),
