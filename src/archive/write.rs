@@ -57,7 +57,7 @@ pub struct WrittenTree {
 ///
 /// A file that shrinks while it is read is filled up with zeros, one that grows is cut at
 /// the size it had; both are recorded as changed. A file that cannot be read to its end is
-/// recorded as unreadable and filled up with zeros. The archive is synced.
+/// recorded as unreadable and filled up with zeros. The archive is not synced to disk.
 ///
 /// # Errors
 /// [`Code::Interrupted`] when cancelled; the unfinished archive is then left to the caller.

@@ -11,16 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// Where an archive's bytes go.
-pub trait Sink: Write + Send + 'static {
-    /// Makes everything written so far survive a power cut.
-    fn sync(&mut self) -> io::Result<()>;
-}
+pub trait Sink: Write + Send + 'static {}
 
-impl Sink for File {
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
-    }
-}
+impl<W: Write + Send + 'static> Sink for W {}
 
 type Compressed = io::Result<(Vec<u8>, usize)>;
 
@@ -96,7 +89,8 @@ impl<W: Sink> FrameWriter<W> {
         self.position
     }
 
-    /// Ends the last frame, writes the seek table, flushes and syncs the file.
+    /// Ends the last frame, writes the seek table and flushes. Nothing is synced to disk:
+    /// the writers may be held, and the backup is synced as a whole when it is published.
     pub fn finish(self) -> Result<StoredArchive> {
         self.into_sink().map(|(stored, _)| stored)
     }
@@ -111,7 +105,6 @@ impl<W: Sink> FrameWriter<W> {
         let (mut sink, mut written) = self.join().map_err(failed)?;
         let table = written.table.to_bytes().map_err(failed)?;
         sink.write_all(&table).and_then(|()| sink.flush()).map_err(failed)?;
-        sink.sync().map_err(failed)?;
         written.hash.update(&table);
         let stored = StoredArchive {
             size: written.size + table.len() as u64,

@@ -100,7 +100,7 @@ pub(super) fn parquet_error(path: &Path, error: ParquetError) -> Error {
 
 /// A file that is hashed while it is written.
 pub(super) struct Hashing {
-    pub(super) file: File,
+    file: File,
     pub(super) hash: Sha256,
     pub(super) size: u64,
 }

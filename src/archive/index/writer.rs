@@ -14,7 +14,7 @@ use parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
 use sha2::Digest;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 const GROUP_ROWS: usize = 65_536;
@@ -34,7 +34,6 @@ pub struct StoredIndex {
 
 /// Writes rows, those of one component after those of another.
 pub struct IndexWriter {
-    path: PathBuf,
     groups: GroupWriter,
     schema: SchemaDescriptor,
     columns: Vec<Column>,
@@ -55,7 +54,6 @@ impl IndexWriter {
         let writer = writer(file, &schema).map_err(|e| parquet_error(path, e))?;
         let schema = SchemaDescriptor::new(schema);
         Ok(Self {
-            path: path.to_owned(),
             groups: GroupWriter::start(writer, path)?,
             columns: empty(&schema),
             schema,
@@ -81,12 +79,11 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Writes what is left and Parquet's footer, and syncs the file.
+    /// Writes what is left and Parquet's footer. Nothing is synced to disk.
     pub fn finish(mut self) -> Result<StoredIndex> {
         self.write_group()?;
-        let Self { path, groups, rows, .. } = self;
+        let Self { groups, rows, .. } = self;
         let sink = groups.finish()?;
-        sink.file.sync_all().map_err(|e| Error::io("write index", &path, e))?;
         let sha256 = crate::archive::hex(&sink.hash.finalize());
         Ok(StoredIndex { size: sink.size, sha256, rows })
     }
