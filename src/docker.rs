@@ -5,6 +5,7 @@
 //! backstop's own type.
 
 mod address;
+mod answers;
 mod compose;
 mod container;
 mod definition;

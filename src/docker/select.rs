@@ -1,5 +1,6 @@
 //! Finding the containers that a config selects.
 
+use super::answers::Endpoints;
 use super::{Container, Dependency, Docker, Mount, RunState, compose, failed};
 use crate::config::{ContainerSelection, Quiesce, Selector};
 use crate::error::{Code, Error, Result};
@@ -93,6 +94,7 @@ pub(super) struct Listed {
     pub(super) name: String,
     pub(super) state: RunState,
     pub(super) mounts: Vec<Mount>,
+    pub(super) endpoints: Endpoints,
     image: String,
     labels: BTreeMap<String, String>,
     network_mode: String,
@@ -100,6 +102,7 @@ pub(super) struct Listed {
 
 impl Listed {
     fn new(summary: ContainerSummary) -> Option<Self> {
+        let endpoints = Endpoints::of(&summary);
         let id = summary.id?;
         // Links add names such as `/web/db`; the container's own has one slash.
         let names = summary.names.unwrap_or_default();
@@ -116,6 +119,7 @@ impl Listed {
                 _ => RunState::Stopped,
             },
             mounts: summary.mounts.unwrap_or_default().into_iter().filter_map(mount).collect(),
+            endpoints,
             image: summary.image.unwrap_or_default(),
             labels: summary.labels.unwrap_or_default().into_iter().collect(),
             network_mode: summary.host_config.and_then(|h| h.network_mode).unwrap_or_default(),

@@ -4,7 +4,7 @@ use super::database_swap::DatabaseSwap;
 use super::record::{RestoreRecord, Stage};
 use super::tree_swap::TreeSwap;
 use super::{databases, files};
-use crate::backup::{Place, Reach, Selection, Source, connect_if_needed, require_space};
+use crate::backup::{Place, Reach, Selected, Selection, Source, connect_if_needed, require_space};
 use crate::catalog::BackupRecord;
 use crate::config::{Config, FileTree, Quiesce};
 use crate::database::{database_exists, derived_name};
@@ -57,10 +57,7 @@ impl Plan {
         let repository = Repository::open(&setting.config.repository.path)?;
         let backup = open_verified(setting, &repository, record, selection).await?;
         let docker = connect_if_needed(setting).await?;
-        let containers = match &docker {
-            Some(docker) => stopped(docker.select(&setting.config.containers).await?.containers),
-            None => Vec::new(),
-        };
+        let containers = to_stop(setting, docker.as_ref()).await?;
         let mut plan = Self {
             docker,
             containers,
@@ -259,9 +256,14 @@ fn configured_tree(config: &Config, component: &Component, detail: &FilesDetail)
     })
 }
 
-/// A swap needs every container stopped: a paused one keeps the old directory mounted.
-fn stopped(containers: Vec<Container>) -> Vec<Container> {
-    containers.into_iter().map(|c| Container { quiesce: Quiesce::Stop, ..c }).collect()
+/// The containers that are held for a swap. Each is stopped: a paused one keeps the old
+/// directory mounted.
+pub(super) async fn to_stop(
+    setting: &Setting,
+    docker: Option<&Docker>,
+) -> Result<Vec<Container>> {
+    let writers = Selected::find(setting, docker).await?.writers;
+    Ok(writers.into_iter().map(|c| Container { quiesce: Quiesce::Stop, ..c }).collect())
 }
 
 /// What a restore would replace.
