@@ -3,6 +3,7 @@
 use super::database_swap::DatabaseSwap;
 use super::record::{RestoreRecord, Stage};
 use super::tree_swap::TreeSwap;
+use super::volume::{self, VolumePlace};
 use super::{databases, files};
 use crate::backup::{Place, Reach, Selected, Selection, Source, connect_if_needed, require_space};
 use crate::catalog::BackupRecord;
@@ -115,10 +116,14 @@ impl Plan {
         let manifest = self.backup.manifest();
         let mut restore = RestoreRecord::begin(&manifest.id, &manifest.name)?;
         for tree in &self.trees {
-            if let Place::Directory(live) = &tree.source.place {
-                let name = &tree.component.name;
-                restore.trees.push(TreeSwap::plan(name, live, &restore.key)?);
-            }
+            let name = &tree.component.name;
+            restore.trees.push(match &tree.source.place {
+                Place::Directory(live) => TreeSwap::plan(name, live, &restore.key)?,
+                Place::Container { volume, image_id, .. } => {
+                    let place = VolumePlace { volume: volume.clone(), image: image_id.clone() };
+                    TreeSwap::in_volume(name, place, &restore.key)
+                }
+            });
         }
         for planned in &self.databases {
             let database = planned.reach.target.database();
@@ -137,10 +142,14 @@ impl Plan {
     /// Builds everything beside the live state and verifies it there.
     pub(super) async fn build(&self, setting: &Setting, restore: &mut RestoreRecord) -> Result<()> {
         for swap in &mut restore.trees {
-            if let Some(tree) = self.trees.iter().find(|tree| tree.component.name == swap.component)
-            {
-                files::extract(setting, &self.backup, &tree.component, &tree.detail, &swap.new)
+            let planned = self.trees.iter().find(|tree| tree.component.name == swap.component);
+            let Some(PlannedTree { component, detail, .. }) = planned else { continue };
+            if swap.volume.is_some() {
+                let (docker, what) = (self.docker.as_ref(), (component, detail));
+                *swap = volume::extract(setting, docker, &restore.key, &self.backup, what, swap)
                     .await?;
+            } else {
+                files::extract(setting, &self.backup, component, detail, &swap.new).await?;
                 swap.note_built()?;
             }
         }
@@ -258,10 +267,7 @@ fn configured_tree(config: &Config, component: &Component, detail: &FilesDetail)
 
 /// The containers that are held for a swap. Each is stopped: a paused one keeps the old
 /// directory mounted.
-pub(super) async fn to_stop(
-    setting: &Setting,
-    docker: Option<&Docker>,
-) -> Result<Vec<Container>> {
+pub(super) async fn to_stop(setting: &Setting, docker: Option<&Docker>) -> Result<Vec<Container>> {
     let writers = Selected::find(setting, docker).await?.writers;
     Ok(writers.into_iter().map(|c| Container { quiesce: Quiesce::Stop, ..c }).collect())
 }
