@@ -107,6 +107,19 @@ mod tests {
     }
 
     #[test]
+    fn a_safety_backup_is_never_the_latest() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut session = session(dir.path());
+        let wanted = record(1, Status::Completed);
+        let mut safety = record(2, Status::Completed);
+        safety.reason = Reason::Safety;
+        session.put(&wanted).unwrap();
+        session.put(&safety).unwrap();
+        assert_eq!(session.find("latest").unwrap(), wanted);
+        assert_eq!(session.find(safety.id.as_str()).unwrap(), safety);
+    }
+
+    #[test]
     fn ids_are_found_by_unique_prefix_only() {
         let dir = tempfile::tempdir().unwrap();
         let mut session = session(dir.path());
