@@ -34,8 +34,16 @@ pub(super) async fn swap(
 ) -> Result<Vec<Downtime>> {
     let reaches: Vec<&Reach> = plan.databases.iter().map(|planned| &planned.reach).collect();
     let docker = plan.docker.as_ref();
-    let downtime =
-        exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Forth).await?;
+    let exchanged =
+        exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Forth).await;
+    let downtime = match exchanged {
+        // Nothing was swapped: what was built is of no use any more.
+        Err(error) if restore.stage == Stage::Building => {
+            plan.abandon(setting, restore).await;
+            return Err(error);
+        }
+        exchanged => exchanged?,
+    };
     setting.progress.step("health");
     let Err(sick) = healthy(docker, &plan.containers).await else { return Ok(downtime) };
     setting.progress.step("swap-back");
