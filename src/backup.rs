@@ -16,6 +16,7 @@ mod sources;
 mod space;
 mod verify;
 mod workplace;
+mod writers;
 
 pub use estimate::{Estimate, EstimatedPart, estimate};
 pub use examine::{Finding, examine};
@@ -27,6 +28,7 @@ pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::Reach;
 pub(crate) use sources::{Place, Source};
 pub(crate) use space::require as require_space;
+pub(crate) use writers::Selected;
 
 use crate::catalog::BackupRecord;
 use crate::clock::Stopwatch;
@@ -143,7 +145,7 @@ async fn take(
     let incoming = workplace.incoming()?;
     let definitions = definitions::write(&plan, incoming.path(), setting).await?;
     let mut archives = archives::Writer::create(incoming.path(), id, setting)?;
-    let (docker, writers) = (plan.docker.clone(), plan.writers());
+    let (docker, writers) = (plan.docker.clone(), plan.held());
     let jobs = archives::Job::plan(plan.sources, id)?;
 
     progress.step("quiesce");

@@ -18,6 +18,7 @@ mod show;
 mod signal;
 mod table;
 mod verify;
+mod volume_helper;
 
 use crate::error::{Code, Error, Result};
 use clap::{Args, Parser, Subcommand};
@@ -101,6 +102,9 @@ enum Command {
     /// Run a program that ends with its parent
     #[command(hide = true)]
     ExecChild(exec_child::ExecChildArgs),
+    /// Work in a volume from inside a helper container
+    #[command(hide = true)]
+    VolumeHelper(volume_helper::VolumeHelperArgs),
 }
 
 /// How a command that did not fail ended.
@@ -141,6 +145,7 @@ fn run(cli: Cli, output: &Output) -> Result<Ending> {
     // These replace the process or must not wait for anything: no runtime, no config.
     match &cli.command {
         Command::ExecChild(args) => return exec_child::run(args),
+        Command::VolumeHelper(args) => return volume_helper::run(args),
         Command::Completions(args) => return completions::print(args, output),
         Command::Manpages(args) => return completions::write_manpages(args),
         _ => {}
@@ -175,6 +180,9 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Config(args) => config::run(&args, &context),
         Command::Estimate(args) => estimate::run(args, &context).await,
         Command::Guardian(args) => guardian::run(args, &context).await,
-        Command::ExecChild(_) | Command::Completions(_) | Command::Manpages(_) => Ok(Ending::Done),
+        Command::ExecChild(_)
+        | Command::VolumeHelper(_)
+        | Command::Completions(_)
+        | Command::Manpages(_) => Ok(Ending::Done),
     }
 }

@@ -5,10 +5,12 @@
 //! backstop's own type.
 
 mod address;
+mod answers;
 mod compose;
 mod container;
 mod definition;
 mod exec;
+mod helper;
 mod hold;
 mod inspect;
 mod order;
@@ -19,6 +21,7 @@ pub use address::Address;
 pub use container::{Container, Dependency, Health, Mount, RunState, Status};
 pub use definition::Definition;
 pub use exec::{Exec, Exit};
+pub use helper::{Helper, Upload};
 pub use order::waves;
 pub use select::Selection;
 pub use volume::{Mounter, Volume};

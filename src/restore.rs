@@ -15,6 +15,7 @@ mod rollback;
 mod swap;
 mod tree_swap;
 mod undo;
+pub(crate) mod volume;
 
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
@@ -23,6 +24,7 @@ pub use record::{RestoreRecord, Stage};
 pub use recover::{Recovery, guard, recover, resume};
 pub use rollback::{purge, rollback, rollback_target};
 pub use tree_swap::TreeSwap;
+pub use volume::VolumePlace;
 
 use crate::backup::{self, Selection};
 use crate::catalog::{BackupRecord, Catalog, Event, EventName};

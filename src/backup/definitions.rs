@@ -13,7 +13,7 @@ pub(super) async fn write(plan: &Plan, dir: &Path, setting: &Setting) -> Result<
     write_config(dir, setting)?;
     let mut components = Vec::new();
     let Some(docker) = &plan.docker else { return Ok(components) };
-    for container in &plan.containers {
+    for container in &plan.containers.all {
         let definition = docker.definition(container).await?;
         let written = definition.write(dir, &setting.progress)?;
         let mut stored_bytes = 0;

@@ -5,6 +5,7 @@ use super::plan::connect_if_needed;
 use super::reach::Reach;
 use super::sources::Source;
 use super::space;
+use super::writers::Selected;
 use crate::catalog::Catalog;
 use crate::config::Database;
 use crate::docker::Docker;
@@ -98,12 +99,9 @@ fn check_writable(path: &Path) -> Result<()> {
 }
 
 async fn containers(setting: &Setting, docker: &Docker) -> Result<String> {
-    let selected = docker.select(&setting.config.containers).await?;
-    for warning in selected.warnings {
-        setting.progress.warn(warning.code, warning.message);
-    }
+    let selected = Selected::find(setting, Some(docker)).await?;
     let names: Vec<String> = selected
-        .containers
+        .writers
         .into_iter()
         .map(|container| {
             let quiet = if container.is_running() { "" } else { " (does not run)" };

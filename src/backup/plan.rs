@@ -2,17 +2,19 @@
 
 use super::reach::Reach;
 use super::sources::Source;
+use super::writers::Selected;
 use super::{Request, space};
 use crate::archive::scan::{Excludes, total};
 use crate::catalog::Catalog;
 use crate::config::Quiesce;
 use crate::database::{Description, Prepared, describe};
 use crate::docker::{Container, Docker};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::repository::Repository;
 use crate::setting::Setting;
 use crate::size::bytes;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A backup that may begin.
@@ -20,7 +22,7 @@ pub(super) struct Plan {
     /// Docker, where the config needs it.
     pub(super) docker: Option<Docker>,
     /// The selected containers, running or not.
-    pub(super) containers: Vec<Container>,
+    pub(super) containers: Selected,
     /// The databases, with open connections.
     pub(super) databases: Vec<PlannedDatabase>,
     /// The file trees.
@@ -62,26 +64,19 @@ impl Plan {
             let description = describe(prepared.connection()).await?;
             databases.push(PlannedDatabase { reach, prepared, description });
         }
-        let containers = match &docker {
-            Some(docker) => {
-                let selected = docker.select(&config.containers).await?;
-                for warning in selected.warnings {
-                    setting.progress.warn(warning.code, warning.message);
-                }
-                selected.containers
-            }
-            None => Vec::new(),
-        };
+        refuse_twins(&databases)?;
+        let containers = Selected::find(setting, docker.as_ref()).await?;
         Ok(Self { docker, containers, databases, sources })
     }
 
     /// The containers that are held: those that run, where holding them proves anything.
     /// One database alone is one snapshot anyway.
-    pub(super) fn writers(&self) -> Vec<Container> {
+    pub(super) fn held(&self) -> Vec<Container> {
         if self.sources.is_empty() && self.databases.len() <= 1 {
             return Vec::new();
         }
-        self.containers.iter().filter(|container| container.is_running()).cloned().collect()
+        let running = |container: &&Container| container.is_running();
+        self.containers.writers.iter().filter(running).cloned().collect()
     }
 
     /// Bytes of all sources.
@@ -118,7 +113,7 @@ impl Plan {
             name: planned.reach.config.name.clone(),
             source_bytes: planned.description.size,
         });
-        let held = self.writers();
+        let held = self.held();
         Ok(PlanSummary {
             databases: databases.collect(),
             files: sources.collect(),
@@ -144,6 +139,21 @@ impl PlannedSource {
             setting.blocking(move || total(&root, Excludes::new(&exclude)?, &cancel)).await?;
         Ok(Self { source, source_bytes: totals.source_bytes, file_count: totals.file_count })
     }
+}
+
+/// Refuses one database under two names: it would be dumped twice, and a restore of both
+/// would replace what it has just restored.
+fn refuse_twins(databases: &[PlannedDatabase]) -> Result<()> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    for planned in databases {
+        let (identity, name) = (&planned.description.identity, &planned.reach.config.name);
+        if let Some(other) = first.insert(identity, name) {
+            return Err(Error::new(Code::ConfigInvalid, "plan backup of database", name)
+                .cause(format!("it is the same database as {other}"))
+                .hint("keep one of the two [[databases]] entries"));
+        }
+    }
+    Ok(())
 }
 
 /// Docker, where containers, volumes or databases in containers are configured.

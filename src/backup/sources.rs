@@ -23,6 +23,10 @@ pub(crate) enum Place {
     /// A volume whose mountpoint this process cannot read: it is reached through Docker's
     /// archive API on a container that mounts it.
     Container {
+        /// The volume.
+        volume: String,
+        /// The id of the container's image.
+        image_id: String,
         /// The container's id.
         id: String,
         /// The container's name.
@@ -94,5 +98,11 @@ async fn in_volume(volume: &str, docker: &Docker) -> Result<Place> {
             ))
             .hint("run backstop as root, or create a container that mounts the volume")
     })?;
-    Ok(Place::Container { id: mounter.id, name: mounter.name, path: mounter.destination })
+    Ok(Place::Container {
+        volume: volume.to_string(),
+        image_id: mounter.image_id,
+        id: mounter.id,
+        name: mounter.name,
+        path: mounter.destination,
+    })
 }

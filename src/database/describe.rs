@@ -9,6 +9,8 @@ use crate::repository::manifest::{DatabaseDetail, RoleSetting};
 /// A database as `CREATE DATABASE` needs it to be made again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
+    /// Tells it from every other database, whatever names and addresses lead to it.
+    pub identity: String,
     /// The server's version, e.g. `15.18`.
     pub server_version: String,
     /// The size on the server in bytes (`pg_database_size`); 0 where this user may not ask.
@@ -77,7 +79,9 @@ pub async fn describe(connection: &Connection) -> Result<Description> {
                 d.datcollate::text, d.datctype::text, {provider}, {locale}, \
                 COALESCE(d.datacl::text[], '{{}}'), \
                 CASE WHEN has_database_privilege(d.oid, 'CONNECT') \
-                     THEN pg_database_size(d.oid) ELSE 0 END \
+                     THEN pg_database_size(d.oid) ELSE 0 END, \
+                d.oid::text || '@' || \
+                extract(epoch FROM pg_postmaster_start_time())::text \
          FROM pg_database d WHERE d.datname = current_database()"
     );
     let row = connection.row(ATTEMPTED, &sql, &[]).await?;
@@ -98,6 +102,7 @@ pub async fn describe(connection: &Connection) -> Result<Description> {
         )
         .await?;
     let mut description = Description {
+        identity: row.get(8),
         server_version: connection.server().version.clone(),
         size: u64::try_from(row.get::<_, i64>(7)).unwrap_or_default(),
         owner: row.get(0),

@@ -35,7 +35,7 @@ pub async fn dump_globals(
     match write(target, tools, &path, &["--no-role-passwords"]).await {
         Ok(bytes) => {
             progress.warn(
-                Code::Degraded,
+                Code::PermissionDenied,
                 format!(
                     "the roles of {subject}'s server were recorded without their passwords: \
                      {} may not read them",
@@ -47,7 +47,7 @@ pub async fn dump_globals(
         Err(error) if is_refusal(&error) => {
             remove(&path)?;
             progress.warn(
-                Code::Degraded,
+                Code::PermissionDenied,
                 format!("the roles of {subject}'s server were not recorded: {refused}"),
             );
             Ok(None)

@@ -180,6 +180,18 @@ impl Target {
         }
     }
 
+    /// The addresses of the server's host; none for a Unix socket, or where nobody knows it.
+    pub async fn addresses(&self) -> Vec<IpAddr> {
+        if let Some(address) = self.address {
+            return vec![address];
+        }
+        if self.is_socket() {
+            return Vec::new();
+        }
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        found.into_iter().flatten().map(|address| address.ip()).collect()
+    }
+
     /// Whether it is reached through a Unix socket.
     pub(super) fn is_socket(&self) -> bool {
         self.host.starts_with('/')

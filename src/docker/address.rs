@@ -68,7 +68,7 @@ impl Docker {
     }
 
     /// The host that publishes ports.
-    fn daemon_host(&self) -> String {
+    pub(super) fn daemon_host(&self) -> String {
         let host = self.host.split_once("://").filter(|(scheme, _)| *scheme != "unix");
         match host.and_then(|(_, address)| address.rsplit_once(':')) {
             Some((host, _)) => host.trim_matches(['[', ']']).to_string(),

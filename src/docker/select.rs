@@ -1,6 +1,7 @@
 //! Finding the containers that a config selects.
 
-use super::{Container, Dependency, Docker, Mount, RunState, compose, failed};
+use super::answers::Endpoints;
+use super::{Container, Dependency, Docker, Mount, RunState, compose, failed, helper};
 use crate::config::{ContainerSelection, Quiesce, Selector};
 use crate::error::{Code, Error, Result};
 use crate::progress::Warning;
@@ -78,7 +79,8 @@ impl Docker {
             .list_containers(Some(options))
             .await
             .map_err(|e| failed("list the containers of", "Docker", e))?;
-        Ok(list.into_iter().filter_map(Listed::new).collect())
+        let listed = list.into_iter().filter_map(Listed::new);
+        Ok(listed.filter(|c| !c.labels.contains_key(helper::LABEL)).collect())
     }
 }
 
@@ -93,6 +95,8 @@ pub(super) struct Listed {
     pub(super) name: String,
     pub(super) state: RunState,
     pub(super) mounts: Vec<Mount>,
+    pub(super) endpoints: Endpoints,
+    pub(super) image_id: String,
     image: String,
     labels: BTreeMap<String, String>,
     network_mode: String,
@@ -100,6 +104,7 @@ pub(super) struct Listed {
 
 impl Listed {
     fn new(summary: ContainerSummary) -> Option<Self> {
+        let endpoints = Endpoints::of(&summary);
         let id = summary.id?;
         // Links add names such as `/web/db`; the container's own has one slash.
         let names = summary.names.unwrap_or_default();
@@ -116,6 +121,8 @@ impl Listed {
                 _ => RunState::Stopped,
             },
             mounts: summary.mounts.unwrap_or_default().into_iter().filter_map(mount).collect(),
+            endpoints,
+            image_id: summary.image_id.unwrap_or_default(),
             image: summary.image.unwrap_or_default(),
             labels: summary.labels.unwrap_or_default().into_iter().collect(),
             network_mode: summary.host_config.and_then(|h| h.network_mode).unwrap_or_default(),

@@ -35,6 +35,8 @@ pub struct Mounter {
     pub id: String,
     /// The container's name.
     pub name: String,
+    /// The id of its image.
+    pub image_id: String,
     /// What it is doing.
     pub state: RunState,
     /// Where it sees the volume.
@@ -70,6 +72,7 @@ impl Docker {
                     found.push(Mounter {
                         id: container.id.clone(),
                         name: container.name.clone(),
+                        image_id: container.image_id.clone(),
                         state: container.state,
                         destination: mount.destination.clone(),
                         writable: mount.writable,

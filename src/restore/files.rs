@@ -45,15 +45,20 @@ pub(super) async fn extract(
             unpack(&what, &progress, &cancel)
         })
         .await?;
-    if extracted.incomplete_count > 0 {
-        let first = extracted.incomplete.first().map(ToString::to_string).unwrap_or_default();
+    let first = extracted.incomplete.first().map(ToString::to_string).unwrap_or_default();
+    warn_incomplete(setting, &component.name, extracted.incomplete_count, &first);
+    Ok(extracted)
+}
+
+/// Warns where `count` files of a component could not get all of their metadata.
+pub(super) fn warn_incomplete(setting: &Setting, component: &str, count: u64, first: &str) {
+    if count > 0 {
         setting.progress.warn(
             Code::PermissionDenied,
             format!(
-                "{} of {} files came back without all of their metadata, the first: {first}",
-                extracted.incomplete_count, component.name
+                "{count} of {component} files came back without all of their metadata, \
+                 the first: {first}"
             ),
         );
     }
-    Ok(extracted)
 }

@@ -3,8 +3,9 @@
 use super::database_swap::DatabaseSwap;
 use super::record::{RestoreRecord, Stage};
 use super::tree_swap::TreeSwap;
+use super::volume::{self, VolumePlace};
 use super::{databases, files};
-use crate::backup::{Place, Reach, Selection, Source, connect_if_needed, require_space};
+use crate::backup::{Place, Reach, Selected, Selection, Source, connect_if_needed, require_space};
 use crate::catalog::BackupRecord;
 use crate::config::{Config, FileTree, Quiesce};
 use crate::database::{database_exists, derived_name};
@@ -57,10 +58,7 @@ impl Plan {
         let repository = Repository::open(&setting.config.repository.path)?;
         let backup = open_verified(setting, &repository, record, selection).await?;
         let docker = connect_if_needed(setting).await?;
-        let containers = match &docker {
-            Some(docker) => stopped(docker.select(&setting.config.containers).await?.containers),
-            None => Vec::new(),
-        };
+        let containers = to_stop(setting, docker.as_ref()).await?;
         let mut plan = Self {
             docker,
             containers,
@@ -118,10 +116,14 @@ impl Plan {
         let manifest = self.backup.manifest();
         let mut restore = RestoreRecord::begin(&manifest.id, &manifest.name)?;
         for tree in &self.trees {
-            if let Place::Directory(live) = &tree.source.place {
-                let name = &tree.component.name;
-                restore.trees.push(TreeSwap::plan(name, live, &restore.key)?);
-            }
+            let name = &tree.component.name;
+            restore.trees.push(match &tree.source.place {
+                Place::Directory(live) => TreeSwap::plan(name, live, &restore.key)?,
+                Place::Container { volume, image_id, .. } => {
+                    let place = VolumePlace { volume: volume.clone(), image: image_id.clone() };
+                    TreeSwap::in_volume(name, place, &restore.key)
+                }
+            });
         }
         for planned in &self.databases {
             let database = planned.reach.target.database();
@@ -140,10 +142,14 @@ impl Plan {
     /// Builds everything beside the live state and verifies it there.
     pub(super) async fn build(&self, setting: &Setting, restore: &mut RestoreRecord) -> Result<()> {
         for swap in &mut restore.trees {
-            if let Some(tree) = self.trees.iter().find(|tree| tree.component.name == swap.component)
-            {
-                files::extract(setting, &self.backup, &tree.component, &tree.detail, &swap.new)
+            let planned = self.trees.iter().find(|tree| tree.component.name == swap.component);
+            let Some(PlannedTree { component, detail, .. }) = planned else { continue };
+            if swap.volume.is_some() {
+                let (docker, what) = (self.docker.as_ref(), (component, detail));
+                *swap = volume::extract(setting, docker, &restore.key, &self.backup, what, swap)
                     .await?;
+            } else {
+                files::extract(setting, &self.backup, component, detail, &swap.new).await?;
                 swap.note_built()?;
             }
         }
@@ -277,9 +283,11 @@ fn configured_tree(config: &Config, component: &Component, detail: &FilesDetail)
     })
 }
 
-/// A swap needs every container stopped: a paused one keeps the old directory mounted.
-fn stopped(containers: Vec<Container>) -> Vec<Container> {
-    containers.into_iter().map(|c| Container { quiesce: Quiesce::Stop, ..c }).collect()
+/// The containers that are held for a swap. Each is stopped: a paused one keeps the old
+/// directory mounted.
+pub(super) async fn to_stop(setting: &Setting, docker: Option<&Docker>) -> Result<Vec<Container>> {
+    let writers = Selected::find(setting, docker).await?.writers;
+    Ok(writers.into_iter().map(|c| Container { quiesce: Quiesce::Stop, ..c }).collect())
 }
 
 /// What a restore would replace.

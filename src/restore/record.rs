@@ -117,8 +117,8 @@ impl RestoreRecord {
     pub(super) fn places(&self) -> Vec<Restoration> {
         let trees = self.trees.iter().map(|tree| Restoration {
             component: tree.component.clone(),
-            place: tree.live.display().to_string(),
-            kept: tree.live_existed.then(|| tree.kept.display().to_string()),
+            place: tree.shown(&tree.live),
+            kept: tree.live_existed.then(|| tree.shown(&tree.kept)),
         });
         let databases = self.databases.iter().map(|swap| Restoration {
             component: swap.component.clone(),

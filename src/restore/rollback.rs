@@ -1,12 +1,11 @@
 //! Back to the state before a restore, or the end of that possibility.
 
+use super::plan::to_stop;
 use super::record::{RestoreRecord, Stage};
 use super::swap::{Direction, exchange};
 use super::{note, undo};
 use crate::backup::{Reach, connect_if_needed};
 use crate::catalog::EventName;
-use crate::config::Quiesce;
-use crate::docker::Container;
 use crate::error::{Code, Error, Result};
 use crate::fence;
 use crate::repository::{LockMode, Repository};
@@ -66,13 +65,7 @@ pub async fn rollback(setting: &Setting, mut restore: RestoreRecord) -> Result<R
     let repository = Repository::open(&setting.config.repository.path)?;
     let _lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
     let docker = connect_if_needed(setting).await?;
-    let containers: Vec<Container> = match &docker {
-        Some(docker) => docker.select(&setting.config.containers).await?.containers,
-        None => Vec::new(),
-    }
-    .into_iter()
-    .map(|container| Container { quiesce: Quiesce::Stop, ..container })
-    .collect();
+    let containers = to_stop(setting, docker.as_ref()).await?;
     let reaches = undo::reach_all(setting, &restore).await?;
     let reaches: Vec<&Reach> = reaches.iter().collect();
     exchange(setting, docker.as_ref(), &containers, &reaches, &mut restore, Direction::Back)

@@ -6,7 +6,7 @@
 use super::plan::Plan;
 use super::record::{RestoreRecord, Stage};
 use super::recover;
-use super::tree_swap::TreeSwap;
+use super::volume::{self, Action, perform};
 use crate::backup::Reach;
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
@@ -34,8 +34,16 @@ pub(super) async fn swap(
 ) -> Result<Vec<Downtime>> {
     let reaches: Vec<&Reach> = plan.databases.iter().map(|planned| &planned.reach).collect();
     let docker = plan.docker.as_ref();
-    let downtime =
-        exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Forth).await?;
+    let exchanged =
+        exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Forth).await;
+    let downtime = match exchanged {
+        // Nothing was swapped: what was built is of no use any more.
+        Err(error) if restore.stage == Stage::Building => {
+            plan.abandon(setting, restore).await;
+            return Err(error);
+        }
+        exchanged => exchanged?,
+    };
     setting.progress.step("health");
     let Err(sick) = healthy(docker, &plan.containers).await else { return Ok(downtime) };
     setting.progress.step("swap-back");
@@ -58,6 +66,8 @@ pub(super) async fn exchange(
     let mut journal = Journal::new(&restore.key, containers);
     journal.restore = Some(restore.key.clone());
 
+    volume::ready(docker, restore).await?;
+
     setting.progress.step("quiesce");
     let mut hold = Hold::post(setting, journal).await?;
     setting.unless_interrupted("hold", hold.quiesce(docker, setting)).await?;
@@ -69,14 +79,14 @@ pub(super) async fn exchange(
         Direction::Back => (Stage::RolledBack, Stage::Swapped),
     };
     if direction == Direction::Forth {
-        look_again(reaches, restore).await?;
+        look_again(docker, reaches, restore).await?;
     }
     restore.save(state_dir, direction.under_way())?;
-    let swapped = turn(reaches, restore, direction).await;
+    let swapped = turn(docker, reaches, restore, direction).await;
     let stage = match &swapped {
         Ok(()) => goal,
         Err(_) => {
-            turn(reaches, restore, direction.opposite()).await?;
+            turn(docker, reaches, restore, direction.opposite()).await?;
             origin
         }
     };
@@ -86,6 +96,7 @@ pub(super) async fn exchange(
     setting.progress.step("resume");
     let downtime = hold.resume().await?;
     hold.finish().await?;
+    volume::discard(docker, restore).await?;
     if stage == Stage::Abandoned {
         recover::remove_built(setting, restore).await?;
     }
@@ -110,12 +121,19 @@ impl Direction {
 }
 
 /// Finds out anew, now that the writers are held, what there is to replace.
-async fn look_again(reaches: &[&Reach], restore: &mut RestoreRecord) -> Result<()> {
+async fn look_again(
+    docker: Option<&Docker>,
+    reaches: &[&Reach],
+    restore: &mut RestoreRecord,
+) -> Result<()> {
     for swap in &mut restore.databases {
         let target = &reach_of(reaches, &swap.component)?.target;
         swap.look_again(target).await?;
     }
-    restore.trees.iter_mut().try_for_each(TreeSwap::look_again)
+    for tree in &mut restore.trees {
+        *tree = perform(docker, &restore.key, tree, Action::LookAgain).await?;
+    }
+    Ok(())
 }
 
 fn reach_of<'a>(reaches: &[&'a Reach], component: &str) -> Result<&'a Reach> {
@@ -127,6 +145,7 @@ fn reach_of<'a>(reaches: &[&'a Reach], component: &str) -> Result<&'a Reach> {
 
 /// Turns every tree and every database. Does nothing for those that are turned already.
 pub(super) async fn turn(
+    docker: Option<&Docker>,
     reaches: &[&Reach],
     restore: &RestoreRecord,
     direction: Direction,
@@ -139,10 +158,11 @@ pub(super) async fn turn(
         }
     }
     for tree in &restore.trees {
-        match direction {
-            Direction::Forth => tree.swap()?,
-            Direction::Back => tree.swap_back()?,
-        }
+        let action = match direction {
+            Direction::Forth => Action::Swap,
+            Direction::Back => Action::SwapBack,
+        };
+        perform(docker, &restore.key, tree, action).await?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! inside it, and its entries change places one by one. Either way the inode numbers that
 //! were recorded beforehand tell after a crash what has already moved.
 
+use super::volume::{self, VolumePlace};
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,10 @@ pub struct TreeSwap {
     pub method: Method,
     /// Whether there was a live tree when the restore began.
     pub live_existed: bool,
+    /// The Docker volume in which all of this lies, as a helper container sees it; none for
+    /// a directory of this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumePlace>,
 }
 
 /// How two trees change places.
@@ -61,17 +66,40 @@ impl TreeSwap {
         };
         let live = live.as_path();
         let parent = live.parent().unwrap_or(Path::new("/"));
-        let names = [
-            format!("{OWN_PREFIX}restore-{key}-{component}"),
-            format!("{OWN_PREFIX}kept-{key}-{component}"),
-        ];
         let (base, method) = if live_existed && is_mount_point(live, parent)? {
             (live, Method::Entries { new_inodes: BTreeMap::new() })
         } else {
             (parent, Method::Directory { new_inode: 0 })
         };
-        let [new, kept] = names.map(|name| base.join(name));
-        Ok(Self { component: component.into(), live: live.into(), new, kept, method, live_existed })
+        let [new, kept] = names(component, key).map(|name| base.join(name));
+        let (component, live) = (component.into(), live.into());
+        Ok(Self { component, live, new, kept, method, live_existed, volume: None })
+    }
+
+    /// Plans the swap of what a volume holds, which only a helper container can reach.
+    pub(super) fn in_volume(component: &str, place: VolumePlace, key: &str) -> Self {
+        let live = PathBuf::from(volume::MOUNT);
+        let [new, kept] = names(component, key).map(|name| live.join(name));
+        Self {
+            component: component.into(),
+            live,
+            new,
+            kept,
+            method: Method::Entries { new_inodes: BTreeMap::new() },
+            live_existed: true,
+            volume: Some(place),
+        }
+    }
+
+    /// A path of this swap, as people find it.
+    pub(super) fn shown(&self, path: &Path) -> String {
+        match &self.volume {
+            None => path.display().to_string(),
+            Some(place) => {
+                let inside = path.strip_prefix(&self.live).unwrap_or(path);
+                format!("volume {}:/{}", place.volume, inside.display())
+            }
+        }
     }
 
     /// Looks again whether there is a live tree: while the new one was built, Docker or the
@@ -176,6 +204,14 @@ impl TreeSwap {
         }
         Ok(())
     }
+}
+
+/// What the new and the kept tree are called.
+fn names(component: &str, key: &str) -> [String; 2] {
+    [
+        format!("{OWN_PREFIX}restore-{key}-{component}"),
+        format!("{OWN_PREFIX}kept-{key}-{component}"),
+    ]
 }
 
 /// Swaps two directories in one step, so that there is a live tree at every moment.

@@ -4,6 +4,7 @@
 use super::databases::configured;
 use super::record::{RestoreRecord, Stage};
 use super::swap::{Direction, turn};
+use super::volume::{Action, discard, docker_for, perform};
 use crate::backup::{Reach, connect_if_needed};
 use crate::database::drop_database;
 use crate::error::Result;
@@ -22,7 +23,11 @@ pub(super) async fn undo(setting: &Setting, key: &str) -> Result<()> {
     };
     let reaches = reach_all(setting, &restore).await?;
     let reaches: Vec<&Reach> = reaches.iter().collect();
-    turn(&reaches, &restore, Direction::Back).await?;
+    let docker = docker_for(&restore).await?;
+    // A dead restore's helper may still be at work.
+    discard(docker.as_ref(), &restore).await?;
+    turn(docker.as_ref(), &reaches, &restore, Direction::Back).await?;
+    discard(docker.as_ref(), &restore).await?;
     restore.save(state_dir, goal)?;
     Ok(())
 }
@@ -48,10 +53,7 @@ pub(super) async fn remove_built(restore: &RestoreRecord, reaches: &[&Reach]) ->
             drop_database(&reach.target, &swap.new).await?;
         }
     }
-    for tree in &restore.trees {
-        tree.remove_new()?;
-    }
-    Ok(())
+    perform_on_all(restore, Action::RemoveNew).await
 }
 
 /// Removes everything that is not live: what was replaced, and what was rolled back.
@@ -62,5 +64,15 @@ pub(super) async fn remove_kept(restore: &RestoreRecord, reaches: &[&Reach]) -> 
             drop_database(&reach.target, &swap.kept).await?;
         }
     }
-    restore.trees.iter().try_for_each(super::TreeSwap::purge)
+    perform_on_all(restore, Action::Purge).await
+}
+
+async fn perform_on_all(restore: &RestoreRecord, action: Action) -> Result<()> {
+    let docker = docker_for(restore).await?;
+    let docker = docker.as_ref();
+    discard(docker, restore).await?;
+    for tree in &restore.trees {
+        perform(docker, &restore.key, tree, action).await?;
+    }
+    discard(docker, restore).await
 }

@@ -22,3 +22,5 @@ mod stack;
 mod support;
 #[cfg(test)]
 mod systemd;
+#[cfg(test)]
+mod variants;

@@ -3,7 +3,7 @@
 use super::{Content, Source};
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::fault::{Fault, Trouble};
-use crate::archive::scan::{Excludes, Scanned};
+use crate::archive::scan::{Excludes, STAGING_PREFIX, Scanned};
 use crate::archive::tar::{SparseMap, TarReader};
 use crate::error::{Code, Error, Result};
 use std::io::{self, Read};
@@ -41,7 +41,11 @@ impl<R: Read> StreamSource<R> {
     }
 
     fn left_out(&self, path: &Path, is_directory: bool) -> bool {
-        !path.as_os_str().is_empty() && self.excludes.covers_below(path, is_directory)
+        let own = |part: Component<'_>| {
+            part.as_os_str().as_encoded_bytes().starts_with(STAGING_PREFIX.as_bytes())
+        };
+        !path.as_os_str().is_empty()
+            && (self.excludes.covers_below(path, is_directory) || path.components().any(own))
     }
 }
 

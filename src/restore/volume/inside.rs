@@ -1,0 +1,107 @@
+//! What backstop does inside a helper container.
+
+use super::Action;
+use crate::archive::extract::{Extraction, extract};
+use crate::archive::index::IndexReader;
+use crate::error::{Code, Error, Result};
+use crate::progress::{Progress, Silent};
+use crate::restore::TreeSwap;
+use serde::{Deserialize, Serialize};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often a waiting helper looks whether somebody is at work in it.
+const LOOK: Duration = Duration::from_secs(5);
+/// After how many looks in which nobody was it ends: ten minutes.
+const PATIENCE: u32 = 120;
+
+/// One thing to do.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Request {
+    /// Build the tree from an archive and its index.
+    Extract { tree: TreeSwap, archive: PathBuf, index: PathBuf },
+    /// Work on trees that are there.
+    Exchange { action: Action, tree: TreeSwap },
+}
+
+/// What is known of the tree then.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Answer {
+    pub(super) tree: TreeSwap,
+    /// How many files came back without all of their metadata.
+    pub(super) incomplete: u64,
+    /// The first of them.
+    pub(super) first_incomplete: String,
+}
+
+/// Keeps the container running while somebody works in it. It ends by itself when nobody
+/// has for ten minutes: whoever made it is dead then.
+pub(crate) fn wait() -> Result<()> {
+    let mut idle = 0;
+    while idle < PATIENCE {
+        std::thread::sleep(LOOK);
+        idle = if is_alone()? { idle + 1 } else { 0 };
+    }
+    Ok(())
+}
+
+/// Whether this is the only process of the container.
+fn is_alone() -> Result<bool> {
+    let proc = Path::new("/proc");
+    let entries = std::fs::read_dir(proc).map_err(|e| Error::io("list", proc, e))?;
+    let processes = entries
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    Ok(processes.count() <= 1)
+}
+
+/// Reads one request, does it, and writes the answer.
+pub(crate) fn act(mut input: impl Read, mut output: impl Write) -> Result<()> {
+    let failed = |e: std::io::Error| Error::new(Code::Io, "answer", "a request").source(e);
+    let mut text = Vec::new();
+    input.read_to_end(&mut text).map_err(failed)?;
+    let request = serde_json::from_slice(&text).map_err(|e| failed(e.into()))?;
+    let answer = match request {
+        Request::Extract { tree, archive, index } => build(tree, &archive, &index)?,
+        Request::Exchange { action, mut tree } => {
+            action.run(&mut tree)?;
+            Answer { tree, incomplete: 0, first_incomplete: String::new() }
+        }
+    };
+    serde_json::to_writer(&mut output, &answer).map_err(|e| failed(e.into()))?;
+    output.flush().map_err(failed)
+}
+
+fn build(mut tree: TreeSwap, archive: &Path, index: &Path) -> Result<Answer> {
+    let index = IndexReader::open(index)?;
+    let progress: Arc<dyn Progress> = Arc::new(Silent);
+    let what = Extraction {
+        archive,
+        target: &tree.new,
+        index: Some((&index, &tree.component)),
+        select: None,
+        task: "restore",
+    };
+    let extracted = extract(&what, &progress, &CancellationToken::new())?;
+    tree.note_built()?;
+    let first = extracted.incomplete.first().map(ToString::to_string);
+    Ok(Answer {
+        tree,
+        incomplete: extracted.incomplete_count,
+        first_incomplete: first.unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_cannot_be_read_is_an_error() {
+        assert!(act("{}".as_bytes(), Vec::new()).is_err());
+    }
+}
