@@ -35,10 +35,11 @@ use crate::error::Result;
 use crate::fence::{self, Hold, Journal};
 use crate::progress::{Progress, Warnings};
 use crate::repository::manifest::Reason;
-use crate::repository::{Lock, LockMode, PublishedBackup, Repository};
+use crate::repository::{Lock, LockMode, Repository};
 use crate::setting::Setting;
 use consistency::Evidence;
 use plan::Plan;
+use publish::Sealed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use workplace::Workplace;
@@ -95,7 +96,12 @@ async fn write(
     let warnings = Warnings::before(setting.progress.clone());
     let setting = &Setting { progress: warnings.clone(), ..setting.part() };
     let steps = take(setting, request, workplace, &warnings);
-    match setting.unless_interrupted("take backup of", steps).await {
+    let published = match setting.unless_interrupted("take backup of", steps).await {
+        // From here on a signal waits: what is about to be visible must not be called failed.
+        Ok(sealed) => setting.blocking(move || sealed.publish()).await,
+        Err(error) => Err(error),
+    };
+    match published {
         Ok(backup) => {
             let record = BackupRecord::published(&backup);
             workplace.record_published(setting, &record);
@@ -115,7 +121,7 @@ async fn take(
     request: &Request,
     workplace: &Workplace<'_>,
     warnings: &Arc<Warnings>,
-) -> Result<PublishedBackup> {
+) -> Result<Sealed> {
     let progress = &setting.progress;
     let id = &workplace.record.id;
 
@@ -129,6 +135,10 @@ async fn take(
     let jobs = archives::Job::plan(plan.sources, id)?;
 
     progress.step("quiesce");
+    let sound = match &docker {
+        Some(docker) => fence::sound(docker, &writers).await,
+        None => Vec::new(),
+    };
     let mut journal = Journal::new(id.as_str(), &writers);
     journal.captures = jobs.iter().filter_map(archives::Job::journal_entry).collect();
     let mut hold = Hold::post(setting, journal).await?;
@@ -150,7 +160,7 @@ async fn take(
     let (databases, files, ()) = tokio::try_join!(
         databases::write(fenced, incoming.path(), setting),
         archives.finish(),
-        await_health(docker.as_ref(), &writers, progress),
+        await_health(docker.as_ref(), &sound, progress),
     )?;
     hold.finish().await?;
 
@@ -171,11 +181,11 @@ async fn take(
         files,
         warnings: warnings.clone(),
     };
-    parts.publish(workplace, incoming, setting).await
+    parts.seal(workplace, incoming, setting).await
 }
 
-/// Waits until the resumed containers are healthy. One that is not is a warning: the
-/// backup is as good as without it.
+/// Waits until the containers that were sound before the hold are so again. One that is not
+/// is a warning: the backup is as good as without it.
 async fn await_health(
     docker: Option<&Docker>,
     containers: &[Container],

@@ -111,12 +111,15 @@ pub async fn restore(
                 version_label: None,
                 only: Selection::new(existing),
             };
-            let saved = backup::backup_locked(setting, &request, &repository, &lock)
-                .await
-                .map_err(|e| {
-                    e.hint("nothing was restored; --no-safety restores without a safety backup")
-                })?;
-            restore.safety_backup = Some(saved.id);
+            match backup::backup_locked(setting, &request, &repository, &lock).await {
+                Ok(saved) => restore.safety_backup = Some(saved.id),
+                Err(error) => {
+                    plan.abandon(setting, &mut restore).await;
+                    return Err(error.hint(
+                        "nothing was restored; --no-safety restores without a safety backup",
+                    ));
+                }
+            }
         }
     }
 
@@ -131,7 +134,16 @@ pub async fn restore(
         Ok(downtime) => downtime,
         Err(error) => {
             note(setting, &restore, EventName::RestoreFailed, &error.to_json());
-            return Err(Error::new(Code::RestoreFailed, "restore", &record.name).source(error));
+            let stage = restore.stage;
+            if matches!(stage, Stage::Building | Stage::Abandoned) {
+                plan.abandon(setting, &mut restore).await;
+            }
+            // What was swapped and not swapped back is no failed restore, and who asked for
+            // the end is told that it came.
+            return Err(match (stage, error.code()) {
+                (Stage::Swapped, _) | (_, Code::Interrupted) => error,
+                _ => Error::new(Code::RestoreFailed, "restore", &record.name).source(error),
+            });
         }
     };
     let restored = Restored {

@@ -1,6 +1,6 @@
 //! The rows of backups.
 
-use super::record::{BackupRecord, Status, sql_time};
+use super::record::{BackupRecord, sql_time};
 use super::{Event, EventName, Session};
 use crate::clock;
 use crate::error::{Code, Error, Result};
@@ -85,12 +85,17 @@ impl Session {
         remove(&self.connection, id.as_str())
     }
 
+    /// Whether a backup is being written, or was when its process died.
+    pub fn has_unfinished(&self) -> Result<bool> {
+        Ok(self.list()?.iter().any(BackupRecord::is_unfinished))
+    }
+
     /// Marks what a dead process left in progress as failed. Needs the repository's lock,
     /// which proves that nobody is writing a backup.
     pub fn fail_interrupted(&mut self) -> Result<Vec<BackupId>> {
         let mut marked = Vec::new();
         for record in self.list()? {
-            if matches!(record.status, Status::InProgress | Status::Pending) {
+            if record.is_unfinished() {
                 let error = Error::new(Code::Interrupted, "finish backup", &record.name)
                     .cause("the process that wrote it ended");
                 marked.push(record.id.clone());

@@ -11,6 +11,7 @@ use crate::restore;
 use crate::setting::Setting;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The surroundings of one command. The config is loaded when it is first asked for.
@@ -70,7 +71,15 @@ impl Context {
         let config = &self.loaded()?.config;
         let mut session = Catalog::in_dir(&config.state.dir).session(&self.progress)?;
         match Repository::open(&config.repository.path) {
-            Ok(repository) => session.reconcile(&repository, &self.progress)?,
+            Ok(repository) => {
+                session.reconcile(&repository, &self.progress)?;
+                // A backup that is being written holds the lock: without it, it is dead.
+                if session.has_unfinished()?
+                    && repository.lock(LockMode::Shared, Duration::ZERO).is_ok()
+                {
+                    session.fail_interrupted()?;
+                }
+            }
             Err(e) if e.code() == Code::RepositoryNotFound => {}
             Err(e) => return Err(e),
         }

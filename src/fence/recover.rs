@@ -5,6 +5,7 @@ use super::journal::{Claim, Journal, LiveJournal, Step, claim, list};
 use super::resume::{Outcome, ResumedContainer, resume_all};
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -47,8 +48,8 @@ impl Recovered {
 }
 
 /// Undoes every journal below `state_dir` whose process is dead. Journals of living
-/// processes are left alone; one that a guardian is undoing is waited for, up to
-/// `patience`. Cheap when there is none. `before_resume` undoes the restore that a journal
+/// processes are left alone; one that a guardian is undoing is waited for, for as long as its
+/// containers may take and `patience` more. Cheap when there is none. `before_resume` undoes the restore that a journal
 /// names, before its containers are resumed.
 ///
 /// # Errors
@@ -76,6 +77,7 @@ pub async fn recover(
 }
 
 async fn claim_within(path: &Path, patience: Duration) -> Result<Option<LiveJournal>> {
+    let patience = longest_undo(path).saturating_add(patience);
     let deadline = Instant::now() + patience;
     loop {
         match claim(path)? {
@@ -93,6 +95,14 @@ async fn claim_within(path: &Path, patience: Duration) -> Result<Option<LiveJour
             }
         }
     }
+}
+
+/// What the undoing of the journal at `path` may take. Read without its lock: it is replaced
+/// as a whole, and when it is gone nothing is waited for.
+fn longest_undo(path: &Path) -> Duration {
+    let journal =
+        fs::read(path).ok().and_then(|text| serde_json::from_slice::<Journal>(&text).ok());
+    journal.map_or(Duration::ZERO, |journal| journal.longest_undo())
 }
 
 /// One attempt to undo a journal. What is done is taken out of it, and it is removed when

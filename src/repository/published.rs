@@ -1,6 +1,6 @@
 //! A published backup: it is read, verified and deleted, never written.
 
-use super::checksums::{CHECKSUMS, Checksums, hash_file};
+use super::checksums::{CHECKSUMS, Checksums, hash_file, hash_file_unless};
 use super::incoming::files_below;
 use super::manifest::{FORMAT, MANIFEST, Manifest};
 use crate::error::{Code, Error, Result};
@@ -115,11 +115,12 @@ impl PublishedBackup {
             if damages.iter().any(|damage| damage.object == object.path) {
                 continue;
             }
-            match hash_file(&self.object(&object.path)?) {
+            match hash_file_unless(cancel, &self.object(&object.path)?) {
                 Ok((_, hash)) if hash == object.sha256 => {}
                 Ok(_) => {
                     damages.push(Damage::new(&object.path, "has other bytes than were written"))
                 }
+                Err(e) if e.code() == Code::Interrupted => return Err(e),
                 Err(e) => damages.push(Damage::new(&object.path, &e.to_string())),
             }
             read(object.size);

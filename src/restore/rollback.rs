@@ -77,14 +77,18 @@ pub async fn rollback(setting: &Setting, mut restore: RestoreRecord) -> Result<R
     let reaches: Vec<&Reach> = reaches.iter().collect();
     exchange(setting, docker.as_ref(), &containers, &reaches, &mut restore, Direction::Back)
         .await?;
+    let detail = serde_json::json!({ "key": restore.key });
+    note(setting, &restore, EventName::RolledBack, &detail);
     if let Some(docker) = &docker {
         setting.progress.step("health");
-        for sick in fence::wait_healthy(docker, &containers).await {
+        let healthy = async { Ok(fence::wait_healthy(docker, &containers).await) };
+        let sick = setting.unless_interrupted("wait for the health of", healthy).await;
+        let sick =
+            sick.map_err(|e| e.hint("the rollback is done; `docker ps` shows the health"))?;
+        for sick in sick {
             setting.progress.warn(sick.code(), sick.to_string());
         }
     }
-    let detail = serde_json::json!({ "key": restore.key });
-    note(setting, &restore, EventName::RolledBack, &detail);
     Ok(restore)
 }
 

@@ -5,7 +5,6 @@
 
 use super::plan::Plan;
 use super::record::{RestoreRecord, Stage};
-use super::recover;
 use super::tree_swap::TreeSwap;
 use crate::backup::Reach;
 use crate::docker::{Container, Docker};
@@ -13,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::fence::{self, Hold, Journal};
 use crate::repository::manifest::Downtime;
 use crate::setting::Setting;
+use tokio_util::sync::CancellationToken;
 
 /// Which way the states change places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +37,14 @@ pub(super) async fn swap(
     let downtime =
         exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Forth).await?;
     setting.progress.step("health");
-    let Err(sick) = healthy(docker, &plan.containers).await else { return Ok(downtime) };
+    let healthy = healthy(docker, &plan.containers);
+    let Err(sick) = setting.unless_interrupted("wait for the health of", healthy).await else {
+        return Ok(downtime);
+    };
     setting.progress.step("swap-back");
-    exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Back).await?;
+    // The signal that may have asked for the way back must not interrupt it.
+    let back = &Setting { cancel: CancellationToken::new(), ..setting.clone() };
+    exchange(back, docker, &plan.containers, &reaches, restore, Direction::Back).await?;
     Err(sick.hint(
         "the old state is live again; the restored one is kept, see `backstop rollback --list`",
     ))
@@ -62,7 +67,7 @@ pub(super) async fn exchange(
     let mut hold = Hold::post(setting, journal).await?;
     setting.unless_interrupted("hold", hold.quiesce(docker, setting)).await?;
 
-    // From here on a signal waits: the swap takes less time than its undoing would.
+    // From here on a signal waits until all has changed places or nothing has.
     setting.progress.step("swap");
     let (goal, origin) = match direction {
         Direction::Forth => (Stage::Swapped, Stage::Abandoned),
@@ -72,7 +77,9 @@ pub(super) async fn exchange(
         look_again(reaches, restore).await?;
     }
     restore.save(state_dir, direction.under_way())?;
-    let swapped = turn(reaches, restore, direction).await;
+    let swapped = turn(reaches, restore, direction)
+        .await
+        .and_then(|()| setting.check_interrupted("swap the state of"));
     let stage = match &swapped {
         Ok(()) => goal,
         Err(_) => {
@@ -86,9 +93,6 @@ pub(super) async fn exchange(
     setting.progress.step("resume");
     let downtime = hold.resume().await?;
     hold.finish().await?;
-    if stage == Stage::Abandoned {
-        recover::remove_built(setting, restore).await?;
-    }
     swapped.map(|()| downtime)
 }
 
