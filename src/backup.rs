@@ -27,6 +27,7 @@ pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::Reach;
 pub(crate) use sources::{Place, Source};
 pub(crate) use space::require as require_space;
+pub(crate) use workplace::lock;
 
 use crate::catalog::BackupRecord;
 use crate::clock::Stopwatch;
@@ -65,7 +66,7 @@ pub struct Request {
 pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord> {
     let watch = Stopwatch::start();
     let repository = workplace::open_repository(setting)?;
-    let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+    let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     let workplace = Workplace::enter(setting, request, &repository, &lock, watch)?;
     write(setting, request, &workplace).await
 }

@@ -95,7 +95,7 @@ pub async fn restore(
     let watch = Stopwatch::start();
     let progress = &setting.progress;
     let repository = Repository::open(&setting.config.repository.path)?;
-    let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+    let lock = backup::lock(setting, &repository, LockMode::Exclusive).await?;
 
     progress.step("verify");
     let plan = Plan::prepare(setting, record, &request.selection).await?;

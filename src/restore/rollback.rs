@@ -3,7 +3,7 @@
 use super::record::{RestoreRecord, Stage};
 use super::swap::{Direction, exchange};
 use super::{note, undo};
-use crate::backup::{Reach, connect_if_needed};
+use crate::backup::{Reach, connect_if_needed, lock};
 use crate::catalog::EventName;
 use crate::config::Quiesce;
 use crate::docker::Container;
@@ -64,7 +64,7 @@ fn refuse_covered(state_dir: &Path, record: &RestoreRecord) -> Result<()> {
 /// Makes the state before a restore live again; what was live until now is kept aside.
 pub async fn rollback(setting: &Setting, mut restore: RestoreRecord) -> Result<RestoreRecord> {
     let repository = Repository::open(&setting.config.repository.path)?;
-    let _lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+    let _lock = lock(setting, &repository, LockMode::Exclusive).await?;
     let docker = connect_if_needed(setting).await?;
     let containers: Vec<Container> = match &docker {
         Some(docker) => docker.select(&setting.config.containers).await?.containers,

@@ -7,6 +7,8 @@ mod docker;
 #[cfg(test)]
 mod fence;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod stack;
 #[cfg(test)]
 mod support;
