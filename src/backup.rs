@@ -21,7 +21,7 @@ pub use estimate::{Estimate, EstimatedPart, estimate};
 pub use examine::{Finding, examine};
 pub use plan::PlanSummary;
 pub use selection::Selection;
-pub use verify::{Verification, verify};
+pub use verify::{Verification, verify, verify_unlisted};
 
 pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::Reach;
@@ -65,10 +65,26 @@ pub struct Request {
 /// with the error in the catalog.
 pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord> {
     let watch = Stopwatch::start();
+    let record = workplace::begin(setting, request, &watch)?;
+    let (repository, lock) = match locked_repository(setting).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            workplace::record_failed(setting, record, watch.reading(), &error);
+            return Err(error);
+        }
+    };
+    let workplace = Workplace::enter(setting, record, watch, &repository, &lock)?;
+    write(setting, request, &workplace).await
+}
+
+/// The repository, locked and free of what dead writers left.
+async fn locked_repository(setting: &Setting) -> Result<(Repository, Lock)> {
     let repository = workplace::open_repository(setting)?;
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;
-    let workplace = Workplace::enter(setting, request, &repository, &lock, watch)?;
-    write(setting, request, &workplace).await
+    for left in repository.clear_leftovers(&lock)? {
+        setting.progress.note(format!("cleared {}", left.display()));
+    }
+    Ok((repository, lock))
 }
 
 /// The same for a caller that already holds the repository's lock, such as a restore
@@ -80,7 +96,8 @@ pub(crate) async fn backup_locked(
     lock: &Lock,
 ) -> Result<BackupRecord> {
     let watch = Stopwatch::start();
-    let workplace = Workplace::enter(setting, request, repository, lock, watch)?;
+    let record = workplace::begin(setting, request, &watch)?;
+    let workplace = Workplace::enter(setting, record, watch, repository, lock)?;
     write(setting, request, &workplace).await
 }
 

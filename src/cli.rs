@@ -16,7 +16,7 @@ mod restore;
 mod rollback;
 mod show;
 mod signal;
-mod size;
+mod table;
 mod verify;
 
 use crate::error::{Code, Error, Result};

@@ -18,3 +18,4 @@ pub mod repository;
 pub mod restore;
 pub mod retention;
 pub mod setting;
+pub mod size;

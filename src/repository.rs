@@ -115,9 +115,10 @@ impl Repository {
         IncomingBackup::create(&self.path, id)
     }
 
-    /// Deletes a published backup: one rename, then the removal of its files.
-    pub fn delete(&self, backup: PublishedBackup, _lock: &Lock) -> Result<()> {
-        delete::delete(&self.path, backup)
+    /// Deletes a published backup: one rename, then the removal of its files. A damaged one
+    /// is deleted as well as any other.
+    pub fn delete(&self, name: &str, id: &BackupId, _lock: &Lock) -> Result<()> {
+        delete::delete(&self.path, name, id)
     }
 
     /// Removes what an interrupted backup left in `incoming/` and an interrupted

@@ -29,7 +29,7 @@ use crate::catalog::{BackupRecord, Catalog, Event, EventName};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Reason;
-use crate::repository::{LockMode, Repository};
+use crate::repository::{BackupId, Lock, LockMode, Repository};
 use crate::setting::Setting;
 use plan::Plan;
 use serde::Serialize;
@@ -49,11 +49,11 @@ pub struct Restored {
     /// The key for `backstop rollback`; none when nothing live was touched.
     pub key: Option<String>,
     /// The backup that was restored.
-    pub backup: crate::repository::BackupId,
+    pub backup: BackupId,
     /// Its name.
     pub backup_name: String,
     /// The safety backup of what was replaced.
-    pub safety_backup: Option<crate::repository::BackupId>,
+    pub safety_backup: Option<BackupId>,
     /// Where each component is now.
     pub places: Vec<Restoration>,
     /// How long each container was held.
@@ -103,22 +103,11 @@ pub async fn restore(
 
     if request.safety {
         progress.step("safety");
-        let existing = plan.existing();
-        if !existing.is_empty() {
-            let request = backup::Request {
-                reason: Reason::Safety,
-                labels: [("restore".to_string(), restore.key.clone())].into(),
-                version_label: None,
-                only: Selection::new(existing),
-            };
-            match backup::backup_locked(setting, &request, &repository, &lock).await {
-                Ok(saved) => restore.safety_backup = Some(saved.id),
-                Err(error) => {
-                    plan.abandon(setting, &mut restore).await;
-                    return Err(error.hint(
-                        "nothing was restored; --no-safety restores without a safety backup",
-                    ));
-                }
+        match save_existing(setting, &plan, &restore, &repository, &lock).await {
+            Ok(saved) => restore.safety_backup = saved,
+            Err(error) => {
+                plan.abandon(setting, &mut restore).await;
+                return Err(error);
             }
         }
     }
@@ -158,6 +147,30 @@ pub async fn restore(
     let detail = serde_json::to_value(&restored).unwrap_or_default();
     note(setting, &restore, EventName::Restored, &detail);
     Ok(restored)
+}
+
+/// Takes a backup of what the restore is about to replace, where there is something.
+async fn save_existing(
+    setting: &Setting,
+    plan: &Plan,
+    restore: &RestoreRecord,
+    repository: &Repository,
+    lock: &Lock,
+) -> Result<Option<BackupId>> {
+    let existing = plan.existing();
+    if existing.is_empty() {
+        return Ok(None);
+    }
+    let request = backup::Request {
+        reason: Reason::Safety,
+        labels: [("restore".to_string(), restore.key.clone())].into(),
+        version_label: None,
+        only: Selection::new(existing),
+    };
+    let saved = backup::backup_locked(setting, &request, repository, lock).await.map_err(|e| {
+        e.hint("nothing was restored; --no-safety restores without a safety backup")
+    })?;
+    Ok(Some(saved.id))
 }
 
 /// Records what happened in the catalog. The restore record has it too, so failing to is a

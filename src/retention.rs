@@ -13,7 +13,7 @@ pub fn delete(
     record: &BackupRecord,
 ) -> Result<()> {
     if record.is_published() {
-        repository.delete(repository.backup(&record.name)?, lock)?;
+        repository.delete(&record.name, &record.id, lock)?;
     }
     catalog.remove(&record.id)?;
     let detail = serde_json::json!({ "name": record.name });

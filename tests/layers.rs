@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["backup", "restore", "retention"],
     &["fence"],
     &["archive", "database", "docker", "catalog", "repository"],
-    &["config", "error", "clock", "progress", "setting"],
+    &["config", "error", "clock", "progress", "setting", "size"],
 ];
 
 /// Lines of [`LAYERS`] whose modules may use each other: operations build on operations,

@@ -29,6 +29,7 @@
 //! | `data_kind` | text, null | of a file: `dense`: `size` bytes follow at `offset`; `gnu-sparse-1.0`: a sparse map follows there, then the data without holes |
 
 mod column;
+mod group;
 mod json;
 mod reader;
 mod row;

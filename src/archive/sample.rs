@@ -4,7 +4,7 @@ use super::entry::{Entry, Kind};
 use super::extract::{Extracted, Extraction, extract, verify};
 use super::index::{IndexReader, IndexWriter, Row};
 use super::scan::{Excludes, Scan, Scanned};
-use super::source::{LiveSource, Source};
+use super::source::{LiveSource, ReadAhead, Source};
 use super::write::{Tree, WrittenTree, write_tree};
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
@@ -54,7 +54,8 @@ pub(super) fn pack_from(source: &mut dyn Source) -> Packed {
 
 /// Archives the tree at `root`.
 pub(super) fn pack(root: &Path) -> Packed {
-    pack_from(&mut LiveSource::open(root, Excludes::none()).unwrap())
+    let live = LiveSource::open(root, Excludes::none()).unwrap();
+    pack_from(&mut ReadAhead::start(live).unwrap())
 }
 
 impl Packed {

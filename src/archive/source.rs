@@ -1,10 +1,12 @@
 //! Where the files of a tree come from: a live directory, copies made earlier, or a tar
 //! that somebody else writes.
 
+mod ahead;
 mod live;
 mod spool;
 mod stream;
 
+pub use ahead::ReadAhead;
 pub use live::LiveSource;
 pub use spool::{Spool, SpoolSource};
 pub use stream::StreamSource;
@@ -35,8 +37,17 @@ pub trait Source {
     fn forget(&mut self, entry: &Entry);
 }
 
-/// The content of one file.
-pub enum Content<'a> {
+/// A source whose files can be opened.
+pub trait Files: Source {
+    /// As [`Source::open`], for whoever reads the file elsewhere.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    fn open_file(&mut self, entry: &mut Entry) -> io::Result<Opened>;
+}
+
+/// A file that was opened to be read.
+pub enum Opened {
     /// The file itself: its metadata are taken again, and it is watched for changes.
     Live {
         /// The file.
@@ -51,6 +62,15 @@ pub enum Content<'a> {
         /// Whether the file changed while it was copied.
         changed: bool,
     },
+}
+
+/// The content of one file.
+pub enum Content<'a> {
+    /// An open file, to be read from its beginning.
+    File(Opened),
+    /// All of it, as it was between two looks at a file that did not change. The entry is
+    /// complete.
+    Loaded(&'a [u8]),
     /// Bytes from a stream, without the holes of the map.
     Stream {
         /// The bytes.

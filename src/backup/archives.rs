@@ -4,7 +4,7 @@ use super::plan::PlannedSource;
 use super::sources::Place;
 use crate::archive::index::{IndexWriter, StoredIndex};
 use crate::archive::scan::Excludes;
-use crate::archive::source::{LiveSource, Source as Files, Spool, StreamSource};
+use crate::archive::source::{LiveSource, ReadAhead, Source as Files, Spool, StreamSource};
 use crate::archive::{Tree, WrittenTree, write_tree};
 use crate::docker::Docker;
 use crate::error::{Error, Result};
@@ -120,7 +120,7 @@ impl Writer {
         let excludes = Excludes::new(&job.planned.source.tree.exclude)?;
         let spool = match &captured {
             Captured::Live => {
-                let mut files = LiveSource::open(&root, excludes)?;
+                let mut files = ReadAhead::start(LiveSource::open(&root, excludes)?)?;
                 self.write(&job, &mut files, captured.method().as_str())?;
                 return Ok(self);
             }
@@ -168,11 +168,12 @@ impl Writer {
             match (&captured, spool) {
                 (Captured::Directory(directory), _) => {
                     let excludes = Excludes::new(&job.planned.source.tree.exclude)?;
-                    let mut files = LiveSource::open(directory.path(), excludes)?;
+                    let live = LiveSource::open(directory.path(), excludes)?;
+                    let mut files = ReadAhead::start(live)?;
                     self.write(&job, &mut files, method)?;
                 }
                 (Captured::Staging(staging), Some(spool)) => {
-                    let mut files = spool.into_source(staging.path())?;
+                    let mut files = ReadAhead::start(spool.into_source(staging.path())?)?;
                     self.write(&job, &mut files, method)?;
                 }
                 _ => {}

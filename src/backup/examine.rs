@@ -11,6 +11,7 @@ use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
 use crate::repository::Repository;
 use crate::setting::Setting;
+use crate::size::bytes;
 use serde::Serialize;
 use std::path::Path;
 
@@ -76,10 +77,10 @@ fn repository(path: &Path) -> Result<String> {
         Ok(repository) => {
             let backups = repository.names()?.len();
             check_writable(path)?;
-            Ok(format!("{}: {backups} backups, {free} bytes free", path.display()))
+            Ok(format!("{}: {backups} backups, {} free", path.display(), bytes(free)))
         }
         Err(e) if e.code() == Code::RepositoryNotFound && !path.exists() => {
-            Ok(format!("{}: created by the first backup, {free} bytes free", path.display()))
+            Ok(format!("{}: created by the first backup, {} free", path.display(), bytes(free)))
         }
         Err(e) => Err(e),
     }

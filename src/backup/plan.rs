@@ -11,6 +11,7 @@ use crate::docker::{Container, Docker};
 use crate::error::Result;
 use crate::repository::Repository;
 use crate::setting::Setting;
+use crate::size::bytes;
 use serde::Serialize;
 use std::fmt;
 
@@ -193,10 +194,10 @@ impl fmt::Display for PlanSummary {
             writeln!(f, "would {how} container {}", held.container)?;
         }
         for part in &self.databases {
-            writeln!(f, "would dump database {} ({} bytes)", part.name, part.source_bytes)?;
+            writeln!(f, "would dump database {} ({})", part.name, bytes(part.source_bytes))?;
         }
         for part in &self.files {
-            writeln!(f, "would archive files {} ({} bytes)", part.name, part.source_bytes)?;
+            writeln!(f, "would archive files {} ({})", part.name, bytes(part.source_bytes))?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Whether a backup will fit.
 
 use crate::error::{Code, Error, Result};
+use crate::size::bytes;
 use std::path::Path;
 
 /// The share of the sources' bytes that is expected to be stored without any history:
@@ -46,8 +47,11 @@ pub(crate) fn require(path: &Path, needed: u64, what_for: &str) -> Result<()> {
     if free >= needed {
         return Ok(());
     }
-    Err(Error::new(Code::DiskFull, what_for, path.display())
-        .cause(format!("about {needed} bytes are needed, {free} are free")))
+    Err(Error::new(Code::DiskFull, what_for, path.display()).cause(format!(
+        "about {} are needed, {} are free",
+        bytes(needed),
+        bytes(free)
+    )))
 }
 
 #[cfg(test)]

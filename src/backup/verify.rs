@@ -10,8 +10,8 @@ use serde::Serialize;
 /// What the verification of one backup found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verification {
-    /// The backup's id.
-    pub id: BackupId,
+    /// The backup's id; none where its manifest cannot be read and no row knows it.
+    pub id: Option<BackupId>,
     /// Its name.
     pub name: String,
     /// Whether nothing is damaged.
@@ -32,6 +32,23 @@ pub async fn verify(setting: &Setting, records: &[BackupRecord]) -> Result<Vec<V
             records.iter().map(|record| verify_one(&setting, &repository, record)).collect()
         })
         .await
+}
+
+/// What lies in the repository as a backup, cannot be read as one, and is not `listed`: the
+/// catalog was lost as well as the manifest.
+pub fn verify_unlisted(setting: &Setting, listed: &[BackupRecord]) -> Result<Vec<Verification>> {
+    let repository = Repository::open(&setting.config.repository.path)?;
+    let mut found = Vec::new();
+    for name in repository.names()? {
+        if listed.iter().any(|record| record.name == name) {
+            continue;
+        }
+        if let Err(e) = repository.backup(&name) {
+            let damages = vec![Damage::new("manifest.json", &e.to_string())];
+            found.push(Verification { id: None, name, ok: false, damages });
+        }
+    }
+    Ok(found)
 }
 
 fn verify_one(
@@ -55,7 +72,7 @@ fn verify_one(
         Err(e) => vec![Damage::new("manifest.json", &e.to_string())],
     };
     let found = Verification {
-        id: record.id.clone(),
+        id: Some(record.id.clone()),
         name: record.name.clone(),
         ok: damages.is_empty(),
         damages,

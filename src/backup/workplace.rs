@@ -7,6 +7,7 @@ use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Kind;
 use crate::repository::{BackupId, IncomingBackup, Lock, LockMode, Repository, backup_name};
 use crate::setting::Setting;
+use jiff::Timestamp;
 use std::time::{Duration, Instant};
 
 /// How often a lock that somebody holds is tried again.
@@ -43,34 +44,21 @@ pub(super) struct Workplace<'a> {
 }
 
 impl<'a> Workplace<'a> {
-    /// Clears what dead writers left in the repository, and records that a backup begins.
+    /// Records that the backup begins, and that those which dead writers began have failed.
     pub(super) fn enter(
         setting: &Setting,
-        request: &Request,
+        mut record: BackupRecord,
+        watch: Stopwatch,
         repository: &'a Repository,
         lock: &'a Lock,
-        watch: Stopwatch,
     ) -> Result<Self> {
-        for left in repository.clear_leftovers(lock)? {
-            setting.progress.note(format!("cleared {}", left.display()));
-        }
         let catalog = Catalog::in_dir(&setting.config.state.dir);
-        let id = BackupId::random()?;
-        let started_at = watch.started_at();
-        let version = request.version_label.as_deref();
-        let name = backup_name(Kind::Full, request.reason, version, started_at, &id);
-        let stack = &setting.config.stack.name;
-        let mut record =
-            BackupRecord::in_progress(id, name, stack, Kind::Full, request.reason, started_at);
-        record.labels = request.labels.clone();
-        record.version_label = request.version_label.clone();
-
         let mut session = catalog.session(&setting.progress)?;
         session.reconcile(repository, &setting.progress)?;
         session.fail_interrupted()?;
-        record.sequence = session.next_sequence()?;
         // The place is given to the backup only when it is published.
-        session.put(&BackupRecord { sequence: 0, ..record.clone() })?;
+        session.put(&record)?;
+        record.sequence = session.next_sequence()?;
         drop(session);
         Ok(Self { repository, lock, watch, record, catalog })
     }
@@ -94,15 +82,37 @@ impl<'a> Workplace<'a> {
 
     /// Records the failure.
     pub(super) fn record_failed(&self, setting: &Setting, error: &Error) {
-        let record =
-            BackupRecord { sequence: 0, ..self.record.clone() }.failed(error, self.watch.reading());
-        let written = self
-            .catalog
-            .session(&setting.progress)
-            .and_then(|mut session| session.put_failed(&record));
-        if let Err(e) = written {
-            setting.progress.warn(e.code(), e.to_string());
-        }
+        let record = BackupRecord { sequence: 0, ..self.record.clone() };
+        record_failed(setting, record, self.watch.reading(), error);
+    }
+}
+
+/// The row of a backup that begins, not yet in the catalog.
+pub(super) fn begin(
+    setting: &Setting,
+    request: &Request,
+    watch: &Stopwatch,
+) -> Result<BackupRecord> {
+    let id = BackupId::random()?;
+    let started_at = watch.started_at();
+    let version = request.version_label.as_deref();
+    let name = backup_name(Kind::Full, request.reason, version, started_at, &id);
+    let stack = &setting.config.stack.name;
+    let mut record =
+        BackupRecord::in_progress(id, name, stack, Kind::Full, request.reason, started_at);
+    record.labels = request.labels.clone();
+    record.version_label = request.version_label.clone();
+    Ok(record)
+}
+
+/// Records that a backup failed at `at`.
+pub(super) fn record_failed(setting: &Setting, record: BackupRecord, at: Timestamp, error: &Error) {
+    let record = record.failed(error, at);
+    let written = Catalog::in_dir(&setting.config.state.dir)
+        .session(&setting.progress)
+        .and_then(|mut session| session.put_failed(&record));
+    if let Err(e) = written {
+        setting.progress.warn(e.code(), e.to_string());
     }
 }
 

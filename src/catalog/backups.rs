@@ -5,6 +5,7 @@ use super::{Event, EventName, Session};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::repository::BackupId;
+use crate::repository::manifest::Reason;
 use duckdb::{Connection, params};
 
 impl Session {
@@ -16,8 +17,8 @@ impl Session {
     /// Records that a backup failed, in the journal too.
     pub fn put_failed(&mut self, record: &BackupRecord) -> Result<()> {
         self.put(record)?;
-        let detail = serde_json::to_value(record)
-            .map_err(|e| failed("record failed backup in").source(e))?;
+        let detail =
+            serde_json::to_value(record).map_err(|e| failed("record failed backup in", e))?;
         self.record_event(&Event::now(EventName::BackupFailed, Some(&record.id), detail))
     }
 
@@ -25,32 +26,35 @@ impl Session {
     pub fn list(&self) -> Result<Vec<BackupRecord>> {
         let read = || -> duckdb::Result<Vec<String>> {
             let mut statement = self.connection.prepare(
-                // A backup in progress or failed has no place in the history; its start
-                // time puts it among those that have.
-                "SELECT record::VARCHAR FROM backups
-                 ORDER BY CASE WHEN sequence > 0 THEN sequence END DESC NULLS FIRST,
-                          started_at DESC",
+                "SELECT record::VARCHAR FROM backups ORDER BY sequence DESC, started_at DESC",
             )?;
             statement.query_map([], |row| row.get(0))?.collect()
         };
-        read()
-            .map_err(|e| failed("read backups from").source(e))?
-            .iter()
-            .map(|text| {
-                serde_json::from_str(text).map_err(|e| failed("read backup from").source(e))
-            })
-            .collect()
+        let mut listed: Vec<BackupRecord> = Vec::new();
+        for text in read().map_err(|e| failed("read backups from", e))? {
+            let record: BackupRecord =
+                serde_json::from_str(&text).map_err(|e| failed("read backup from", e))?;
+            // One in progress or failed has no place in the history, and comes after all that
+            // have; its start time puts it among them.
+            let older = |other: &BackupRecord| other.started_at <= record.started_at;
+            let place = match record.sequence {
+                0 => listed.iter().position(older).unwrap_or(listed.len()),
+                _ => listed.len(),
+            };
+            listed.insert(place, record);
+        }
+        Ok(listed)
     }
 
-    /// The one backup that `wanted` names: `latest` (the newest published one), a whole
-    /// name, or a unique prefix of an id.
+    /// The one backup that `wanted` names: `latest` (the newest published one that is not a
+    /// safety backup: those hold what a restore was meant to replace), a whole name, or a unique prefix of an id.
     ///
     /// # Errors
     /// `backup_not_found`, `backup_ambiguous`.
     pub fn find(&self, wanted: &str) -> Result<BackupRecord> {
         let all = self.list()?;
         let fits = |record: &BackupRecord| match wanted {
-            "latest" => record.is_published(),
+            "latest" => record.is_published() && record.reason != Reason::Safety,
             _ => record.name == wanted || record.id.as_str().starts_with(wanted),
         };
         let mut fitting = all.into_iter().filter(|_| !wanted.is_empty()).filter(fits);
@@ -77,7 +81,7 @@ impl Session {
                 row.get::<_, i64>(0)
             })
             .map(|next| next.unsigned_abs())
-            .map_err(|e| failed("read history from").source(e))
+            .map_err(|e| failed("read history from", e))
     }
 
     /// Takes the row of a deleted backup out.
@@ -107,12 +111,12 @@ impl Session {
 
     /// Writes the write-ahead log into the database file.
     pub fn checkpoint(&mut self) -> Result<()> {
-        self.connection.execute_batch("CHECKPOINT").map_err(|e| failed("checkpoint").source(e))
+        self.connection.execute_batch("CHECKPOINT").map_err(|e| failed("checkpoint", e))
     }
 }
 
 pub(super) fn put(connection: &Connection, record: &BackupRecord) -> Result<()> {
-    let text = serde_json::to_string(record).map_err(|e| failed("record backup in").source(e))?;
+    let text = serde_json::to_string(record).map_err(|e| failed("record backup in", e))?;
     let write = || -> duckdb::Result<()> {
         connection.execute_batch("BEGIN")?;
         connection.execute(
@@ -155,7 +159,7 @@ pub(super) fn put(connection: &Connection, record: &BackupRecord) -> Result<()> 
     };
     write().map_err(|e| {
         let _ = connection.execute_batch("ROLLBACK");
-        failed("record backup in").source(e)
+        failed("record backup in", e)
     })
 }
 
@@ -165,9 +169,15 @@ pub(super) fn remove(connection: &Connection, id: &str) -> Result<()> {
         connection.execute("DELETE FROM backups WHERE id = ?", params![id])?;
         Ok(())
     };
-    write().map_err(|e| failed("remove backup from").source(e))
+    write().map_err(|e| failed("remove backup from", e))
 }
 
-pub(super) fn failed(attempted: &str) -> Error {
-    Error::new(Code::CatalogFailed, attempted, "catalog")
+/// A failure of DuckDB, which tells a full disk only in its text.
+pub(super) fn failed(
+    attempted: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
+    let full = error.to_string().contains("No space left on device");
+    let code = if full { Code::DiskFull } else { Code::CatalogFailed };
+    Error::new(code, attempted, "catalog").source(error)
 }

@@ -1,9 +1,10 @@
 //! What happened to the stack and its backups, in order.
 
+use super::backups::failed;
 use super::record::sql_time;
 use super::{Session, journal};
 use crate::clock;
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::repository::BackupId;
 use duckdb::{Connection, params};
 use jiff::Timestamp;
@@ -69,13 +70,9 @@ impl Session {
             statement.query_map(params![limit as i64], |row| row.get(0))?.collect()
         };
         read()
-            .map_err(|e| Error::new(Code::CatalogFailed, "read events from", "catalog").source(e))?
+            .map_err(|e| failed("read events from", e))?
             .iter()
-            .map(|text| {
-                serde_json::from_str(text).map_err(|e| {
-                    Error::new(Code::CatalogFailed, "read event from", "catalog").source(e)
-                })
-            })
+            .map(|text| serde_json::from_str(text).map_err(|e| failed("read event from", e)))
             .collect()
     }
 }
@@ -93,5 +90,5 @@ pub(super) fn insert(connection: &Connection, event: &Event) -> Result<()> {
             ],
         )
         .map(drop)
-        .map_err(|e| Error::new(Code::CatalogFailed, "record event in", "catalog").source(e))
+        .map_err(|e| failed("record event in", e))
 }

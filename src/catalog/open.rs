@@ -63,7 +63,17 @@ fn connect(file: &Path) -> Result<Connection> {
         .map_err(failed)?;
     let connection = Connection::open_with_flags(file, config).map_err(failed)?;
     migrations::apply(&connection, file)?;
+    read_all(&connection).map_err(failed)?;
     Ok(connection)
+}
+
+/// Reads every value once: DuckDB opens a file whose data blocks are damaged or cut off, and
+/// notices only when it needs them.
+fn read_all(connection: &Connection) -> duckdb::Result<()> {
+    ["backups", "components", "events"].iter().try_for_each(|table| {
+        let sql = format!("SELECT bit_xor(hash({table})) FROM {table}");
+        connection.query_row(&sql, [], |_| Ok(()))
+    })
 }
 
 /// A catalog that may not be opened is not damaged: moving it aside would help nobody.

@@ -57,7 +57,7 @@ impl Session {
             )?;
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
-        read().map_err(|e| failed("read backups from").source(e))
+        read().map_err(|e| failed("read backups from", e))
     }
 
     /// The repository's directory as a published record names it.
@@ -69,7 +69,7 @@ impl Session {
                 [],
                 |row| row.get(0),
             )
-            .map_err(|e| failed("read backups from").source(e))?;
+            .map_err(|e| failed("read backups from", e))?;
         Ok(path.and_then(|path| Some(PathBuf::from(path).parent()?.parent()?.to_path_buf())))
     }
 
@@ -82,6 +82,6 @@ impl Session {
                 [id.as_str()],
                 |row| row.get(0),
             )
-            .map_err(|e| failed("read events from").source(e))
+            .map_err(|e| failed("read events from", e))
     }
 }

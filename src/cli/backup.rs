@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::signal::until_interrupted;
-use super::{Ending, show, size};
+use super::{Ending, show, table};
 use crate::backup::{self, Request, Selection};
 use crate::catalog::BackupRecord;
 use crate::error::{Code, Error, Result};
@@ -76,8 +76,8 @@ fn describe(record: &BackupRecord) -> String {
     format!(
         "{}\nThe application was held for {}; the backup took {}.\n",
         show::describe(record),
-        size::seconds(longest),
-        size::seconds(record.duration_seconds.unwrap_or_default())
+        table::seconds(longest),
+        table::seconds(record.duration_seconds.unwrap_or_default())
     )
 }
 

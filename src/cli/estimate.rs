@@ -1,10 +1,11 @@
 //! `backstop estimate`: how large a backup would be, and whether it fits.
 
+use super::Ending;
 use super::context::Context;
 use super::signal::until_interrupted;
-use super::{Ending, size};
 use crate::backup::{self, Estimate, Selection};
 use crate::error::Result;
+use crate::size;
 use clap::Args;
 
 /// The arguments of `backstop estimate`.
@@ -28,10 +29,13 @@ fn describe(estimate: &Estimate) -> String {
     let mut text = String::new();
     for part in &estimate.components {
         text.push_str(&format!(
-            "{:<24} {} in {} files\n",
+            "{:<24} {}{}\n",
             part.name,
             size::bytes(part.source_bytes),
-            part.file_count
+            match part.file_count {
+                0 => String::new(),
+                count => format!(" in {count} files"),
+            }
         ));
     }
     text.push_str(&format!(

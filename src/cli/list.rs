@@ -1,9 +1,10 @@
 //! `backstop list`: the backups, newest first.
 
 use super::context::Context;
-use super::{Ending, size};
+use super::{Ending, table};
 use crate::catalog::{BackupRecord, Status};
 use crate::error::Result;
+use crate::size;
 use clap::Args;
 
 /// The arguments of `backstop list`.
@@ -21,7 +22,7 @@ fn describe(records: &[BackupRecord]) -> String {
         return "No backups yet. `backstop backup` takes the first one.\n".into();
     }
     let rows: Vec<Vec<String>> = records.iter().map(row).collect();
-    size::table(
+    table::table(
         &[
             "ID",
             "STARTED (UTC)",
@@ -45,7 +46,7 @@ fn row(record: &BackupRecord) -> Vec<String> {
         record.version_label.clone().unwrap_or_else(|| "-".into()),
         record.status.as_str().into(),
         record.consistency.as_ref().map_or("-", |c| c.level.as_str()).into(),
-        if record.downtime.is_empty() { "-".into() } else { size::seconds(downtime) },
+        if record.downtime.is_empty() { "-".into() } else { table::seconds(downtime) },
         if record.status == Status::Failed { "-".into() } else { size::bytes(record.stored_bytes) },
     ]
 }

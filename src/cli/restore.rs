@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::signal::until_interrupted;
-use super::{Ending, size};
+use super::{Ending, table};
 use crate::backup::Selection;
 use crate::error::Result;
 use crate::restore::{self, Elsewhere, Request, Restored};
@@ -79,7 +79,7 @@ pub(super) async fn run(args: RestoreArgs, context: &Context) -> Result<Ending> 
 
 fn describe(restored: &Restored) -> String {
     let mut text =
-        format!("Restored {} in {}\n", restored.backup_name, size::seconds(restored.seconds));
+        format!("Restored {} in {}\n", restored.backup_name, table::seconds(restored.seconds));
     for place in &restored.places {
         text.push_str(&format!("  {} -> {}\n", place.component, place.place));
     }

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::signal::until_interrupted;
-use super::{Ending, size};
+use super::{Ending, table};
 use crate::error::Result;
 use crate::restore::{self, RestoreRecord};
 use clap::Args;
@@ -89,5 +89,5 @@ fn list(records: &[RestoreRecord]) -> String {
             ]
         })
         .collect();
-    size::table(&["KEY", "STARTED (UTC)", "STAGE", "BACKUP"], &rows)
+    table::table(&["KEY", "STARTED (UTC)", "STAGE", "BACKUP"], &rows)
 }

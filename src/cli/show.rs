@@ -1,10 +1,12 @@
 //! `backstop show`: everything about one backup.
 
 use super::context::Context;
-use super::{Ending, size};
+use super::{Ending, table};
 use crate::catalog::BackupRecord;
 use crate::error::Result;
+use crate::size;
 use clap::Args;
+use jiff::Timestamp;
 use std::fmt::Write;
 
 /// The arguments of `backstop show`.
@@ -19,6 +21,11 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Ending> {
     let record = context.reconciled()?.find(&args.id)?;
     context.output.result(&record, || describe(&record))?;
     Ok(Ending::Done)
+}
+
+/// A time to the second, in UTC.
+fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// The backup as a person reads it; `backup` ends with it as well.
@@ -41,18 +48,18 @@ pub(super) fn describe(record: &BackupRecord) -> String {
     if let Some(version) = &record.version_label {
         line("version", version.clone());
     }
-    line("started", record.started_at.to_string());
+    line("started", moment(record.started_at));
     if let Some(duration) = record.duration_seconds {
-        line("took", size::seconds(duration));
+        line("took", table::seconds(duration));
     }
     if let Some(consistency) = &record.consistency {
         line("consistency", format!("{} ({})", consistency.level.as_str(), consistency.because));
         if let Some(at) = consistency.fenced_at {
-            line("fenced at", at.to_string());
+            line("fenced at", moment(at));
         }
     }
     for held in &record.downtime {
-        line("downtime", format!("{} {}", held.container, size::seconds(held.seconds)));
+        line("downtime", format!("{} {}", held.container, table::seconds(held.seconds)));
     }
     for component in &record.components {
         line(

@@ -28,7 +28,14 @@ pub(super) async fn run(args: VerifyArgs, context: &Context) -> Result<Ending> {
         vec![catalog.find(&args.id)?]
     };
     drop(catalog);
-    let found = until_interrupted(&context.cancel, backup::verify(&setting, &records)).await?;
+    let work = async {
+        let mut found = backup::verify(&setting, &records).await?;
+        if args.all {
+            found.extend(backup::verify_unlisted(&setting, &records)?);
+        }
+        Ok(found)
+    };
+    let found = until_interrupted(&context.cancel, work).await?;
     context.output.result(&found, || found.iter().map(describe).collect())?;
     let damaged = found.iter().any(|verification| !verification.ok);
     Ok(if damaged { Ending::Damaged } else { Ending::Done })

@@ -1,17 +1,18 @@
 //! Deletion: out of sight by one rename, then removed at leisure.
 
 use super::durable::{create_dir, sync_dir};
-use super::{BACKUPS, PublishedBackup, TRASH};
+use super::{BACKUPS, BackupId, TRASH};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Moves a backup to `trash/` and removes it there.
-pub(super) fn delete(repository: &Path, backup: PublishedBackup) -> Result<()> {
+/// Moves the backup in `backups/NAME` to `trash/ID` and removes it there. It need not be
+/// readable any more.
+pub(super) fn delete(repository: &Path, name: &str, id: &BackupId) -> Result<()> {
     let trash = repository.join(TRASH);
     create_dir(&trash)?;
-    let target = trash.join(backup.manifest().id.as_str());
-    std::fs::rename(backup.path(), &target)
-        .map_err(|e| Error::io("delete backup", backup.path(), e))?;
+    let path = repository.join(BACKUPS).join(name);
+    let target = trash.join(id.as_str());
+    std::fs::rename(&path, &target).map_err(|e| Error::io("delete backup", &path, e))?;
     sync_dir(&repository.join(BACKUPS))?;
     remove(&target)
 }

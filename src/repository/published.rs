@@ -1,6 +1,6 @@
 //! A published backup: it is read, verified and deleted, never written.
 
-use super::checksums::{CHECKSUMS, Checksums, hash_file, hash_file_unless};
+use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file, hash_file_unless};
 use super::incoming::files_below;
 use super::manifest::{FORMAT, MANIFEST, Manifest};
 use crate::error::{Code, Error, Result};
@@ -38,6 +38,11 @@ impl PublishedBackup {
         })?;
         let manifest: Manifest = serde_json::from_slice(&text)
             .map_err(|e| Error::new(Code::BackupDamaged, "read", file.display()).source(e))?;
+        // A flipped bit in the number is damage, not the future.
+        if manifest.format > FORMAT && !fits_checksums(&path, &text) {
+            return Err(Error::new(Code::BackupDamaged, "read", file.display())
+                .cause("it does not fit SHA256SUMS"));
+        }
         if manifest.format > FORMAT {
             return Err(Error::new(Code::RepositoryFormat, "open backup", path.display())
                 .cause(format!("it has format {}, this version knows {FORMAT}", manifest.format)));
@@ -132,10 +137,8 @@ impl PublishedBackup {
     fn check_list(&self) -> Result<Vec<Damage>> {
         let mut damages = Vec::new();
         let file = self.path.join(CHECKSUMS);
-        let sums = match std::fs::read_to_string(&file) {
-            Ok(text) => Checksums::parse(&text, &file).unwrap_or_default(),
-            Err(_) => Checksums::default(),
-        };
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let sums = Checksums::parse(&text, &file).unwrap_or_default();
         let (_, manifest_hash) = hash_file(&self.path.join(MANIFEST))?;
         if sums.0.get(MANIFEST) != Some(&manifest_hash) {
             damages.push(Damage::new(MANIFEST, "does not fit SHA256SUMS"));
@@ -147,7 +150,8 @@ impl PublishedBackup {
             .map(|object| (object.path.clone(), object.sha256.clone()))
             .collect::<std::collections::BTreeMap<_, _>>();
         expected.insert(MANIFEST.into(), manifest_hash);
-        if sums.0.keys().ne(expected.keys())
+        if sums.to_text() != text
+            || sums.0.keys().ne(expected.keys())
             || expected
                 .iter()
                 .any(|(path, hash)| path != MANIFEST && sums.0.get(path) != Some(hash))
@@ -161,6 +165,14 @@ impl PublishedBackup {
         }
         Ok(damages)
     }
+}
+
+/// Whether `SHA256SUMS` lists a manifest of this text.
+fn fits_checksums(backup: &Path, manifest: &[u8]) -> bool {
+    let file = backup.join(CHECKSUMS);
+    let sums = std::fs::read_to_string(&file).ok();
+    let sums = sums.and_then(|text| Checksums::parse(&text, &file).ok()).unwrap_or_default();
+    sums.0.get(MANIFEST) == Some(&hash_bytes(manifest))
 }
 
 impl Damage {

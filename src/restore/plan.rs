@@ -213,38 +213,56 @@ async fn open_verified(
     let backup = repository.backup(&record.name)?;
     let manifest = backup.manifest();
     selection.check(manifest.components.iter().map(|component| component.name.as_str()))?;
-    let wanted: Vec<String> = manifest
-        .components
-        .iter()
-        .filter_map(|component| match &component.detail {
-            Detail::Files(files) if selection.wants_files(&component.name) => {
-                Some(files.object.clone())
-            }
-            Detail::Database(database) if selection.wants_database(&component.name) => {
-                Some(database.object.clone())
-            }
-            Detail::Globals { object, .. } => Some(object.clone()),
-            _ => None,
-        })
-        .chain([files::INDEX.to_string()])
-        .collect();
+    let wanted = wanted_objects(&manifest.components, selection);
     let (checked, cancel) = (backup.clone(), setting.cancel.clone());
     let damages = setting
         .blocking(move || {
-            let concerned = |object: &str| {
-                wanted.iter().any(|wanted| {
+            let concerned = |object: &str| match &wanted {
+                None => true,
+                Some(wanted) => wanted.iter().any(|wanted| {
                     object == wanted
                         || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
-                })
+                }),
             };
             checked.check_bytes(&concerned, &cancel, &mut |_| {})
         })
         .await?;
     match damages.first() {
         None => Ok(backup),
-        Some(first) => Err(Error::new(Code::BackupDamaged, "restore backup", &record.name)
-            .cause(format!("{} {}, and {} more", first.object, first.fault, damages.len() - 1))),
+        Some(first) => Err(Error::new(Code::BackupDamaged, "restore backup", &record.name).cause(
+            match damages.len() - 1 {
+                0 => format!("{} {}", first.object, first.fault),
+                more => format!("{} {}, and {more} more", first.object, first.fault),
+            },
+        )),
     }
+}
+
+/// The stored files and directories that a restore of `selection` reads; none means all.
+/// Without a choice even what is not read must be whole: damage anywhere is news. With one,
+/// what is undamaged can still be saved.
+fn wanted_objects(components: &[Component], selection: &Selection) -> Option<Vec<String>> {
+    if selection.is_everything() {
+        return None;
+    }
+    let mut wanted = Vec::new();
+    for component in components {
+        match &component.detail {
+            Detail::Files(files) if selection.wants_files(&component.name) => {
+                wanted.extend([files.object.clone(), files::INDEX.to_string()]);
+            }
+            Detail::Database(database) if selection.wants_database(&component.name) => {
+                wanted.push(database.object.clone());
+            }
+            Detail::Globals { object, databases }
+                if databases.iter().any(|name| selection.wants_database(name)) =>
+            {
+                wanted.push(object.clone());
+            }
+            _ => {}
+        }
+    }
+    Some(wanted)
 }
 
 /// The tree as the config names it today, else as the backup recorded it.

@@ -1,13 +1,23 @@
 //! What a user may rely on, tested with real parts. One program, so that it is linked once.
 
 #[cfg(test)]
+mod by_hand;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod fence;
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod restore;
 #[cfg(test)]
 mod stack;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::Row;
 use super::column::Column;
+use super::group::{GroupWriter, Hashing, parquet_error};
 use super::json::{escape, xattrs_to_json};
 use super::schema::{at, schema};
 use crate::error::{Error, Result};
@@ -9,10 +10,9 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, SchemaDescriptor};
-use sha2::{Digest, Sha256};
+use parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
+use sha2::Digest;
 use std::fs::File;
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct StoredIndex {
 /// Writes rows, those of one component after those of another.
 pub struct IndexWriter {
     path: PathBuf,
-    writer: SerializedFileWriter<Hashing>,
+    groups: GroupWriter,
     schema: SchemaDescriptor,
     columns: Vec<Column>,
     component: String,
@@ -51,24 +51,12 @@ impl IndexWriter {
         let mut options = File::options();
         let file = options.write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|e| Error::io("create index", path, e))?;
-        let sink = Hashing { file, hash: Sha256::new(), size: 0 };
-        Self::new(sink, path).map_err(|e| failed(path, e))
-    }
-
-    fn new(sink: Hashing, path: &Path) -> Result<Self, ParquetError> {
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-            .set_created_by(concat!("backstop ", env!("CARGO_PKG_VERSION")).into());
-        for unique in ["path", "inode", "sha256", "offset", "mtime_ns", "ctime_ns"] {
-            properties = properties.set_column_dictionary_enabled(ColumnPath::from(unique), false);
-        }
-        let schema = schema()?;
-        let writer =
-            SerializedFileWriter::new(sink, Arc::clone(&schema), Arc::new(properties.build()))?;
+        let schema = schema().map_err(|e| parquet_error(path, e))?;
+        let writer = writer(file, &schema).map_err(|e| parquet_error(path, e))?;
         let schema = SchemaDescriptor::new(schema);
         Ok(Self {
             path: path.to_owned(),
-            writer,
+            groups: GroupWriter::start(writer, path)?,
             columns: empty(&schema),
             schema,
             component: String::new(),
@@ -96,8 +84,8 @@ impl IndexWriter {
     /// Writes what is left and Parquet's footer, and syncs the file.
     pub fn finish(mut self) -> Result<StoredIndex> {
         self.write_group()?;
-        let Self { path, writer, rows, .. } = self;
-        let sink = writer.into_inner().map_err(|e| failed(&path, e))?;
+        let Self { path, groups, rows, .. } = self;
+        let sink = groups.finish()?;
         sink.file.sync_all().map_err(|e| Error::io("write index", &path, e))?;
         let sha256 = crate::archive::hex(&sink.hash.finalize());
         Ok(StoredIndex { size: sink.size, sha256, rows })
@@ -157,17 +145,19 @@ impl IndexWriter {
         }
         let columns = std::mem::replace(&mut self.columns, empty(&self.schema));
         (self.waiting, self.bytes) = (0, 0);
-        let write = |writer: &mut SerializedFileWriter<Hashing>| {
-            let mut group = writer.next_row_group()?;
-            for column in columns {
-                let Some(mut writer) = group.next_column()? else { break };
-                column.write(writer.untyped())?;
-                writer.close()?;
-            }
-            group.close().map(drop)
-        };
-        write(&mut self.writer).map_err(|e| failed(&self.path, e))
+        self.groups.write(columns)
     }
+}
+
+fn writer(file: File, schema: &TypePtr) -> Result<SerializedFileWriter<Hashing>, ParquetError> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_created_by(concat!("backstop ", env!("CARGO_PKG_VERSION")).into());
+    for unique in ["path", "inode", "sha256", "offset", "mtime_ns", "ctime_ns"] {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(unique), false);
+    }
+    let properties = Arc::new(properties.build());
+    SerializedFileWriter::new(Hashing::from(file), Arc::clone(schema), properties)
 }
 
 /// The name of data without holes.
@@ -177,35 +167,4 @@ pub(super) const SPARSE: &str = "gnu-sparse-1.0";
 
 fn empty(schema: &SchemaDescriptor) -> Vec<Column> {
     schema.columns().iter().map(|column| Column::new(column)).collect()
-}
-
-/// A full disk reaches us wrapped in Parquet's error.
-fn failed(path: &Path, error: ParquetError) -> Error {
-    let error = match error {
-        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
-            Ok(error) => *error,
-            Err(other) => io::Error::other(other),
-        },
-        other => io::Error::other(other),
-    };
-    Error::io("write index", path, error)
-}
-
-struct Hashing {
-    file: File,
-    hash: Sha256,
-    size: u64,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// `XATTR_LIST_MAX` and `XATTR_SIZE_MAX` of `linux/limits.h`.
 const LARGEST: usize = 65536;
+/// Tried first: the kernel allocates and clears as much as it is offered, for every file.
+const USUAL: usize = 512;
 
 pub(super) struct XattrReader {
     list: Vec<u8>,
@@ -24,7 +26,7 @@ impl XattrReader {
     /// The attributes of an open file or directory.
     pub(super) fn of_open(&mut self, file: BorrowedFd<'_>) -> Vec<Xattr> {
         let Self { list, value } = self;
-        let length = flistxattr(file, &mut list[..]);
+        let length = growing(list, |list| flistxattr(file, list));
         collect(list, length, value, |name, value| fgetxattr(file, name, value))
     }
 
@@ -35,8 +37,19 @@ impl XattrReader {
         let Self { list, value } = self;
         let mut path = OsString::from(format!("/proc/self/fd/{}/", directory.as_raw_fd()));
         path.push(name);
-        let length = llistxattr(&path, &mut list[..]);
+        let length = growing(list, |list| llistxattr(&path, list));
         collect(list, length, value, |name, value| lgetxattr(&path, name, value))
+    }
+}
+
+/// Asks with a small buffer first and with the whole one where that is too small.
+fn growing(
+    buffer: &mut [u8],
+    ask: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    match ask(&mut buffer[..USUAL]) {
+        Err(Errno::RANGE) => ask(buffer),
+        other => other,
     }
 }
 
@@ -51,7 +64,7 @@ fn collect(
     let names = list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
     let mut xattrs = Vec::new();
     for name in names {
-        if let Ok(length) = get(name, value) {
+        if let Ok(length) = growing(value, |value| get(name, value)) {
             xattrs.push((name.to_vec(), value[..length].to_vec()));
         }
     }

@@ -1,6 +1,6 @@
 //! A directory that is scanned and read now.
 
-use super::{Content, Source};
+use super::{Content, Files, Opened, Source};
 use crate::archive::entry::Entry;
 use crate::archive::scan::{Excludes, Scan, Scanned};
 use crate::error::Result;
@@ -23,10 +23,16 @@ impl Source for LiveSource {
     }
 
     fn open(&mut self, entry: &mut Entry) -> io::Result<Content<'_>> {
-        self.0.open_file(entry).map(|(file, stat)| Content::Live { file, stat })
+        self.open_file(entry).map(Content::File)
     }
 
     fn forget(&mut self, entry: &Entry) {
         self.0.forget(entry);
+    }
+}
+
+impl Files for LiveSource {
+    fn open_file(&mut self, entry: &mut Entry) -> io::Result<Opened> {
+        self.0.open_file(entry).map(|(file, stat)| Opened::Live { file, stat })
     }
 }

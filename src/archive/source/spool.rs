@@ -4,7 +4,7 @@
 
 mod record;
 
-use super::{Content, Source};
+use super::{Content, Files, Opened, Source};
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::fault::{Fault, Trouble};
 use crate::archive::scan::{Excludes, Scan, Scanned, Totals};
@@ -142,14 +142,20 @@ impl Source for SpoolSource {
         }))
     }
 
-    fn open(&mut self, _entry: &mut Entry) -> io::Result<Content<'_>> {
+    fn open(&mut self, entry: &mut Entry) -> io::Result<Content<'_>> {
+        self.open_file(entry).map(Content::File)
+    }
+
+    fn forget(&mut self, _entry: &Entry) {}
+}
+
+impl Files for SpoolSource {
+    fn open_file(&mut self, _entry: &mut Entry) -> io::Result<Opened> {
         let missing = || io::Error::other("has no copy");
         let (number, changed) = self.copy.ok_or_else(missing)?;
         // Not `NotFound`: the file did not vanish, its copy did.
         let file = File::open(self.staging.join(number.to_string()))
             .map_err(|e| io::Error::other(format!("its copy cannot be read: {e}")))?;
-        Ok(Content::Copy { file, changed })
+        Ok(Opened::Copy { file, changed })
     }
-
-    fn forget(&mut self, _entry: &Entry) {}
 }

@@ -2,7 +2,7 @@
 
 use crate::archive::entry::Entry;
 use crate::archive::fault::{Fault, Trouble};
-use crate::archive::source::Content;
+use crate::archive::source::{Content, Opened};
 use crate::archive::tar::{Segment, SparseMap, TarWriter};
 use crate::progress::{Event, Progress};
 use rustix::fs::{Advice, Stat, fadvise, fstat};
@@ -77,7 +77,14 @@ impl<'a> Copying<'a> {
             Content::Stream { reader, map } => {
                 self.data(tar, entry, Input::Stream(reader), map, &mut stored)?;
             }
-            Content::Copy { file, changed } => {
+            Content::Loaded(bytes) => {
+                let offset = tar.member(entry, None)?;
+                tar.write_all(bytes)?;
+                stored.sha256 = Some(Sha256::digest(bytes).into());
+                stored.place = Some((offset, false));
+                self.advance(bytes.len() as u64);
+            }
+            Content::File(Opened::Copy { file, changed }) => {
                 let stat = fstat(&file)?;
                 let size = stat.st_size as u64;
                 if changed || size != entry.size {
@@ -87,7 +94,7 @@ impl<'a> Copying<'a> {
                 let map = sparse_map(&file, &stat)?;
                 self.data(tar, entry, Input::File(&file), map, &mut stored)?;
             }
-            Content::Live { file, stat } => {
+            Content::File(Opened::Live { file, stat }) => {
                 let is_as_scanned = entry.is_unchanged(&stat);
                 entry.refresh(&stat);
                 let map = sparse_map(&file, &stat)?;

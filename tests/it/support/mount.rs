@@ -59,3 +59,32 @@ pub(crate) fn run(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|s| s.success())
 }
+
+/// A tmpfs of a few mebibytes, unmounted when dropped.
+pub(crate) struct SmallMount(PathBuf);
+
+impl SmallMount {
+    /// Mounts one of `size` at the new directory `at`; says so and returns none where only
+    /// root could.
+    pub(crate) fn at(at: &Path, size: &str) -> Option<Self> {
+        if !super::need::all(&[super::need::Need::Root]) {
+            return None;
+        }
+        std::fs::create_dir_all(at).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at);
+        assert!(run(&mut mount), "a tmpfs is mounted at {}", at.display());
+        Some(Self(at.to_path_buf()))
+    }
+
+    /// `mount -o remount,ro`.
+    pub(crate) fn make_read_only(&self) {
+        assert!(run(Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0)));
+    }
+}
+
+impl Drop for SmallMount {
+    fn drop(&mut self) {
+        run(Command::new("umount").arg("-l").arg(&self.0));
+    }
+}

@@ -1,9 +1,4 @@
-//! Bytes, durations and tables as people read them.
-
-/// `3.2 GiB`: bytes in binary units with two or three significant digits.
-pub(super) fn bytes(count: u64) -> String {
-    indicatif::BinaryBytes(count).to_string()
-}
+//! Tables and lengths of time as people read them.
 
 /// `1.3 s`, `2 min 5 s`.
 pub(super) fn seconds(seconds: f64) -> String {

@@ -1,0 +1,103 @@
+//! The README, executed: its commands, its config, and the restore without backstop.
+
+use crate::support::cluster::{Cluster, PASSWORD, SUPERUSER, bin_dir};
+use crate::support::host::{Host, Ran, listing};
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+const README: &str = include_str!("../../README.md");
+
+/// The first block of `language` in the section under `heading`, without its indentation.
+fn block(heading: &str, language: &str) -> String {
+    let section = README.split_once(heading).unwrap().1;
+    let (before, rest) = section.split_once(&format!("```{language}\n")).unwrap();
+    let indent = before.rsplit('\n').next().unwrap();
+    let text = rest.split_once("```").unwrap().0;
+    text.lines().map(|line| line.strip_prefix(indent).unwrap_or(line).to_owned() + "\n").collect()
+}
+
+#[test]
+fn a_backup_is_restored_with_the_commands_of_the_readme_alone() {
+    let commands = block("## By hand, without backstop", "sh");
+    for program in ["sha256sum -c", "tar --zstd", "createdb", "pg_restore"] {
+        assert!(commands.contains(program), "{commands}");
+    }
+    let host = Host::with_database();
+    fs::hard_link(host.live().join("one.txt"), host.live().join("again.txt")).unwrap();
+    std::os::unix::fs::symlink("one.txt", host.live().join("link")).unwrap();
+    let long = host.live().join("d".repeat(200)).join("e".repeat(200));
+    fs::create_dir_all(&long).unwrap();
+    fs::write(long.join("deep"), "deep").unwrap();
+    let record = host.back_up();
+
+    let target = host.path().join("by hand");
+    let path = std::env::join_paths(
+        std::iter::once(bin_dir().to_path_buf())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &commands])
+        .env("PATH", path.unwrap())
+        .env("BACKUP", host.backup_dir(&record))
+        .env("TARGET", &target)
+        .env("PGHOST", "127.0.0.1")
+        .env("PGPORT", Cluster::shared().port().to_string())
+        .env("PGUSER", SUPERUSER)
+        .env("PGPASSWORD", PASSWORD)
+        .output()
+        .unwrap();
+    let ran = Ran::of(&output).ok();
+    assert!(ran.stdout.contains("manifest.json: OK"), "{ran:?}");
+    assert_eq!(listing(&target), listing(&host.live()));
+    let sql = "SELECT count(*), md5(string_agg(name, '' ORDER BY id)) FROM item";
+    let by_hand = Cluster::shared().psql("shop_by_hand", sql);
+    Cluster::shared().psql("postgres", "DROP DATABASE shop_by_hand");
+    assert_eq!(by_hand, host.database().sql(sql));
+}
+
+#[test]
+fn archives_and_plain_dumps_are_read_by_zstd_and_psql() {
+    let host = Host::with_database();
+    host.configure_database("format = \"plain\"", "");
+    let dir = host.backup_dir(&host.back_up());
+    let zstd = |object: &str| {
+        let output =
+            Command::new("zstd").args(["-dc", "--no-progress"]).arg(dir.join(object)).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    assert_eq!(&zstd("files/uploads.tar.zst")[257..262], b"ustar");
+    let dump = String::from_utf8(zstd("databases/shop.sql.zst")).unwrap();
+    assert!(dump.contains("CREATE TABLE public.item"), "{dump}");
+}
+
+#[test]
+fn the_config_of_the_readme_is_accepted() {
+    let host = Host::with_files();
+    fs::write(host.config(), block("## Your own stack in five minutes", "toml")).unwrap();
+    host.run(&["config", "check"]).ok();
+}
+
+#[test]
+fn every_command_and_flag_of_the_readme_exists() {
+    let host = Host::with_files();
+    let mut commands = BTreeSet::new();
+    let words = README.split("`backstop ").skip(1).filter_map(|rest| rest.split('`').next());
+    commands.extend(words);
+    let lines = README.lines().map(str::trim).filter_map(|line| line.strip_prefix("backstop "));
+    commands.extend(lines.map(|line| line.split('#').next().unwrap().trim()));
+    commands.retain(|command| command.starts_with(|c: char| c.is_ascii_lowercase()));
+    assert!(commands.len() > 5, "{commands:?}");
+    for command in commands {
+        let mut words = command.split_whitespace();
+        let help = host.run(&[words.next().unwrap(), "--help"]).ok().stdout;
+        for flag in words.filter(|word| word.starts_with("--")) {
+            assert!(
+                help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
+                "{command}"
+            );
+        }
+    }
+}

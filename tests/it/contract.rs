@@ -1,0 +1,6 @@
+//! The contract that other programs rely on, through the program itself.
+
+mod commands;
+mod exit_codes;
+mod output;
+mod record;
