@@ -28,6 +28,7 @@ pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::Reach;
 pub(crate) use sources::{Place, Source};
 pub(crate) use space::require as require_space;
+pub(crate) use workplace::lock;
 pub(crate) use writers::Selected;
 
 use crate::catalog::BackupRecord;
@@ -37,10 +38,11 @@ use crate::error::Result;
 use crate::fence::{self, Hold, Journal};
 use crate::progress::{Progress, Warnings};
 use crate::repository::manifest::Reason;
-use crate::repository::{Lock, LockMode, PublishedBackup, Repository};
+use crate::repository::{Lock, LockMode, Repository};
 use crate::setting::Setting;
 use consistency::Evidence;
 use plan::Plan;
+use publish::Sealed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use workplace::Workplace;
@@ -67,7 +69,7 @@ pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord
     let watch = Stopwatch::start();
     request.only.check_config(&setting.config)?;
     let record = workplace::begin(setting, request, &watch)?;
-    let (repository, lock) = match locked_repository(setting) {
+    let (repository, lock) = match locked_repository(setting).await {
         Ok(opened) => opened,
         Err(error) => {
             workplace::record_failed(setting, record, watch.reading(), &error);
@@ -79,9 +81,9 @@ pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord
 }
 
 /// The repository, locked and free of what dead writers left.
-fn locked_repository(setting: &Setting) -> Result<(Repository, Lock)> {
+async fn locked_repository(setting: &Setting) -> Result<(Repository, Lock)> {
     let repository = workplace::open_repository(setting)?;
-    let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+    let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     for left in repository.clear_leftovers(&lock)? {
         setting.progress.note(format!("cleared {}", left.display()));
     }
@@ -115,7 +117,12 @@ async fn write(
     let warnings = Warnings::before(setting.progress.clone());
     let setting = &Setting { progress: warnings.clone(), ..setting.part() };
     let steps = take(setting, request, workplace, &warnings);
-    match setting.unless_interrupted("take backup of", steps).await {
+    let published = match setting.unless_interrupted("take backup of", steps).await {
+        // From here on a signal waits: what is about to be visible must not be called failed.
+        Ok(sealed) => setting.blocking(move || sealed.publish()).await,
+        Err(error) => Err(error),
+    };
+    match published {
         Ok(backup) => {
             let record = BackupRecord::published(&backup);
             workplace.record_published(setting, &record);
@@ -135,7 +142,7 @@ async fn take(
     request: &Request,
     workplace: &Workplace<'_>,
     warnings: &Arc<Warnings>,
-) -> Result<PublishedBackup> {
+) -> Result<Sealed> {
     let progress = &setting.progress;
     let id = &workplace.record.id;
 
@@ -149,6 +156,10 @@ async fn take(
     let jobs = archives::Job::plan(plan.sources, id)?;
 
     progress.step("quiesce");
+    let sound = match &docker {
+        Some(docker) => fence::sound(docker, &writers).await,
+        None => Vec::new(),
+    };
     let mut journal = Journal::new(id.as_str(), &writers);
     journal.captures = jobs.iter().filter_map(archives::Job::journal_entry).collect();
     let mut hold = Hold::post(setting, journal).await?;
@@ -170,7 +181,7 @@ async fn take(
     let (databases, files, ()) = tokio::try_join!(
         databases::write(fenced, incoming.path(), setting),
         archives.finish(),
-        await_health(docker.as_ref(), &writers, progress),
+        await_health(docker.as_ref(), &sound, progress),
     )?;
     hold.finish().await?;
 
@@ -191,11 +202,11 @@ async fn take(
         files,
         warnings: warnings.clone(),
     };
-    parts.publish(workplace, incoming, setting).await
+    parts.seal(workplace, incoming, setting).await
 }
 
-/// Waits until the resumed containers are healthy. One that is not is a warning: the
-/// backup is as good as without it.
+/// Waits until the containers that were sound before the hold are so again. One that is not
+/// is a warning: the backup is as good as without it.
 async fn await_health(
     docker: Option<&Docker>,
     containers: &[Container],

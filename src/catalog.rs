@@ -120,6 +120,25 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_backup_is_listed_where_its_time_puts_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut session = session(dir.path());
+        let mut put = |sequence, status, started_at: &str| {
+            let mut record = record(sequence, status);
+            record.started_at = started_at.parse().unwrap();
+            session.put(&record).unwrap();
+            record.id
+        };
+        let first = put(1, Status::Completed, "2026-01-01T00:00:00Z");
+        let failed = put(0, Status::Failed, "2026-01-02T00:00:00Z");
+        let again = put(0, Status::Failed, "2026-01-03T00:00:00Z");
+        let last = put(2, Status::Completed, "2026-01-04T00:00:00Z");
+        let listed: Vec<BackupId> =
+            session.list().unwrap().into_iter().map(|record| record.id).collect();
+        assert_eq!(listed, [last, again, failed, first]);
+    }
+
+    #[test]
     fn ids_are_found_by_unique_prefix_only() {
         let dir = tempfile::tempdir().unwrap();
         let mut session = session(dir.path());

@@ -18,6 +18,6 @@ mod resume;
 pub use guardian::Guardian;
 pub use hold::Hold;
 pub use journal::{Journal, JournalCapture, LiveJournal};
-pub use quiesce::{HeldContainers, quiesce, wait_healthy};
+pub use quiesce::{HeldContainers, quiesce, sound, wait_healthy};
 pub use recover::{Recovered, recover};
 pub use resume::{Outcome, ResumedContainer, resume_all};

@@ -99,7 +99,7 @@ pub async fn restore(
     let watch = Stopwatch::start();
     let progress = &setting.progress;
     let repository = Repository::open(&setting.config.repository.path)?;
-    let lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+    let lock = backup::lock(setting, &repository, LockMode::Exclusive).await?;
 
     progress.step("verify");
     let plan = Plan::prepare(setting, record, &request.selection).await?;
@@ -127,7 +127,16 @@ pub async fn restore(
         Ok(downtime) => downtime,
         Err(error) => {
             note(setting, &restore, EventName::RestoreFailed, &error.to_json());
-            return Err(Error::new(Code::RestoreFailed, "restore", &record.name).source(error));
+            let stage = restore.stage;
+            if matches!(stage, Stage::Building | Stage::Abandoned) {
+                plan.abandon(setting, &mut restore).await;
+            }
+            // What was swapped and not swapped back is no failed restore, and who asked for
+            // the end is told that it came.
+            return Err(match (stage, error.code()) {
+                (Stage::Swapped, _) | (_, Code::Interrupted) => error,
+                _ => Error::new(Code::RestoreFailed, "restore", &record.name).source(error),
+            });
         }
     };
     let restored = Restored {

@@ -20,17 +20,18 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Reads every object back, writes checksums and manifest, and publishes.
-    pub(super) async fn publish(
+    /// Reads every object back and describes the backup.
+    pub(super) async fn seal(
         self,
         workplace: &Workplace<'_>,
         incoming: IncomingBackup,
         setting: &Setting,
-    ) -> Result<PublishedBackup> {
+    ) -> Result<Sealed> {
         let written = self.files.objects.clone();
+        let cancel = setting.cancel.clone();
         let (incoming, objects) = setting
             .blocking(move || {
-                let objects = incoming.read_back(&written)?;
+                let objects = incoming.read_back(&written, &cancel)?;
                 Ok((incoming, objects))
             })
             .await?;
@@ -68,7 +69,19 @@ impl Parts {
             objects,
             warnings: self.warnings.seen(),
         };
-        setting.check_interrupted("publish backup of")?;
-        setting.blocking(move || incoming.publish(&manifest)).await
+        Ok(Sealed { incoming, manifest })
+    }
+}
+
+/// A backup that only has to be made visible.
+pub(super) struct Sealed {
+    incoming: IncomingBackup,
+    manifest: Manifest,
+}
+
+impl Sealed {
+    /// Writes checksums and manifest, and publishes. Blocking.
+    pub(super) fn publish(self) -> Result<PublishedBackup> {
+        self.incoming.publish(&self.manifest)
     }
 }

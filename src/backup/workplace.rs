@@ -5,9 +5,34 @@ use crate::catalog::{BackupRecord, Catalog};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Kind;
-use crate::repository::{BackupId, IncomingBackup, Lock, Repository, backup_name};
+use crate::repository::{BackupId, IncomingBackup, Lock, LockMode, Repository, backup_name};
 use crate::setting::Setting;
 use jiff::Timestamp;
+use std::time::{Duration, Instant};
+
+/// How often a lock that somebody holds is tried again.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Takes the repository's lock, waiting for as long as the setting says.
+///
+/// # Errors
+/// `locked` when it is not free by then, `interrupted` when asked to end before.
+pub(crate) async fn lock(
+    setting: &Setting,
+    repository: &Repository,
+    mode: LockMode,
+) -> Result<Lock> {
+    let deadline = Instant::now() + setting.lock_wait;
+    loop {
+        match repository.lock(mode, Duration::ZERO) {
+            Err(e) if e.code() == Code::Locked && Instant::now() < deadline => {
+                setting.check_interrupted("wait for the lock of")?;
+                tokio::time::sleep(POLL).await;
+            }
+            taken => return taken,
+        }
+    }
+}
 
 /// A locked repository with a directory in `incoming/`, and the backup's row.
 pub(super) struct Workplace<'a> {

@@ -1,6 +1,6 @@
 //! The rows of backups.
 
-use super::record::{BackupRecord, Status, sql_time};
+use super::record::{BackupRecord, sql_time};
 use super::{Event, EventName, Session};
 use crate::clock;
 use crate::error::{Code, Error, Result};
@@ -32,11 +32,20 @@ impl Session {
             )?;
             statement.query_map([], |row| row.get(0))?.collect()
         };
-        read()
-            .map_err(|e| failed("read backups from", e))?
-            .iter()
-            .map(|text| serde_json::from_str(text).map_err(|e| failed("read backup from", e)))
-            .collect()
+        let mut listed: Vec<BackupRecord> = Vec::new();
+        for text in read().map_err(|e| failed("read backups from", e))? {
+            let record: BackupRecord =
+                serde_json::from_str(&text).map_err(|e| failed("read backup from", e))?;
+            // One in progress or failed has no place in the history, and comes after all that
+            // have; its start time puts it among them.
+            let older = |other: &BackupRecord| other.started_at <= record.started_at;
+            let place = match record.sequence {
+                0 => listed.iter().position(older).unwrap_or(listed.len()),
+                _ => listed.len(),
+            };
+            listed.insert(place, record);
+        }
+        Ok(listed)
     }
 
     /// The one backup that `wanted` names: `latest` (the newest published one that is not a
@@ -85,12 +94,17 @@ impl Session {
         remove(&self.connection, id.as_str())
     }
 
+    /// Whether a backup is being written, or was when its process died.
+    pub fn has_unfinished(&self) -> Result<bool> {
+        Ok(self.list()?.iter().any(BackupRecord::is_unfinished))
+    }
+
     /// Marks what a dead process left in progress as failed. Needs the repository's lock,
     /// which proves that nobody is writing a backup.
     pub fn fail_interrupted(&mut self) -> Result<Vec<BackupId>> {
         let mut marked = Vec::new();
         for record in self.list()? {
-            if matches!(record.status, Status::InProgress | Status::Pending) {
+            if record.is_unfinished() {
                 let error = Error::new(Code::Interrupted, "finish backup", &record.name)
                     .cause("the process that wrote it ended");
                 marked.push(record.id.clone());

@@ -180,6 +180,11 @@ impl BackupRecord {
     pub fn is_published(&self) -> bool {
         matches!(self.status, Status::Completed | Status::Verified)
     }
+
+    /// Whether it is being written, or its process died while it was.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self.status, Status::InProgress | Status::Pending)
+    }
 }
 
 /// A time as a DuckDB `TIMESTAMP` literal in UTC.

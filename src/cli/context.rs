@@ -4,13 +4,14 @@ use super::Global;
 use super::output::Output;
 use crate::catalog::{Catalog, Session};
 use crate::config::{Config, Loaded};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::progress::{JsonLines, Progress, Terminal};
 use crate::repository::{Lock, LockMode, Repository};
 use crate::restore;
 use crate::setting::Setting;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The surroundings of one command. The config is loaded when it is first asked for.
@@ -70,7 +71,15 @@ impl Context {
         let config = &self.loaded()?.config;
         let mut session = Catalog::in_dir(&config.state.dir).session(&self.progress)?;
         match Repository::open(&config.repository.path) {
-            Ok(repository) => session.reconcile(&repository, &self.progress)?,
+            Ok(repository) => {
+                session.reconcile(&repository, &self.progress)?;
+                // A backup that is being written holds the lock: without it, it is dead.
+                if session.has_unfinished()?
+                    && repository.lock(LockMode::Shared, Duration::ZERO).is_ok()
+                {
+                    session.fail_interrupted()?;
+                }
+            }
             Err(e) if e.code() == Code::RepositoryNotFound => {}
             Err(e) => return Err(e),
         }
@@ -83,9 +92,13 @@ impl Context {
         for line in &recovery.done {
             self.output.note(&format!("recovered: {line}"));
         }
-        for line in recovery.failed {
-            self.progress.warn(Code::NotResumed, line);
+        // Whatever came next would work on a stack that is half one state and half another.
+        match recovery.failed.first() {
+            None => Ok(()),
+            Some(first) => {
+                Err(Error::new(Code::NotResumed, "recover", "from a backstop that died")
+                    .cause(first))
+            }
         }
-        Ok(())
     }
 }

@@ -27,7 +27,9 @@ pub(super) fn run(args: &DeleteArgs, context: &Context) -> Result<Ending> {
         return Ok(Ending::Done);
     }
     if !args.yes {
-        context.output.confirm(&format!("Delete backup {} for good?", record.name))?;
+        context
+            .output
+            .confirm(&format!("Delete backup {} for good?", record.name), &context.cancel)?;
     }
     let lock = context.lock(&repository)?;
     let mut catalog = context.reconciled()?;

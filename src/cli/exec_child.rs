@@ -1,14 +1,23 @@
-//! `backstop exec-child`: becomes another program, which the kernel ends when backstop dies.
+//! `backstop exec-child`: runs another program, and ends it and all its workers when backstop
+//! dies.
 //!
 //! `pg_dump` must not outlive a killed backstop: it would go on writing into a directory
-//! that the next command clears. `prctl(2)` `PR_SET_PDEATHSIG` survives `execve(2)`.
+//! that the next command clears. `prctl(2)` `PR_SET_PDEATHSIG` tells a child of its parent's
+//! death, but is not inherited, and the workers of `pg_dump --jobs` finish their table before
+//! they notice. So this process stays, in a process group with all of them, and ends the
+//! group.
 
 use super::Ending;
 use crate::error::{Code, Error, Result};
 use clap::Args;
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, getpgrp, getppid, kill_process_group, set_parent_process_death_signal, setpgid,
+};
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The arguments of the hidden command `exec-child`.
 #[derive(Debug, Args)]
@@ -21,17 +30,36 @@ pub(super) struct ExecChildArgs {
     command: Vec<OsString>,
 }
 
+/// Returns only when the program cannot be run; else the process ends as the program did.
 pub(super) fn run(args: &ExecChildArgs) -> Result<Ending> {
-    let failed = |cause: String| {
-        Err(Error::new(Code::ToolMissing, "run", args.command[0].to_string_lossy()).cause(cause))
-    };
-    if let Err(e) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return failed(e.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime.and_then(|runtime| runtime.block_on(watch(args)));
+    match ended {
+        Ok(status) => {
+            let killed = status.signal().map(|signal| 128 + signal);
+            std::process::exit(status.code().or(killed).unwrap_or(1))
+        }
+        Err(e) => Err(Error::new(Code::ToolMissing, "run", args.command[0].to_string_lossy())
+            .cause(e.to_string())),
     }
+}
+
+async fn watch(args: &ExecChildArgs) -> io::Result<ExitStatus> {
+    // Fails where it leads a group already, as it does when backstop starts it.
+    let _ = setpgid(None, None);
+    let mut orphaned = signal(SignalKind::terminate())?;
+    set_parent_process_death_signal(Some(Signal::TERM))?;
     // The parent may have died before the request was in place.
     if getppid() != Pid::from_raw(args.parent) {
-        return failed("the process that asked for it has ended".into());
+        return Err(io::Error::other("the process that asked for it has ended"));
     }
-    let error = std::process::Command::new(&args.command[0]).args(&args.command[1..]).exec();
-    failed(error.to_string())
+    let mut child =
+        tokio::process::Command::new(&args.command[0]).args(&args.command[1..]).spawn()?;
+    tokio::select! {
+        ended = child.wait() => ended,
+        _ = orphaned.recv() => {
+            kill_process_group(getpgrp(), Signal::KILL)?;
+            child.wait().await
+        }
+    }
 }

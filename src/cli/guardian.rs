@@ -16,6 +16,10 @@ pub(super) struct GuardianArgs {
 }
 
 pub(super) async fn run(args: GuardianArgs, context: &Context) -> Result<Ending> {
-    restore::guard(&args.journal, || context.setting()).await?;
+    // Loaded before the guardian leaves its directory, from which overrides are resolved. A
+    // guardian that cannot load it still resumes containers.
+    let setting = context.setting();
+    restore::guard(&args.journal, || setting.as_ref().cloned().or_else(|_| context.setting()))
+        .await?;
     Ok(Ending::Done)
 }

@@ -1,8 +1,10 @@
 //! What a command prints: results on stdout, everything else on stderr.
 
 use crate::error::{Code, Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
+use tokio_util::sync::CancellationToken;
 
 /// Where and how results and errors are printed.
 #[derive(Debug, Clone)]
@@ -83,8 +85,9 @@ impl Output {
     /// Asks a question that is answered with `yes`.
     ///
     /// # Errors
-    /// `confirmation_required` when nobody is there to answer, or the answer is another.
-    pub(super) fn confirm(&self, question: &str) -> Result<()> {
+    /// `confirmation_required` when nobody is there to answer, or the answer is another;
+    /// `interrupted` when `cancel` is set before there is one.
+    pub(super) fn confirm(&self, question: &str, cancel: &CancellationToken) -> Result<()> {
         let refused = |cause: &str| {
             Err(Error::new(Code::ConfirmationRequired, "go on without", "an answer").cause(cause))
         };
@@ -93,11 +96,28 @@ impl Output {
         }
         let _ = write!(io::stderr(), "{question}\nType yes to go on: ");
         let _ = io::stderr().flush();
+        // A signal does not end a read that has begun, so none is begun before there is a line.
+        while !stdin_is_ready() {
+            if cancel.is_cancelled() {
+                return Err(Error::new(Code::Interrupted, "wait for", "an answer"));
+            }
+        }
         let mut answer = String::new();
         match io::stdin().read_line(&mut answer) {
             Ok(_) if answer.trim() == "yes" => Ok(()),
             _ => refused("the answer was not yes")
                 .map_err(|e| e.hint("nothing was changed; only `yes` in full goes on")),
         }
+    }
+}
+
+/// Whether reading would not block, or would tell why it fails. Looks for a fifth of a second.
+fn stdin_is_ready() -> bool {
+    let stdin = io::stdin();
+    let wait = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+    match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&wait)) {
+        Ok(ready) => ready > 0,
+        Err(rustix::io::Errno::INTR) => false,
+        Err(_) => true,
     }
 }

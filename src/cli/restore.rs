@@ -69,7 +69,7 @@ pub(super) async fn run(args: RestoreArgs, context: &Context) -> Result<Ending> 
             return Ok(Ending::Done);
         }
         if !args.yes {
-            context.output.confirm(&plan.to_string())?;
+            context.output.confirm(&plan.to_string(), &context.cancel)?;
         }
         until_interrupted(&context.cancel, restore::restore(&setting, &record, &request)).await?
     };

@@ -41,7 +41,7 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Ending>
         return Ok(Ending::Done);
     }
     if !args.yes {
-        context.output.confirm(&what)?;
+        context.output.confirm(&what, &context.cancel)?;
     }
     let done = if args.purge {
         until_interrupted(&context.cancel, restore::purge(&setting, record)).await?

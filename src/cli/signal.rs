@@ -1,28 +1,39 @@
-//! SIGINT and SIGTERM: the running operation is cancelled, undoes itself and ends.
+//! SIGINT, SIGTERM and SIGHUP: the running operation is cancelled, undoes itself and ends.
 
 use crate::error::{Code, Error, Result};
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Runs `operation` until it ends or a signal arrives. The signal sets `cancel`, which
-/// the operation watches; it is then given the time it needs to undo itself.
+/// Runs `operation`, which watches `cancel`. A signal sets that, and the operation is then
+/// given the time it needs to undo itself.
+///
+/// From the first call on every signal counts, also between two operations and while a
+/// question is asked: the process never gets its deadly defaults back.
 pub(super) async fn until_interrupted<T>(
     cancel: &CancellationToken,
     operation: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let listen =
-        |kind| signal(kind).map_err(|e| Error::new(Code::Io, "listen for", "signals").source(e));
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    tokio::pin!(operation);
-    loop {
-        tokio::select! {
-            ended = &mut operation => return ended,
-            _ = interrupt.recv() => cancel.cancel(),
-            _ = terminate.recv() => cancel.cancel(),
-            _ = hangup.recv() => cancel.cancel(),
-        }
+    listen(cancel)?;
+    operation.await
+}
+
+fn listen(cancel: &CancellationToken) -> Result<()> {
+    // Signals belong to the process, so it listens once.
+    static LISTENING: AtomicBool = AtomicBool::new(false);
+    if LISTENING.swap(true, Ordering::Relaxed) {
+        return Ok(());
     }
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut arriving =
+            signal(kind).map_err(|e| Error::new(Code::Io, "listen for", "signals").source(e))?;
+        let cancel = cancel.clone();
+        tokio::spawn(async move {
+            if arriving.recv().await.is_some() {
+                cancel.cancel();
+            }
+        });
+    }
+    Ok(())
 }

@@ -33,7 +33,7 @@ impl Scratch {
     /// Creates the empty database `name` on the server of `target`, with the owner, encoding
     /// and locale of the one that was dumped. Fails where the name is taken.
     pub async fn create(target: &Target, name: &str, detail: &DatabaseDetail) -> Result<Self> {
-        let connection = maintenance::connect(target, &[name]).await?;
+        let connection = maintenance::take_over(target, &[name], name).await?;
         let sql = creation(name, detail, connection.server().major);
         connection
             .run(&format!("create database {name} for"), &sql)
@@ -247,7 +247,7 @@ pub async fn database_exists(target: &Target, name: &str) -> Result<bool> {
 /// Drops the database `name` on the server of `target`, whoever is connected to it; does
 /// nothing where there is none.
 pub async fn drop_database(target: &Target, name: &str) -> Result<()> {
-    let connection = maintenance::connect(target, &[name]).await?;
+    let connection = maintenance::take_over(target, &[name], name).await?;
     let force = if connection.server().major >= 13 { " WITH (FORCE)" } else { "" };
     let sql = format!("DROP DATABASE IF EXISTS {}{force}", quote_identifier(name));
     connection.run(&format!("drop database {name} of"), &sql).await

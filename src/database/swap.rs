@@ -33,7 +33,7 @@ pub struct Swapped {
 /// since it was destroyed, only the second rename happens. Running sessions in all of them
 /// are ended.
 pub async fn swap(target: &Target, live: &str, scratch: &str, aside: &str) -> Result<Swapped> {
-    let connection = maintenance::connect(target, &[live, scratch, aside]).await?;
+    let connection = maintenance::take_over(target, &[live, scratch, aside], scratch).await?;
     let was_there = exists(&connection, live).await?;
     let mut renames = vec![(scratch, live)];
     if was_there {
@@ -48,14 +48,20 @@ pub async fn swap(target: &Target, live: &str, scratch: &str, aside: &str) -> Re
 pub async fn swap_back(target: &Target, swapped: &Swapped, discarded: &str) -> Result<()> {
     let live = swapped.live.as_str();
     let aside = swapped.aside.as_deref();
-    let connection =
-        maintenance::connect(target, &[live, discarded, aside.unwrap_or(live)]).await?;
+    let busy = [live, discarded, aside.unwrap_or(live)];
+    let connection = maintenance::take_over(target, &busy, discarded).await?;
     let mut renames = Vec::new();
     if exists(&connection, live).await? {
         renames.push((live, discarded));
     }
     renames.extend(aside.map(|aside| (aside, live)));
     rename(target, &connection, &renames).await
+}
+
+/// Makes sure that no swap of `live` and `scratch` whose backstop died is still under way: it
+/// has happened, or it has not.
+pub async fn settle(target: &Target, live: &str, scratch: &str, aside: &str) -> Result<()> {
+    maintenance::take_over(target, &[live, scratch, aside], scratch).await.map(drop)
 }
 
 async fn exists(connection: &Connection, name: &str) -> Result<bool> {

@@ -16,12 +16,23 @@ pub(super) use guard::discard;
 pub use plan::{Plan, detect};
 pub use staging::{Copied, Staging};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use guard::Guard;
 use std::path::{Path, PathBuf};
 
 /// How the name of everything that a capture makes begins.
 pub const PREFIX: &str = ".backstop-capture-";
+
+/// A mount point strictly below the directory `path`; none where it does not exist.
+///
+/// # Errors
+/// [`Code::Io`](crate::error::Code::Io) when the mounts cannot be read.
+pub fn mounted_below(path: &Path) -> Result<Option<PathBuf>> {
+    let Ok(path) = path.canonicalize() else { return Ok(None) };
+    let mounts =
+        mounts::Mounts::read().map_err(|e| Error::io("read the mounts below", &path, e))?;
+    Ok(mounts.below(&path).map(Path::to_path_buf))
+}
 
 /// How a directory is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What has to be undone if backstop dies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +120,7 @@ impl Journal {
     pub fn new(id: &str, containers: &[Container]) -> Self {
         let running: Vec<Container> =
             containers.iter().filter(|c| c.is_running()).cloned().collect();
-        let ceil = |length: std::time::Duration| {
+        let ceil = |length: Duration| {
             length.as_secs().saturating_add(u64::from(length.subsec_nanos() > 0))
         };
         let entries = waves(&running).into_iter().enumerate().flat_map(|(wave, members)| {
@@ -147,6 +148,20 @@ impl Journal {
             captures: Vec::new(),
             restore: None,
         }
+    }
+
+    /// How long it may take until every container runs again, where Docker answers: stops in
+    /// flight are waited for together, and a wave begins when those that it needs are healthy.
+    pub(super) fn longest_undo(&self) -> Duration {
+        let seconds = |of: fn(&JournalContainer) -> u64, among: &dyn Fn(&str) -> bool| {
+            self.containers.iter().filter(|c| among(&c.id)).map(of).max().unwrap_or(0)
+        };
+        let stops = seconds(|c| c.stop_timeout, &|_| true);
+        let needed =
+            |id: &str| self.containers.iter().any(|c| c.needs_healthy.iter().any(|n| n == id));
+        let waves = self.containers.iter().map(|c| c.wave).max().unwrap_or(0) as u64;
+        let health = seconds(|c| c.health_timeout, &needed).saturating_mul(waves);
+        Duration::from_secs(stops.saturating_add(health))
     }
 
     /// Whether the machine has not been restarted since it was written.

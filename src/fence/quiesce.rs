@@ -3,7 +3,7 @@
 use super::guardian::Guardian;
 use super::journal::{Journal, JournalContainer, Step};
 use super::resume::{ResumedContainer, resume_all, waves};
-use crate::docker::{Container, Docker};
+use crate::docker::{Container, Docker, Health, RunState};
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::manifest::Downtime;
@@ -140,6 +140,18 @@ fn failure(container: ResumedContainer) -> Option<String> {
 
 fn lock(clock: &Clock) -> std::sync::MutexGuard<'_, BTreeMap<String, Instant>> {
     clock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Those of `containers` that run and have nothing wrong with them now, so that they can be
+/// expected to be so again after a hold.
+pub async fn sound(docker: &Docker, containers: &[Container]) -> Vec<Container> {
+    let looks = containers.iter().map(async |container| {
+        let status = docker.status(&container.id).await.ok()?;
+        let sound = status.state == RunState::Running
+            && matches!(status.health, Health::Healthy | Health::Unchecked);
+        sound.then(|| container.clone())
+    });
+    join_all(looks).await.into_iter().flatten().collect()
 }
 
 /// Waits until those of `containers` that ran before are healthy, each for at most its

@@ -5,6 +5,7 @@ use super::journal::{Claim, Journal, LiveJournal, Step, claim, list};
 use super::resume::{Outcome, ResumedContainer, resume_all};
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -47,8 +48,8 @@ impl Recovered {
 }
 
 /// Undoes every journal below `state_dir` whose process is dead. Journals of living
-/// processes are left alone; one that a guardian is undoing is waited for, up to
-/// `patience`. Cheap when there is none. `before_resume` undoes the restore that a journal
+/// processes are left alone; one that a guardian is undoing is waited for, for as long as its
+/// containers may take and `patience` more. Cheap when there is none. `before_resume` undoes the restore that a journal
 /// names, before its containers are resumed.
 ///
 /// # Errors
@@ -76,6 +77,7 @@ pub async fn recover(
 }
 
 async fn claim_within(path: &Path, patience: Duration) -> Result<Option<LiveJournal>> {
+    let patience = longest_undo(path).saturating_add(patience);
     let deadline = Instant::now() + patience;
     loop {
         match claim(path)? {
@@ -95,6 +97,32 @@ async fn claim_within(path: &Path, patience: Duration) -> Result<Option<LiveJour
     }
 }
 
+/// Holds the containers of a journal whose restore is still to be undone. Nothing happens
+/// to those that are held.
+async fn hold_again(live: &LiveJournal, journal: &Journal) -> Result<()> {
+    if journal.containers.is_empty() {
+        return Ok(());
+    }
+    let docker = Docker::connect().await?;
+    for container in &journal.containers {
+        let timeout = Duration::from_secs(container.stop_timeout);
+        live.note(Step::Holding, &container.id)?;
+        match docker.hold(&container.id, container.action, timeout).await {
+            Err(e) if e.code() != Code::ContainerNotFound => return Err(e),
+            _ => live.note(Step::Held, &container.id)?,
+        }
+    }
+    Ok(())
+}
+
+/// What the undoing of the journal at `path` may take. Read without its lock: it is replaced
+/// as a whole, and when it is gone nothing is waited for.
+fn longest_undo(path: &Path) -> Duration {
+    let journal =
+        fs::read(path).ok().and_then(|text| serde_json::from_slice::<Journal>(&text).ok());
+    journal.map_or(Duration::ZERO, |journal| journal.longest_undo())
+}
+
 /// One attempt to undo a journal. What is done is taken out of it, and it is removed when
 /// nothing is left.
 pub(super) async fn undo(
@@ -111,7 +139,12 @@ pub(super) async fn undo(
     };
     if journal.restore.is_some() {
         // The application is started even when this fails: it is never left stopped.
-        match before_resume(&journal).await {
+        // An earlier attempt may have started it on what is about to be turned back.
+        let undone = match hold_again(live, &journal).await {
+            Ok(()) => before_resume(&journal).await,
+            held => held,
+        };
+        match undone {
             Ok(()) => left.restore = None,
             Err(e) => recovered.failed.push(e),
         }
@@ -121,7 +154,8 @@ pub(super) async fn undo(
             Ok(docker) => {
                 let note = |id: &str| drop(live.note(Step::Resumed, id));
                 recovered.containers = resume_all(&docker, &journal, &live.steps(), &note).await;
-                if recovered.containers.iter().all(|c| c.outcome.is_ok()) {
+                let resumed = recovered.containers.iter().all(|c| c.outcome.is_ok());
+                if resumed && left.restore.is_none() {
                     left.containers.clear();
                 }
             }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 /// The name of the file inside a backup's directory.
 pub(super) const CHECKSUMS: &str = "SHA256SUMS";
@@ -46,22 +47,35 @@ impl Checksums {
 
 /// Size in bytes and SHA-256 in hex of a file's content.
 pub fn hash_file(path: &Path) -> Result<(u64, String)> {
-    let read = || -> std::io::Result<(u64, String)> {
+    hash_file_unless(&CancellationToken::new(), path)
+}
+
+/// The same, for a file that may be so large that nobody waits for its end.
+///
+/// # Errors
+/// `interrupted` when `cancel` is set.
+pub(super) fn hash_file_unless(cancel: &CancellationToken, path: &Path) -> Result<(u64, String)> {
+    let mut hash = Sha256::new();
+    let mut size = 0;
+    let mut read = || -> std::io::Result<()> {
         let mut file = File::open(path)?;
-        let mut hash = Sha256::new();
         let mut buffer = vec![0; 256 * 1024];
-        let mut size = 0;
-        loop {
+        while !cancel.is_cancelled() {
             match file.read(&mut buffer)? {
-                0 => return Ok((size, hex(&hash.finalize()))),
+                0 => return Ok(()),
                 n => {
                     size += n as u64;
                     hash.update(&buffer[..n]);
                 }
             }
         }
+        Ok(())
     };
-    read().map_err(|e| Error::io("read", path, e))
+    read().map_err(|e| Error::io("read", path, e))?;
+    if cancel.is_cancelled() {
+        return Err(Error::new(Code::Interrupted, "read", path.display()));
+    }
+    Ok((size, hex(&hash.finalize())))
 }
 
 /// SHA-256 in hex of `content`.

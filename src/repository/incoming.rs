@@ -1,6 +1,6 @@
 //! A backup that is being written: `incoming/ID/`, until it is published.
 
-use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file};
+use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file_unless};
 use super::durable::{create_dir, sync_dir, write_new};
 use super::manifest::{MANIFEST, Manifest, Object};
 use super::{BACKUPS, BackupId, INCOMING, PublishedBackup};
@@ -9,6 +9,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 
 /// A directory in `incoming/`, removed on drop unless it is published.
 #[derive(Debug)]
@@ -35,11 +36,12 @@ impl IncomingBackup {
     /// `written` are hashes that were computed while writing.
     ///
     /// # Errors
-    /// `backup_damaged` where what is read differs from what was written.
-    pub fn read_back(&self, written: &[Object]) -> Result<Vec<Object>> {
+    /// `backup_damaged` where what is read differs from what was written; `interrupted`
+    /// when `cancel` is set.
+    pub fn read_back(&self, written: &[Object], cancel: &CancellationToken) -> Result<Vec<Object>> {
         let mut objects = Vec::new();
         for path in files_below(&self.path)? {
-            let (size, sha256) = hash_file(&self.path.join(&path))?;
+            let (size, sha256) = hash_file_unless(cancel, &self.path.join(&path))?;
             objects.push(Object { path, size, sha256 });
         }
         for expected in written {

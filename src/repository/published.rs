@@ -1,6 +1,6 @@
 //! A published backup: it is read, verified and deleted, never written.
 
-use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file};
+use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file, hash_file_unless};
 use super::incoming::files_below;
 use super::manifest::{FORMAT, MANIFEST, Manifest};
 use crate::error::{Code, Error, Result};
@@ -46,6 +46,12 @@ impl PublishedBackup {
         if manifest.format > FORMAT {
             return Err(Error::new(Code::RepositoryFormat, "open backup", path.display())
                 .cause(format!("it has format {}, this version knows {FORMAT}", manifest.format)));
+        }
+        for component in &manifest.components {
+            if !is_file_name(&component.name) {
+                return Err(Error::new(Code::UnsafePath, "open backup", path.display())
+                    .cause(format!("`{}` cannot be a component's name", component.name)));
+            }
         }
         Ok(Self { path, manifest })
     }
@@ -120,11 +126,12 @@ impl PublishedBackup {
             if damages.iter().any(|damage| damage.object == object.path) {
                 continue;
             }
-            match hash_file(&self.object(&object.path)?) {
+            match hash_file_unless(cancel, &self.object(&object.path)?) {
                 Ok((_, hash)) if hash == object.sha256 => {}
                 Ok(_) => {
                     damages.push(Damage::new(&object.path, "has other bytes than were written"))
                 }
+                Err(e) if e.code() == Code::Interrupted => return Err(e),
                 Err(e) => damages.push(Damage::new(&object.path, &e.to_string())),
             }
             read(object.size);
@@ -172,6 +179,11 @@ fn fits_checksums(backup: &Path, manifest: &[u8]) -> bool {
     let sums = std::fs::read_to_string(&file).ok();
     let sums = sums.and_then(|text| Checksums::parse(&text, &file).ok()).unwrap_or_default();
     sums.0.get(MANIFEST) == Some(&hash_bytes(manifest))
+}
+
+/// Names of components become parts of paths: a single one, and not a hidden one.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
 }
 
 impl Damage {

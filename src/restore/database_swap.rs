@@ -52,6 +52,7 @@ impl DatabaseSwap {
     /// Where a database was replaced, its new name tells; where none was, the name under
     /// which the restored one was built is gone.
     async fn is_swapped(&self, target: &Target) -> Result<bool> {
+        swap::settle(target, &self.database, &self.new, &self.kept).await?;
         if self.live_existed {
             database_exists(target, &self.kept).await
         } else {

@@ -3,7 +3,7 @@
 
 use super::plan::Plan;
 use super::{Restoration, Restored, databases, files};
-use crate::backup::Selection;
+use crate::backup::{Selection, lock};
 use crate::catalog::BackupRecord;
 use crate::clock::Stopwatch;
 use crate::database::{database_exists, drop_database};
@@ -35,7 +35,7 @@ pub async fn elsewhere(
 ) -> Result<Restored> {
     let watch = Stopwatch::start();
     let repository = Repository::open(&setting.config.repository.path)?;
-    let _lock = repository.lock(LockMode::Shared, setting.lock_wait)?;
+    let _lock = lock(setting, &repository, LockMode::Exclusive).await?;
     setting.progress.step("verify");
     let plan = Plan::prepare(setting, record, &wanted.restricted(record)?).await?;
     let mut places = Vec::new();

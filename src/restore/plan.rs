@@ -11,12 +11,13 @@ use crate::config::{Config, FileTree, Quiesce};
 use crate::database::{database_exists, derived_name};
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
+use crate::fence::capture::mounted_below;
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
 use crate::repository::{PublishedBackup, Repository};
 use crate::setting::Setting;
 use serde::Serialize;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A restore that may begin: the backup's bytes are verified.
 pub(super) struct Plan {
@@ -117,8 +118,16 @@ impl Plan {
         let mut restore = RestoreRecord::begin(&manifest.id, &manifest.name)?;
         for tree in &self.trees {
             let name = &tree.component.name;
+            if !setting.config.files.iter().any(|configured| configured.name == *name) {
+                return Err(Error::new(Code::ComponentNotFound, "restore files", name)
+                    .cause("the config has no [[files]] entry of this name")
+                    .hint("add one that says where they go, or restore with --to DIR"));
+            }
             restore.trees.push(match &tree.source.place {
-                Place::Directory(live) => TreeSwap::plan(name, live, &restore.key)?,
+                Place::Directory(live) => {
+                    refuse_mounts_below(live)?;
+                    TreeSwap::plan(name, live, &restore.key)?
+                }
                 Place::Container { volume, image_id, .. } => {
                     let place = VolumePlace { volume: volume.clone(), image: image_id.clone() };
                     TreeSwap::in_volume(name, place, &restore.key)
@@ -269,6 +278,16 @@ fn wanted_objects(components: &[Component], selection: &Selection) -> Option<Vec
         }
     }
     Some(wanted)
+}
+
+/// A directory that is renamed takes what is mounted below it along.
+fn refuse_mounts_below(live: &Path) -> Result<()> {
+    match mounted_below(live)? {
+        None => Ok(()),
+        Some(mount) => Err(Error::new(Code::RestoreFailed, "replace", live.display())
+            .cause(format!("{} is mounted inside it", mount.display()))
+            .hint("unmount it first, or restore with --to DIR")),
+    }
 }
 
 /// The tree as the config names it today, else as the backup recorded it.

@@ -13,7 +13,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a guardian that is at work on the same is waited for.
+/// How long a guardian that is at work on the same is waited for, beyond what its containers
+/// may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was put right.
@@ -56,7 +57,7 @@ pub async fn resume(setting: &Setting) -> Result<Recovery> {
     Ok(recovery)
 }
 
-/// The guardian's whole life; see [`fence::guardian::serve`]. The config is loaded only
+/// The guardian's whole life; see [`fence::guardian::serve`]. The `setting` is asked for only
 /// when a swap has to be turned back.
 pub async fn guard(journal: &Path, setting: impl Fn() -> Result<Setting>) -> Result<()> {
     fence::guardian::serve(journal, async |journal: &Journal| {
@@ -89,6 +90,8 @@ async fn clear(setting: &Setting, recovery: &mut Recovery) -> Result<()> {
         recovery.done.push(format!("removed {}", path.display()));
     }
     let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+    // First: a backup that was published before its backstop died is none that failed.
+    session.reconcile(&repository, &setting.progress)?;
     for id in session.fail_interrupted()? {
         recovery.done.push(format!("backup {} is marked as failed", id.short()));
     }

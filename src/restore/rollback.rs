@@ -4,7 +4,7 @@ use super::plan::to_stop;
 use super::record::{RestoreRecord, Stage};
 use super::swap::{Direction, exchange};
 use super::{note, undo};
-use crate::backup::{Reach, connect_if_needed};
+use crate::backup::{Reach, connect_if_needed, lock};
 use crate::catalog::EventName;
 use crate::error::{Code, Error, Result};
 use crate::fence;
@@ -61,28 +61,38 @@ fn refuse_covered(state_dir: &Path, record: &RestoreRecord) -> Result<()> {
 }
 
 /// Makes the state before a restore live again; what was live until now is kept aside.
-pub async fn rollback(setting: &Setting, mut restore: RestoreRecord) -> Result<RestoreRecord> {
+pub async fn rollback(setting: &Setting, restore: RestoreRecord) -> Result<RestoreRecord> {
     let repository = Repository::open(&setting.config.repository.path)?;
-    let _lock = repository.lock(LockMode::Exclusive, setting.lock_wait)?;
+    let _lock = lock(setting, &repository, LockMode::Exclusive).await?;
+    // Somebody may have purged it, or restored over it, while the question was asked.
+    let mut restore = rollback_target(setting, Some(&restore.key), false)?;
     let docker = connect_if_needed(setting).await?;
     let containers = to_stop(setting, docker.as_ref()).await?;
     let reaches = undo::reach_all(setting, &restore).await?;
     let reaches: Vec<&Reach> = reaches.iter().collect();
     exchange(setting, docker.as_ref(), &containers, &reaches, &mut restore, Direction::Back)
         .await?;
+    let detail = serde_json::json!({ "key": restore.key });
+    note(setting, &restore, EventName::RolledBack, &detail);
     if let Some(docker) = &docker {
         setting.progress.step("health");
-        for sick in fence::wait_healthy(docker, &containers).await {
+        let healthy = async { Ok(fence::wait_healthy(docker, &containers).await) };
+        let sick = setting.unless_interrupted("wait for the health of", healthy).await;
+        let sick =
+            sick.map_err(|e| e.hint("the rollback is done; `docker ps` shows the health"))?;
+        for sick in sick {
             setting.progress.warn(sick.code(), sick.to_string());
         }
     }
-    let detail = serde_json::json!({ "key": restore.key });
-    note(setting, &restore, EventName::RolledBack, &detail);
     Ok(restore)
 }
 
 /// Removes what a restore keeps aside. After that nothing leads back.
-pub async fn purge(setting: &Setting, mut restore: RestoreRecord) -> Result<RestoreRecord> {
+pub async fn purge(setting: &Setting, restore: RestoreRecord) -> Result<RestoreRecord> {
+    let repository = Repository::open(&setting.config.repository.path)?;
+    let _lock = lock(setting, &repository, LockMode::Exclusive).await?;
+    // Somebody may have rolled it back while the question was asked.
+    let mut restore = rollback_target(setting, Some(&restore.key), true)?;
     let reaches = undo::reach_all(setting, &restore).await?;
     let reaches: Vec<&Reach> = reaches.iter().collect();
     undo::remove_kept(&restore, &reaches).await?;

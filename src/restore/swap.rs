@@ -5,7 +5,6 @@
 
 use super::plan::Plan;
 use super::record::{RestoreRecord, Stage};
-use super::recover;
 use super::volume::{self, Action, perform};
 use crate::backup::Reach;
 use crate::docker::{Container, Docker};
@@ -13,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::fence::{self, Hold, Journal};
 use crate::repository::manifest::Downtime;
 use crate::setting::Setting;
+use tokio_util::sync::CancellationToken;
 
 /// Which way the states change places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +36,23 @@ pub(super) async fn swap(
     let docker = plan.docker.as_ref();
     let exchanged =
         exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Forth).await;
-    let downtime = match exchanged {
-        // Nothing was swapped: what was built is of no use any more.
-        Err(error) if restore.stage == Stage::Building => {
-            plan.abandon(setting, restore).await;
-            return Err(error);
+    let sick = match exchanged {
+        Ok(downtime) => {
+            setting.progress.step("health");
+            let healthy = healthy(docker, &plan.containers);
+            match setting.unless_interrupted("wait for the health of", healthy).await {
+                Ok(()) => return Ok(downtime),
+                Err(sick) => sick,
+            }
         }
-        exchanged => exchanged?,
+        // The restored state is live, and a container does not start on it.
+        Err(error) if restore.stage == Stage::Swapped => error,
+        Err(error) => return Err(error),
     };
-    setting.progress.step("health");
-    let Err(sick) = healthy(docker, &plan.containers).await else { return Ok(downtime) };
     setting.progress.step("swap-back");
-    exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Back).await?;
+    // The signal that may have asked for the way back must not interrupt it.
+    let back = &Setting { cancel: CancellationToken::new(), ..setting.clone() };
+    exchange(back, docker, &plan.containers, &reaches, restore, Direction::Back).await?;
     Err(sick.hint(
         "the old state is live again; the restored one is kept, see `backstop rollback --list`",
     ))
@@ -72,7 +77,7 @@ pub(super) async fn exchange(
     let mut hold = Hold::post(setting, journal).await?;
     setting.unless_interrupted("hold", hold.quiesce(docker, setting)).await?;
 
-    // From here on a signal waits: the swap takes less time than its undoing would.
+    // From here on a signal waits until all has changed places or nothing has.
     setting.progress.step("swap");
     let (goal, origin) = match direction {
         Direction::Forth => (Stage::Swapped, Stage::Abandoned),
@@ -82,7 +87,9 @@ pub(super) async fn exchange(
         look_again(docker, reaches, restore).await?;
     }
     restore.save(state_dir, direction.under_way())?;
-    let swapped = turn(docker, reaches, restore, direction).await;
+    let swapped = turn(docker, reaches, restore, direction)
+        .await
+        .and_then(|()| setting.check_interrupted("swap the state of"));
     let stage = match &swapped {
         Ok(()) => goal,
         Err(_) => {
@@ -97,9 +104,6 @@ pub(super) async fn exchange(
     let downtime = hold.resume().await?;
     hold.finish().await?;
     volume::discard(docker, restore).await?;
-    if stage == Stage::Abandoned {
-        recover::remove_built(setting, restore).await?;
-    }
     swapped.map(|()| downtime)
 }
 

@@ -6,7 +6,7 @@
 //! were recorded beforehand tell after a crash what has already moved.
 
 use super::volume::{self, VolumePlace};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -152,18 +152,12 @@ impl TreeSwap {
     pub(super) fn swap_back(&self) -> Result<()> {
         match &self.method {
             Method::Directory { new_inode } => {
-                if inode(&self.live)? == Some(*new_inode) {
-                    match inode(&self.kept)? {
-                        Some(_) => rename(&self.kept, &self.new)?,
-                        None if !self.live_existed => {
-                            rename(&self.live, &self.new)?;
-                            return self.sync();
-                        }
-                        None => {}
-                    }
-                    exchange(&self.live, &self.new)?;
-                } else if inode(&self.live)?.is_none() && inode(&self.kept)?.is_some() {
-                    rename(&self.kept, &self.live)?;
+                let is_kept = inode(&self.kept)?.is_some();
+                match inode(&self.live)? {
+                    Some(live) if live == *new_inode => self.bring_back(is_kept)?,
+                    None if is_kept => rename(&self.kept, &self.live)?,
+                    Some(_) if is_kept => return Err(self.foreign()),
+                    _ => {}
                 }
             }
             Method::Entries { new_inodes } => {
@@ -190,10 +184,34 @@ impl TreeSwap {
 
     fn bring_live(&self) -> Result<()> {
         if self.live_existed && inode(&self.live)?.is_some() {
-            exchange(&self.live, &self.new)
-        } else {
-            rename(&self.new, &self.live)
+            if exchange(&self.live, &self.new)? {
+                return Ok(());
+            }
+            rename(&self.live, &self.kept)?;
         }
+        rename(&self.new, &self.live)
+    }
+
+    /// The way back from a live tree that is the restored one.
+    fn bring_back(&self, is_kept: bool) -> Result<()> {
+        if !is_kept && !self.live_existed {
+            return rename(&self.live, &self.new);
+        }
+        if is_kept {
+            rename(&self.kept, &self.new)?;
+        }
+        if exchange(&self.live, &self.new)? {
+            return Ok(());
+        }
+        rename(&self.new, &self.kept)?;
+        rename(&self.live, &self.new)?;
+        rename(&self.kept, &self.live)
+    }
+
+    fn foreign(&self) -> Error {
+        Error::new(Code::RestoreFailed, "swap back", self.live.display())
+            .cause("it is not the tree that was restored: somebody replaced it since")
+            .hint(format!("what the restore replaced lies in {}", self.kept.display()))
     }
 
     fn sync(&self) -> Result<()> {
@@ -214,19 +232,12 @@ fn names(component: &str, key: &str) -> [String; 2] {
     ]
 }
 
-/// Swaps two directories in one step, so that there is a live tree at every moment.
-/// File systems without `RENAME_EXCHANGE` (rename(2)) get two renames through a third name.
-fn exchange(live: &Path, new: &Path) -> Result<()> {
+/// Swaps two directories in one step, so that there is a live tree at every moment. Says
+/// whether the file system can do that (`RENAME_EXCHANGE`, rename(2)); NFS cannot.
+fn exchange(live: &Path, new: &Path) -> Result<bool> {
     match renameat_with(CWD, live, CWD, new, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            let mut aside = new.as_os_str().to_owned();
-            aside.push("-aside");
-            let aside = PathBuf::from(aside);
-            rename(live, &aside)?;
-            rename(new, live)?;
-            rename(&aside, new)
-        }
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => Ok(false),
         Err(e) => Err(Error::io("swap", live, e.into())),
     }
 }

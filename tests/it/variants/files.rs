@@ -25,7 +25,8 @@ fn an_unreadable_file_is_named_and_makes_the_backup_degraded() {
     let ran = site.run(&["backup", "--json"]).ended(3);
     let record = ran.json();
     assert_eq!(record["status"], "completed");
-    let unreadable = &component(&site.manifest(&record), "uploads")["unreadable"];
+    let manifest = site.manifest(&record);
+    let unreadable = &component(&manifest, "uploads")["unreadable"];
     let named: Vec<&str> = unreadable.as_array().unwrap().iter().flat_map(Value::as_str).collect();
     assert_eq!(named, ["closed", "secret"]);
     assert!(ran.stderr.contains("secret") && ran.stderr.contains("closed"), "{}", ran.stderr);
