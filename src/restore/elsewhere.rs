@@ -35,7 +35,7 @@ pub async fn elsewhere(
 ) -> Result<Restored> {
     let watch = Stopwatch::start();
     let repository = Repository::open(&setting.config.repository.path)?;
-    let _lock = lock(setting, &repository, LockMode::Exclusive).await?;
+    let _lock = lock(setting, &repository, LockMode::Shared).await?;
     setting.progress.step("verify");
     let plan = Plan::prepare(setting, record, &wanted.restricted(record)?).await?;
     let mut places = Vec::new();

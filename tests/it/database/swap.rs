@@ -82,3 +82,30 @@ async fn a_swap_that_cannot_end_a_session_changes_nothing_and_names_it() {
     let none = cluster.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'aside'");
     assert_eq!(none, "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_swap_asked_for_does_not_happen_later() {
+    let cluster = Cluster::start();
+    let (live, scratch) = (marked(&cluster, "live", 1), marked(&cluster, "scratch", 2));
+    // A session that may not be ended makes the renames wait.
+    let superuser = client(&cluster.component("shop", SUPERUSER, live.name())).await;
+    let at = target(&live.component());
+    let dying = tokio::spawn({
+        let (at, live, scratch) = (at.clone(), live.name().to_owned(), scratch.name().to_owned());
+        async move { swap::swap(&at, &live, &scratch, "aside").await }
+    });
+    let under_way = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE query LIKE '%RENAME%' AND state = 'active' AND pid <> pg_backend_pid()";
+    while cluster.psql("postgres", under_way) == "0" {
+        assert!(!dying.is_finished());
+    }
+    dying.abort();
+    drop(dying.await);
+    swap::settle(&at, live.name(), scratch.name(), "aside").await.unwrap();
+    assert_eq!(cluster.psql("postgres", under_way), "0");
+    drop(superuser);
+    assert!(!database_exists(&at, "aside").await.unwrap());
+    assert_eq!(mark(&cluster, live.name()), "1");
+    swap::swap(&at, live.name(), scratch.name(), "aside").await.unwrap();
+    assert_eq!(mark(&cluster, live.name()), "2");
+}

@@ -76,7 +76,7 @@ fn a_pg_dump_that_fails_halfway() {
 fn a_user_without_the_right_to_see_passwords_of_roles_gets_a_warning_and_a_backup() {
     let host = Host::with_database();
     host.configure_url(Some(&host.url(OWNER, host.database().name())), "", "");
-    let ran = host.run(&["backup", "--json"]).ended(3);
+    let ran = host.run(&["backup", "--json"]).ok();
     let record = ran.json();
     let warning = record["warnings"][0]["message"].as_str().unwrap();
     assert!(warning.contains("roles") && warning.contains("passwords"), "{record}");

@@ -156,7 +156,7 @@ fn whenever_a_rollback_dies_the_application_runs_on_one_whole_state() {
 
 #[test]
 fn a_restore_after_which_the_application_is_sick_is_swapped_back() {
-    let Some(backed) = Backed::up("health_timeout = \"8s\"\n") else { return };
+    let Some(backed) = Backed::up("health_timeout = \"15s\"\n") else { return };
     let (site, psql) = (&backed.site, "psql --quiet -d shop -c");
     // The application's health check reads the table: as this view it fails.
     let sick = "ALTER TABLE uploads RENAME TO aside; \
