@@ -31,8 +31,8 @@ fn whenever_a_backup_dies_the_application_runs_and_the_next_backup_succeeds() {
             assert_next_succeeds(&site, &what);
         }
     }
-    for step in 0..steps.len() {
-        let what = format!("power cut at {}", steps[step]);
+    for (step, name) in steps.iter().enumerate() {
+        let what = format!("power cut at {name}");
         let mut attempt = site.attempt(BACKUP);
         if !attempt.wait_for(if step % 2 == 0 { Moment::at(step) } else { Moment::after(step) }) {
             continue;

@@ -20,7 +20,7 @@ fn an_unreadable_file_is_named_and_makes_the_backup_degraded() {
         fs::write(live.join(name), name).unwrap();
     }
     for name in ["secret", "closed"] {
-        fs::set_permissions(live.join(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(live.join(name), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let ran = site.run(&["backup", "--json"]).ended(3);
     let record = ran.json();
