@@ -3,7 +3,9 @@
 //! [`frame`] is the container, [`entry`] what is known about one file, [`scan`] the walk
 //! through a tree.
 
+pub mod base;
 mod check;
+pub mod contents;
 pub mod entry;
 pub mod extract;
 pub mod fault;
@@ -16,6 +18,8 @@ pub mod source;
 pub mod tar;
 pub mod write;
 
+pub use base::Base;
+pub use contents::Contents;
 pub use entry::{Entry, Kind};
 pub use extract::{Extracted, Extraction, extract, verify};
 pub use fault::{Fault, Trouble};

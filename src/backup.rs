@@ -8,6 +8,8 @@ mod databases;
 mod definitions;
 mod estimate;
 mod examine;
+mod link;
+mod parent;
 mod plan;
 mod publish;
 mod reach;
@@ -37,7 +39,7 @@ use crate::docker::{Container, Docker};
 use crate::error::Result;
 use crate::fence::{self, Hold, Journal};
 use crate::progress::{Progress, Warnings};
-use crate::repository::manifest::Reason;
+use crate::repository::manifest::{Kind, Reason};
 use crate::repository::{Lock, LockMode, Repository};
 use crate::setting::Setting;
 use consistency::Evidence;
@@ -58,6 +60,8 @@ pub struct Request {
     pub version_label: Option<String>,
     /// Which parts of the stack it concerns.
     pub only: Selection,
+    /// Full, incremental or differential; by itself what fits without a wish.
+    pub kind: Option<Kind>,
 }
 
 /// Takes one backup of the stack and publishes it.
@@ -76,7 +80,7 @@ pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord
             return Err(error);
         }
     };
-    let workplace = Workplace::enter(setting, record, watch, &repository, &lock)?;
+    let workplace = Workplace::enter(setting, request, record, watch, &repository, &lock)?;
     write(setting, request, &workplace).await
 }
 
@@ -100,7 +104,7 @@ pub(crate) async fn backup_locked(
 ) -> Result<BackupRecord> {
     let watch = Stopwatch::start();
     let record = workplace::begin(setting, request, &watch)?;
-    let workplace = Workplace::enter(setting, record, watch, repository, lock)?;
+    let workplace = Workplace::enter(setting, request, record, watch, repository, lock)?;
     write(setting, request, &workplace).await
 }
 
@@ -148,10 +152,11 @@ async fn take(
 
     progress.step("preflight");
     let plan = Plan::prepare(setting, request).await?;
-    plan.check_space(setting, workplace.repository)?;
+    plan.check_space(setting, workplace.repository, workplace.record.kind)?;
+    let trees = workplace.parent_trees(setting).await?;
     let incoming = workplace.incoming()?;
     let definitions = definitions::write(&plan, incoming.path(), setting).await?;
-    let mut archives = archives::Writer::create(incoming.path(), id, setting)?;
+    let mut archives = archives::Writer::create(incoming.path(), id, trees, setting)?;
     let (docker, writers) = (plan.docker.clone(), plan.held());
     let jobs = archives::Job::plan(plan.sources, id)?;
 

@@ -81,11 +81,19 @@ pub struct Repository {
     #[serde(default = "Repository::default_compression_level")]
     #[schemars(range(min = 1, max = 19))]
     pub compression_level: i32,
+    /// How old the newest full backup may become before the next one is full again. Backups in
+    /// between store what changed.
+    #[serde(default = "Repository::default_full_every")]
+    pub full_every: Timeout,
 }
 
 impl Repository {
     fn default_compression_level() -> i32 {
         3
+    }
+
+    fn default_full_every() -> Timeout {
+        Timeout::seconds(30 * 24 * 60 * 60)
     }
 }
 

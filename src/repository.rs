@@ -15,7 +15,7 @@ pub mod manifest;
 mod name;
 mod published;
 
-pub use checksums::{Checksums, hash_file};
+pub use checksums::{Checksums, hash_file, hash_file_unless};
 pub use durable::{create_dir, sync_dir, write_new, write_replacing};
 pub use id::BackupId;
 pub use incoming::IncomingBackup;

@@ -171,6 +171,7 @@ async fn save_existing(
         labels: [("restore".to_string(), restore.key.clone())].into(),
         version_label: None,
         only: Selection::new(existing),
+        kind: None,
     };
     let saved = backup::backup_locked(setting, &request, repository, lock).await.map_err(|e| {
         e.hint("nothing was restored; --no-safety restores without a safety backup")

@@ -9,20 +9,49 @@ use std::path::{Component, Path};
 /// time is enough.
 pub(super) struct Check<'a> {
     archive: &'a Path,
-    rows: Option<Rows<'a>>,
+    rows: Option<Rows>,
+    stored_in: Option<String>,
 }
 
 impl<'a> Check<'a> {
     /// Checks `archive` against a component's rows, or only its paths without an index.
-    pub(super) fn new(archive: &'a Path, index: Option<(&'a IndexReader, &str)>) -> Self {
-        Self { archive, rows: index.map(|(index, component)| index.rows(Some(component))) }
+    pub(super) fn new(archive: &'a Path, index: Option<(&IndexReader, &str)>) -> Self {
+        let rows = index.map(|(index, component)| index.rows(Some(component)));
+        Self { archive, rows, stored_in: None }
+    }
+
+    /// Checks `archive` against those rows of a component whose bytes lie in the backup
+    /// `stored_in`: an incremental backup's index lists the others too.
+    pub(super) fn of_backup(
+        archive: &'a Path,
+        index: &IndexReader,
+        component: &str,
+        stored_in: &str,
+    ) -> Self {
+        let rows = Some(index.rows(Some(component)));
+        Self { archive, rows, stored_in: Some(stored_in.to_owned()) }
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>> {
+        let Some(rows) = &mut self.rows else { return Ok(None) };
+        loop {
+            let row = rows.next().transpose()?;
+            let is_elsewhere = |row: &Row| {
+                self.stored_in.as_ref().is_some_and(|stored_in| *stored_in != row.stored_in)
+            };
+            if !row.as_ref().is_some_and(is_elsewhere) {
+                return Ok(row);
+            }
+        }
     }
 
     /// The row of the next member.
     pub(super) fn member(&mut self, entry: &Entry) -> Result<Option<Row>> {
         is_safe(self.archive, entry)?;
-        let Some(rows) = &mut self.rows else { return Ok(None) };
-        let Some(row) = rows.next().transpose()? else {
+        if self.rows.is_none() {
+            return Ok(None);
+        }
+        let Some(row) = self.next_row()? else {
             return Err(self.damaged(&entry.path, "is not in the index"));
         };
         let listed = &row.entry;
@@ -46,7 +75,7 @@ impl<'a> Check<'a> {
 
     /// Says that the archive has ended.
     pub(super) fn end(mut self) -> Result<()> {
-        match self.rows.as_mut().and_then(Iterator::next).transpose()? {
+        match self.next_row()? {
             Some(row) => Err(self.damaged(&row.entry.path, "is missing from the archive")),
             None => Ok(()),
         }

@@ -3,6 +3,7 @@
 //! Archives are untrusted: a path is refused unless it stays below the target, and no
 //! symlink that the archive brings is ever walked through.
 
+mod archives;
 mod content;
 mod metadata;
 mod selection;
@@ -12,14 +13,16 @@ use super::check::Check;
 use super::entry::{Entry, Kind};
 use super::fault::{Fault, Trouble};
 use super::frame::{FrameReader, read_error};
-use super::index::{IndexReader, Row};
+use super::index::IndexReader;
 use super::tar::{SparseMap, TarReader};
 use crate::error::{Code, Error, Result};
 use crate::progress::{Event, Progress};
+use archives::Archives;
+pub use archives::Locate;
 use content::Reading;
 use selection::{Borrowed, Selection};
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use target::Target;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +30,11 @@ use tokio_util::sync::CancellationToken;
 /// Which archive is unpacked, and where to.
 #[derive(Clone, Copy)]
 pub struct Extraction<'a> {
-    /// The archive.
+    /// The archive that the backup itself holds.
     pub archive: &'a Path,
+    /// Finds every archive that holds contents of the tree, where an incremental backup
+    /// points into earlier ones. Needs an index. Without it all lies in `archive`.
+    pub locate: Option<Locate<'a>>,
     /// The directory: created if it is missing, empty otherwise.
     pub target: &'a Path,
     /// The index and the component's name in it. With it every content is compared with
@@ -68,40 +74,55 @@ pub fn extract(
     progress: &Arc<dyn Progress>,
     cancel: &CancellationToken,
 ) -> Result<Extracted> {
-    let frames = FrameReader::open(what.archive)?;
     let mut target = Target::open(what.target)?;
-    let mut work = Work::new(&frames, what.task, progress, cancel);
-    match (what.index, what.select) {
-        (Some((index, component)), Some(select)) => {
-            work.selected(index, component, select, &mut target)?;
+    let own = |_: &str, _: &str| Ok(PathBuf::from(what.archive));
+    let mut work = Work::new(what.archive, what.task, progress, cancel);
+    match (what.index, what.select, what.locate) {
+        (Some((index, component)), select, Some(locate)) => {
+            work.begin(None);
+            work.by_index(index, component, select.unwrap_or(&|_| true), locate, &mut target)?;
         }
-        (index, select) => work.all(index, select, Some(&mut target))?,
+        (Some((index, component)), Some(select), None) => {
+            work.begin(None);
+            work.by_index(index, component, select, &own, &mut target)?;
+        }
+        (index, select, _) => {
+            let frames = FrameReader::open(what.archive)?;
+            let check = Check::new(what.archive, index);
+            work.begin(Some(frames.table().length()));
+            work.all(&frames, check, select, Some(&mut target))?;
+        }
     }
     let mut extracted = work.finish();
     (extracted.incomplete, extracted.incomplete_count) = target.finish()?;
     Ok(extracted)
 }
 
-/// Reads a whole archive and compares every file with the index, without writing.
+/// Reads a whole archive and compares every file with those rows of the index whose bytes lie
+/// in the backup `stored_in`, without writing.
 ///
 /// # Errors
 /// As [`extract`].
 pub fn verify(
     archive: &Path,
     index: &IndexReader,
-    component: &str,
+    (component, stored_in): (&str, &str),
     progress: &Arc<dyn Progress>,
     cancel: &CancellationToken,
 ) -> Result<Extracted> {
     let frames = FrameReader::open(archive)?;
     let task = format!("verify {component}");
-    let mut work = Work::new(&frames, &task, progress, cancel);
-    work.all(Some((index, component)), None, None)?;
+    let mut work = Work::new(archive, &task, progress, cancel);
+    let check = Check::of_backup(archive, index, component, stored_in);
+    work.begin(Some(frames.table().length()));
+    work.all(&frames, check, None, None)?;
     Ok(work.finish())
 }
 
 struct Work<'a> {
-    frames: &'a FrameReader,
+    archive: &'a Path,
+    task: &'a str,
+    progress: &'a Arc<dyn Progress>,
     reading: Reading<'a>,
     cancel: &'a CancellationToken,
     done: Extracted,
@@ -109,28 +130,30 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(
-        frames: &'a FrameReader,
+        archive: &'a Path,
         task: &'a str,
         progress: &'a Arc<dyn Progress>,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let total_bytes = Some(frames.table().length());
-        progress.report(Event::Started { task: task.to_owned(), total_bytes });
-        let reading = Reading::new(task, frames.path(), progress, cancel);
-        Self { frames, reading, cancel, done: Extracted::default() }
+        let reading = Reading::new(task, progress, cancel);
+        Self { archive, task, progress, reading, cancel, done: Extracted::default() }
+    }
+
+    fn begin(&self, total_bytes: Option<u64>) {
+        self.progress.report(Event::Started { task: self.task.to_owned(), total_bytes });
     }
 
     /// Reads the archive from front to back.
     fn all(
         &mut self,
-        index: Option<(&IndexReader, &str)>,
+        frames: &FrameReader,
+        mut check: Check<'_>,
         select: Option<&dyn Fn(&Path) -> bool>,
         mut target: Option<&mut Target>,
     ) -> Result<()> {
-        let path = self.frames.path();
-        let mut check = Check::new(path, index);
+        let path = frames.path();
         let mut selection = select.map(Selection::new);
-        let mut tar = TarReader::new(self.frames.stream()?);
+        let mut tar = TarReader::new(frames.stream()?);
         while let Some(member) = tar.next_member().map_err(|e| read_error(path, e))? {
             self.go_on()?;
             let entry = member.entry;
@@ -144,7 +167,8 @@ impl<'a> Work<'a> {
                     continue;
                 }
             }
-            let hash = self.member(&entry, member.map.as_ref(), &mut tar, target.as_deref_mut())?;
+            let data = (path, member.map.as_ref(), &mut tar);
+            let hash = self.member(&entry, Some(data), target.as_deref_mut())?;
             if let (Some(row), Some(hash)) = (&row, hash) {
                 check.content(row, hash)?;
             }
@@ -153,49 +177,44 @@ impl<'a> Work<'a> {
         tar.drain().map_err(|e| read_error(path, e))
     }
 
-    /// Goes by the index and reads only what was selected.
-    fn selected(
+    /// Goes by the index and reads only what was selected, from wherever it lies.
+    fn by_index(
         &mut self,
         index: &IndexReader,
         component: &str,
         select: &dyn Fn(&Path) -> bool,
+        locate: Locate<'_>,
         target: &mut Target,
     ) -> Result<()> {
-        let check = Check::new(self.frames.path(), None);
         let mut borrowed = Borrowed::find(index, component, select)?;
         let mut selection = Selection::new(select);
-        let mut cursor = self.frames.read_at(0);
+        let mut archives = Archives::new(locate);
         for row in index.rows(Some(component)) {
             self.go_on()?;
             let mut row = row?;
-            super::check::is_safe(self.frames.path(), &row.entry)?;
+            super::check::is_safe(self.archive, &row.entry)?;
             let Some(above) = selection.want(&row.entry) else { continue };
             above.iter().try_for_each(|directory| target.add(directory))?;
             borrowed.resolve(&mut row);
-            let map = self.seek(&row, &mut cursor)?;
-            let hash = self.member(&row.entry, map.as_ref(), &mut cursor, Some(target))?;
-            if let Some(hash) = hash {
-                check.content(&row, hash)?;
+            let Some((archive, map)) = archives.seek(&row)? else {
+                self.member::<std::io::Empty>(&row.entry, None, Some(target))?;
+                continue;
+            };
+            let path = archive.path().to_owned();
+            let data = (path.as_path(), map.as_ref(), &mut archive.cursor);
+            if let Some(hash) = self.member(&row.entry, Some(data), Some(target))? {
+                Check::new(&path, None).content(&row, hash)?;
             }
         }
         Ok(())
     }
 
-    /// Puts `cursor` where the file's data begins.
-    fn seek(&self, row: &Row, cursor: &mut (impl Read + Seek)) -> Result<Option<SparseMap>> {
-        let Some(place) = row.place else { return Ok(None) };
-        let read = |cursor: &mut _| SparseMap::read(cursor, row.entry.size).map(|(map, _)| map);
-        let sought = cursor.seek(SeekFrom::Start(place.offset));
-        let map = sought.and_then(|_| place.sparse.then(|| read(cursor)).transpose());
-        map.map_err(|e| read_error(self.frames.path(), e))
-    }
-
-    /// Restores one file, or only reads it without a target; returns its content's hash.
-    fn member(
+    /// Restores one file, or only reads it without a target; returns its content's hash. The
+    /// data of a regular file come with their archive's path and, for a sparse file, its map.
+    fn member<R: Read>(
         &mut self,
         entry: &Entry,
-        map: Option<&SparseMap>,
-        data: &mut impl Read,
+        data: Option<(&Path, Option<&SparseMap>, &mut R)>,
         target: Option<&mut Target>,
     ) -> Result<Option<[u8; 32]>> {
         self.done.file_count += u64::from(!entry.path.as_os_str().is_empty());
@@ -203,20 +222,24 @@ impl<'a> Work<'a> {
             target.map_or(Ok(()), |target| target.add(entry))?;
             return Ok(None);
         }
+        let Some((archive, map, data)) = data else {
+            return Err(Error::new(Code::BackupDamaged, "read", self.archive.display())
+                .cause(format!("the index does not say where {} lies", entry.shown())));
+        };
         self.done.bytes += entry.size;
         let Some(target) = target else {
-            return self.reading.copy(entry, map, data, None).map(Some);
+            return self.reading.copy(archive, entry, map, data, None).map(Some);
         };
         let file = target.create(entry)?;
         let shown = target.path().join(&entry.path);
-        let hash = self.reading.copy(entry, map, data, Some((&file, &shown)))?;
+        let hash = self.reading.copy(archive, entry, map, data, Some((&file, &shown)))?;
         target.complete(&file, entry)?;
         Ok(Some(hash))
     }
 
     fn go_on(&self) -> Result<()> {
         if self.cancel.is_cancelled() {
-            return Err(Error::new(Code::Interrupted, "read", self.frames.path().display()));
+            return Err(Error::new(Code::Interrupted, "read", self.archive.display()));
         }
         Ok(())
     }

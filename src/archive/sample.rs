@@ -1,5 +1,6 @@
 //! Trees for the tests of this layer, and their comparison field by field.
 
+use super::contents::Contents;
 use super::entry::{Entry, Kind};
 use super::extract::{Extracted, Extraction, extract, verify};
 use super::index::{IndexReader, IndexWriter, Row};
@@ -27,6 +28,7 @@ pub(super) const COMPONENT: &str = "uploads";
 /// A directory with an archive and its index.
 pub(super) struct Packed {
     pub(super) dir: tempfile::TempDir,
+    pub(super) id: String,
     pub(super) written: WrittenTree,
 }
 
@@ -36,20 +38,26 @@ pub(super) fn silent() -> Arc<dyn Progress> {
 
 /// Archives `source`.
 pub(super) fn pack_from(source: &mut dyn Source) -> Packed {
+    pack_onto("4f2a", None, source)
+}
+
+/// Archives `source` as the backup `id`, without what `contents` holds.
+pub(super) fn pack_onto(id: &str, contents: Option<&Contents>, source: &mut dyn Source) -> Packed {
     let dir = tempfile::tempdir().unwrap();
     let mut index = IndexWriter::create(&dir.path().join("index.parquet")).unwrap();
     let tree = Tree {
         component: COMPONENT,
         archive: &dir.path().join("uploads.tar.zst"),
         object: "files/uploads.tar.zst",
-        stored_in: "4f2a",
+        stored_in: id,
         level: 1,
+        contents,
         total_bytes: None,
     };
     let cancel = CancellationToken::new();
     let written = write_tree(&tree, source, &mut index, &silent(), &cancel).unwrap();
     index.finish().unwrap();
-    Packed { dir, written }
+    Packed { dir, id: id.to_owned(), written }
 }
 
 /// Archives the tree at `root`.
@@ -79,13 +87,13 @@ impl Packed {
         let index = self.index()?;
         let index = Some((&index, COMPONENT));
         let (archive, task) = (&self.archive(), "restore");
-        let what = Extraction { archive, target, index, select, task };
+        let what = Extraction { archive, locate: None, target, index, select, task };
         extract(&what, &silent(), &CancellationToken::new())
     }
 
     pub(super) fn verify(&self) -> Result<Extracted> {
         let index = self.index()?;
-        verify(&self.archive(), &index, COMPONENT, &silent(), &CancellationToken::new())
+        verify(&self.archive(), &index, (COMPONENT, &self.id), &silent(), &CancellationToken::new())
     }
 }
 

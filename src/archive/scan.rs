@@ -15,6 +15,7 @@ pub use total::{Totals, total};
 
 use super::entry::{Entry, Kind, Owners};
 use super::fault::{Fault, Trouble};
+use super::index::Row;
 use crate::error::{Error, Result};
 use link::Links;
 use names::Names;
@@ -38,6 +39,9 @@ pub enum Scanned {
     Entry(Entry),
     /// A file that could not be looked at, or was left out.
     Fault(Fault),
+    /// A file that an earlier backup holds as it is now: its row there, with the metadata of
+    /// now. Only a source that compares returns it.
+    Held(Box<Row>),
 }
 
 /// A walk through a tree, as an iterator. The first entry is the tree's own directory.

@@ -2,11 +2,13 @@
 //! that somebody else writes.
 
 mod ahead;
+mod compare;
 mod live;
 mod spool;
 mod stream;
 
 pub use ahead::ReadAhead;
+pub use compare::Compared;
 pub use live::LiveSource;
 pub use spool::{Spool, SpoolSource};
 pub use stream::StreamSource;

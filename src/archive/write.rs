@@ -1,20 +1,24 @@
 //! Writes one file tree: its archive and its rows of the index.
 
 mod content;
+mod lookup;
 
+use super::contents::{Contents, Location};
 use super::entry::{Entry, Kind};
 use super::fault::{Fault, Trouble};
 use super::frame::{FRAME_SIZE, FrameWriter, StoredArchive};
 use super::index::{IndexWriter, Place, Row};
 use super::scan::{Scanned, Totals};
-use super::source::Source;
+use super::source::{Content, Source};
 use super::tar::TarWriter;
 use crate::error::{Code, Error, Result};
 use crate::progress::{Event, Progress};
 use content::{Copying, Stored};
+use lookup::{Looked, look_up};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +35,8 @@ pub struct Tree<'a> {
     pub stored_in: &'a str,
     /// zstd's compression level.
     pub level: i32,
+    /// What earlier backups hold and is not stored again; nothing for a full backup.
+    pub contents: Option<&'a Contents>,
     /// Bytes of the source, for the progress, where they are known.
     pub total_bytes: Option<u64>,
 }
@@ -44,6 +50,9 @@ pub struct WrittenTree {
     pub source_bytes: u64,
     /// Files and directories below the tree's own directory.
     pub file_count: u64,
+    /// Earlier archives that hold contents of the tree: the backup's id and the archive's
+    /// path in it.
+    pub elsewhere: BTreeSet<(String, String)>,
     /// Files that changed or vanished while they were read, relative to the tree.
     pub changed: Vec<String>,
     /// Files that could not be read, relative to the tree. Each was also reported as a
@@ -78,6 +87,8 @@ pub fn write_tree(
         progress,
         copying: Copying::new(task.clone(), progress, cancel),
         cancel,
+        linked: HashMap::new(),
+        elsewhere: BTreeSet::new(),
         totals: Totals::default(),
         changed: Vec::new(),
         unreadable: Vec::new(),
@@ -89,6 +100,10 @@ pub fn write_tree(
         }
         match scanned {
             Scanned::Fault(fault) => writing.record(&fault),
+            Scanned::Held(row) => {
+                writing.copying.skip(row.entry.size);
+                writing.refer(*row)?;
+            }
             Scanned::Entry(entry) => writing.add(source, entry)?,
         }
     }
@@ -104,10 +119,26 @@ struct Writing<'a> {
     progress: &'a Arc<dyn Progress>,
     copying: Copying<'a>,
     cancel: &'a CancellationToken,
+    /// Files with further names to come whose content lies elsewhere.
+    linked: HashMap<PathBuf, Linked>,
+    elsewhere: BTreeSet<(String, String)>,
     totals: Totals,
     changed: Vec<String>,
     unreadable: Vec<String>,
     skipped: Vec<String>,
+}
+
+/// What became of a content.
+enum Kept {
+    Here(Stored),
+    Elsewhere([u8; 32], Location),
+}
+
+/// A file with further names, whose content lies in an earlier archive.
+struct Linked {
+    names_left: u64,
+    stored_in: String,
+    archive: String,
 }
 
 impl Writing<'_> {
@@ -115,10 +146,13 @@ impl Writing<'_> {
         let mut stored = Stored::default();
         if entry.kind == Kind::File {
             match source.open(&mut entry) {
-                Ok(content) => {
-                    let copied = self.copying.copy(&mut self.tar, &mut entry, content);
-                    stored = copied.map_err(|e| self.failed(e))?;
-                }
+                Ok(content) => match self.store(&mut entry, content) {
+                    Ok(Kept::Here(kept)) => stored = kept,
+                    Ok(Kept::Elsewhere(sha256, location)) => {
+                        return self.refer(self.row_of(entry, sha256, location));
+                    }
+                    Err(error) => return Err(self.failed(error)),
+                },
                 Err(error) => {
                     source.forget(&entry);
                     let trouble = match error.kind() {
@@ -129,6 +163,8 @@ impl Writing<'_> {
                     return Ok(());
                 }
             }
+        } else if let Some(row) = self.link_elsewhere(&entry) {
+            return self.refer(row);
         } else {
             self.tar.member(&entry, None).map_err(|e| self.failed(e))?;
         }
@@ -146,6 +182,80 @@ impl Writing<'_> {
             place: stored.place.map(place),
             entry,
         })
+    }
+
+    /// Stores a content, unless an earlier backup holds it.
+    fn store(&mut self, entry: &mut Entry, content: Content<'_>) -> io::Result<Kept> {
+        let scratch = self.tree.archive.parent().unwrap_or(self.tree.archive);
+        let looked = match self.tree.contents {
+            Some(contents) => look_up(&mut self.copying, contents, entry, content, scratch)?,
+            None => Looked::Missing(content),
+        };
+        let stored = match looked {
+            Looked::Held(sha256, location) => return Ok(Kept::Elsewhere(sha256, location)),
+            Looked::Missing(content) => self.copying.copy(&mut self.tar, entry, content),
+            Looked::Spooled(mut file, map) => {
+                let content = Content::Stream { reader: &mut file, map };
+                self.copying.copy(&mut self.tar, entry, content)
+            }
+        };
+        stored.map(Kept::Here)
+    }
+
+    /// The row of a file whose content lies at `location`.
+    fn row_of(&self, entry: Entry, sha256: [u8; 32], location: Location) -> Row {
+        Row {
+            component: self.tree.component.to_owned(),
+            entry,
+            sha256: Some(sha256),
+            changed: false,
+            stored_in: location.stored_in,
+            archive: location.archive,
+            place: Some(location.place),
+        }
+    }
+
+    /// The row of a hard link to a file whose content lies elsewhere. In the archive it would
+    /// be a link to a member that is not there.
+    fn link_elsewhere(&mut self, entry: &Entry) -> Option<Row> {
+        if entry.kind != Kind::Hardlink {
+            return None;
+        }
+        let target = PathBuf::from(entry.link_target.clone()?);
+        let linked = self.linked.get_mut(&target)?;
+        let (stored_in, archive) = (linked.stored_in.clone(), linked.archive.clone());
+        linked.names_left -= 1;
+        if linked.names_left == 0 {
+            self.linked.remove(&target);
+        }
+        Some(Row {
+            component: self.tree.component.to_owned(),
+            entry: entry.clone(),
+            sha256: None,
+            changed: false,
+            stored_in,
+            archive,
+            place: None,
+        })
+    }
+
+    /// Lists a file that is not stored in this archive.
+    fn refer(&mut self, row: Row) -> Result<()> {
+        let Row { entry, stored_in, archive, .. } = &row;
+        self.totals.add(&entry.path, entry.kind, entry.size);
+        if entry.kind == Kind::File {
+            let names_left = entry.nlink.saturating_sub(1);
+            if names_left > 0 {
+                let (stored_in, archive) = (stored_in.clone(), archive.clone());
+                let linked = Linked { names_left, stored_in, archive };
+                self.linked.insert(entry.path.clone(), linked);
+            }
+            let place = (stored_in.clone(), archive.clone());
+            if !self.elsewhere.contains(&place) {
+                self.elsewhere.insert(place);
+            }
+        }
+        self.index.append(&row)
     }
 
     fn record(&mut self, fault: &Fault) {
@@ -181,6 +291,7 @@ impl Writing<'_> {
             stored: frames.finish()?,
             source_bytes: self.totals.source_bytes,
             file_count: self.totals.file_count,
+            elsewhere: self.elsewhere,
             changed: self.changed,
             unreadable: self.unreadable,
             skipped: self.skipped,

@@ -1,23 +1,26 @@
 //! The file trees of a backup: taken at the instant, archived now or later.
 
+use super::parent::ParentTrees;
 use super::plan::PlannedSource;
 use super::sources::Place;
 use crate::archive::index::{IndexWriter, StoredIndex};
 use crate::archive::scan::Excludes;
-use crate::archive::source::{LiveSource, ReadAhead, Source as Files, Spool, StreamSource};
-use crate::archive::{Tree, WrittenTree, write_tree};
+use crate::archive::source::{
+    Compared, LiveSource, ReadAhead, Source as Files, Spool, StreamSource,
+};
+use crate::archive::{Base, Tree, WrittenTree, write_tree};
 use crate::docker::Docker;
 use crate::error::{Error, Result};
 use crate::fence::capture::{Captured, Plan as CapturePlan};
 use crate::fence::{Hold, JournalCapture};
-use crate::repository::manifest::{Component, Detail, FilesDetail, Object};
+use crate::repository::manifest::{Component, Detail, Elsewhere, FilesDetail, Object};
 use crate::repository::{BackupId, create_dir};
 use crate::setting::Setting;
 use std::path::{Path, PathBuf};
 use tokio_util::io::SyncIoBridge;
 
 /// The index of a backup, relative to its directory.
-const INDEX: &str = "files/index.parquet";
+pub(super) const INDEX: &str = "files/index.parquet";
 
 /// A tree and how it will be captured; decided before anything is held.
 pub(super) struct Job {
@@ -70,19 +73,27 @@ pub(super) struct Writer {
     dir: PathBuf,
     id: BackupId,
     index: IndexWriter,
+    parent: Option<ParentTrees>,
     archived: Archived,
     deferred: Vec<Deferred>,
     setting: Setting,
 }
 
 impl Writer {
-    /// Creates the index below `dir`, the directory of the backup.
-    pub(super) fn create(dir: &Path, id: &BackupId, setting: &Setting) -> Result<Self> {
+    /// Creates the index below `dir`, the directory of the backup. What `parent` holds is not
+    /// stored again.
+    pub(super) fn create(
+        dir: &Path,
+        id: &BackupId,
+        parent: Option<ParentTrees>,
+        setting: &Setting,
+    ) -> Result<Self> {
         create_dir(&dir.join("files"))?;
         Ok(Self {
             dir: dir.to_path_buf(),
             id: id.clone(),
             index: IndexWriter::create(&dir.join(INDEX))?,
+            parent,
             archived: Archived { components: Vec::new(), objects: Vec::new(), changed: Vec::new() },
             deferred: Vec::new(),
             setting: setting.clone(),
@@ -120,7 +131,8 @@ impl Writer {
         let excludes = Excludes::new(&job.planned.source.tree.exclude)?;
         let spool = match &captured {
             Captured::Live => {
-                let mut files = ReadAhead::start(LiveSource::open(&root, excludes)?)?;
+                let live = LiveSource::open(&root, excludes)?;
+                let mut files = ReadAhead::start(Compared::new(live, self.base(&job)))?;
                 self.write(&job, &mut files, captured.method().as_str())?;
                 return Ok(self);
             }
@@ -128,7 +140,8 @@ impl Writer {
             Captured::Staging(staging) => {
                 let copy =
                     |_: &_, number, file: &std::fs::File| staging.reflink(file, number).map(drop);
-                Some(Spool::scan(&root, excludes, &self.dir, &self.setting.cancel, copy)?)
+                let (base, cancel) = (self.base(&job), &self.setting.cancel);
+                Some(Spool::scan(&root, excludes, base, &self.dir, cancel, copy)?)
             }
         };
         self.deferred.push(Deferred { job, captured, spool });
@@ -169,11 +182,12 @@ impl Writer {
                 (Captured::Directory(directory), _) => {
                     let excludes = Excludes::new(&job.planned.source.tree.exclude)?;
                     let live = LiveSource::open(directory.path(), excludes)?;
-                    let mut files = ReadAhead::start(live)?;
+                    let mut files = ReadAhead::start(Compared::new(live, self.base(&job)))?;
                     self.write(&job, &mut files, method)?;
                 }
                 (Captured::Staging(staging), Some(spool)) => {
-                    let mut files = ReadAhead::start(spool.into_source(staging.path())?)?;
+                    let spool = spool.into_source(staging.path())?;
+                    let mut files = ReadAhead::start(Compared::new(spool, self.base(&job)))?;
                     self.write(&job, &mut files, method)?;
                 }
                 _ => {}
@@ -195,6 +209,11 @@ impl Writer {
         Ok(archived)
     }
 
+    /// The tree as the parent has it.
+    fn base(&self, job: &Job) -> Option<Base> {
+        self.parent.as_ref()?.base(&job.planned.source.tree.name)
+    }
+
     fn write(&mut self, job: &Job, files: &mut dyn Files, method: &str) -> Result<()> {
         let tree = &job.planned.source.tree;
         let object = format!("files/{}.tar.zst", tree.name);
@@ -205,6 +224,7 @@ impl Writer {
             object: &object,
             stored_in: self.id.as_str(),
             level: self.setting.config.repository.compression_level,
+            contents: self.parent.as_ref().map(ParentTrees::contents),
             total_bytes: Some(job.planned.source_bytes).filter(|bytes| *bytes > 0),
         };
         let written = write_tree(
@@ -214,12 +234,22 @@ impl Writer {
             &self.setting.progress,
             &self.setting.cancel,
         )?;
-        self.note(job, object, written, method);
-        Ok(())
+        self.note(job, object, written, method)
     }
 
-    fn note(&mut self, job: &Job, object: String, written: WrittenTree, method: &str) {
+    fn note(
+        &mut self,
+        job: &Job,
+        object: String,
+        written: WrittenTree,
+        method: &str,
+    ) -> Result<()> {
         let tree = &job.planned.source.tree;
+        let elsewhere = written
+            .elsewhere
+            .into_iter()
+            .map(|(backup, object)| Ok(Elsewhere { backup: BackupId::try_from(backup)?, object }));
+        let elsewhere = elsewhere.collect::<Result<_>>()?;
         let changed = written.changed.iter().map(|path| format!("{}/{path}", tree.name));
         self.archived.changed.extend(changed);
         self.archived.objects.push(Object {
@@ -239,10 +269,12 @@ impl Writer {
                 },
                 volume: tree.volume.clone(),
                 object,
+                elsewhere,
                 capture: method.into(),
                 exclude: tree.exclude.clone(),
                 unreadable: written.unreadable,
             }),
         });
+        Ok(())
     }
 }

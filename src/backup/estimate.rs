@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use super::{Request, Selection, space};
 use crate::error::Result;
+use crate::repository::manifest::Kind;
 use crate::setting::Setting;
 use serde::Serialize;
 
@@ -36,7 +37,7 @@ pub struct EstimatedPart {
 pub async fn estimate(setting: &Setting, only: &Selection) -> Result<Estimate> {
     let request = Request { only: only.clone(), ..Request::default() };
     let plan = Plan::prepare(setting, &request).await?;
-    let expected = plan.expectation(setting)?;
+    let expected = plan.expectation(setting, Kind::Full)?;
     let databases = plan.databases.iter().map(|planned| EstimatedPart {
         name: planned.reach.config.name.clone(),
         source_bytes: planned.description.size,

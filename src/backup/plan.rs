@@ -11,6 +11,7 @@ use crate::database::{Description, Prepared, describe};
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
 use crate::repository::Repository;
+use crate::repository::manifest::Kind;
 use crate::setting::Setting;
 use crate::size::bytes;
 use serde::Serialize;
@@ -85,20 +86,26 @@ impl Plan {
             + self.databases.iter().map(|planned| planned.description.size).sum::<u64>()
     }
 
-    /// What is expected to be stored, from the newest comparable backup's share.
-    pub(super) fn expectation(&self, setting: &Setting) -> Result<space::Expectation> {
+    /// What is expected to be stored, from the share of the newest backup of this kind.
+    pub(super) fn expectation(&self, setting: &Setting, kind: Kind) -> Result<space::Expectation> {
         let session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
         let previous = session
             .list()?
             .into_iter()
-            .find(|record| record.is_published() && record.stack == setting.config.stack.name)
+            .filter(|record| record.is_published() && record.stack == setting.config.stack.name)
+            .find(|record| record.kind == kind)
             .map(|record| (record.source_bytes, record.stored_bytes));
         Ok(space::expect(self.source_bytes(), previous))
     }
 
     /// Fails where the backup is not expected to fit into the repository.
-    pub(super) fn check_space(&self, setting: &Setting, repository: &Repository) -> Result<()> {
-        let expected = self.expectation(setting)?;
+    pub(super) fn check_space(
+        &self,
+        setting: &Setting,
+        repository: &Repository,
+        kind: Kind,
+    ) -> Result<()> {
+        let expected = self.expectation(setting, kind)?;
         space::require(repository.path(), expected.stored_bytes, "write a backup to")
             .map_err(|e| e.hint("free space, or choose another repository.path"))
     }

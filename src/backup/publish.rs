@@ -1,12 +1,14 @@
 //! The end of a backup: everything is read back, described, and made visible at once.
 
 use super::archives::Archived;
+use super::link::link_unchanged;
 use super::workplace::Workplace;
 use crate::error::Result;
 use crate::progress::Warnings;
-use crate::repository::manifest::{Component, Consistency, Downtime, FORMAT, Manifest};
+use crate::repository::manifest::{Component, Consistency, Detail, Downtime, FORMAT, Manifest};
 use crate::repository::{IncomingBackup, PublishedBackup};
 use crate::setting::Setting;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything that was written and found out.
@@ -29,18 +31,28 @@ impl Parts {
     ) -> Result<Sealed> {
         let written = self.files.objects.clone();
         let cancel = setting.cancel.clone();
-        let (incoming, objects) = setting
+        let parent = workplace.parent.clone();
+        let (incoming, objects, linked) = setting
             .blocking(move || {
                 let objects = incoming.read_back(&written, &cancel)?;
-                Ok((incoming, objects))
+                let linked = match &parent {
+                    Some(parent) => {
+                        link_unchanged(&parent.backup, incoming.path(), &objects, &cancel)?
+                    }
+                    None => BTreeMap::new(),
+                };
+                Ok((incoming, objects, linked))
             })
             .await?;
-        let components: Vec<Component> = self
+        let mut components: Vec<Component> = self
             .databases
             .into_iter()
             .chain(self.files.components)
             .chain(self.definitions)
             .collect();
+        for component in &mut components {
+            component.stored_bytes -= linked_bytes(component, &linked);
+        }
         let record = &workplace.record;
         let sum = |bytes: fn(&Component) -> u64| components.iter().map(bytes).sum();
         let manifest = Manifest {
@@ -56,7 +68,7 @@ impl Parts {
             reason: record.reason,
             labels: record.labels.clone(),
             version_label: record.version_label.clone(),
-            parent: None,
+            parent: record.parent.clone(),
             started_at: record.started_at,
             finished_at: workplace.watch.reading(),
             duration_seconds: workplace.watch.elapsed().as_secs_f64(),
@@ -71,6 +83,14 @@ impl Parts {
         };
         Ok(Sealed { incoming, manifest })
     }
+}
+
+/// Bytes of a dump that are links to the parent's.
+fn linked_bytes(component: &Component, linked: &BTreeMap<String, u64>) -> u64 {
+    let Detail::Database(database) = &component.detail else { return 0 };
+    let directory = format!("{}/", database.object);
+    let linked = linked.iter().filter(|(object, _)| object.starts_with(&directory));
+    linked.map(|(_, bytes)| bytes).sum::<u64>().min(component.stored_bytes)
 }
 
 /// A backup that only has to be made visible.

@@ -29,6 +29,14 @@ impl Selection {
         self.is_everything() || self.0.iter().any(|only| only == "files" || only == name)
     }
 
+    /// The components of the config that are wanted.
+    pub(super) fn components<'a>(&self, config: &'a Config) -> Vec<&'a str> {
+        let databases = config.databases.iter().map(|database| database.name.as_str());
+        let files = config.files.iter().map(|tree| tree.name.as_str());
+        let databases = databases.filter(|name| self.wants_database(name));
+        databases.chain(files.filter(|name| self.wants_files(name))).collect()
+    }
+
     /// Refuses names that are not among `known`.
     ///
     /// # Errors

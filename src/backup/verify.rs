@@ -65,7 +65,8 @@ fn verify_one(
             let advance = &mut |bytes| {
                 progress.report(ProgressEvent::Advanced { task: task.clone(), bytes });
             };
-            let damages = backup.check_bytes(&|_| true, &setting.cancel, advance)?;
+            let mut damages = backup.check_bytes(&|_| true, &setting.cancel, advance)?;
+            damages.extend(backup.check_references(&|_| true)?);
             progress.report(ProgressEvent::Finished { task: task.clone() });
             damages
         }

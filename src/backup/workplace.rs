@@ -1,6 +1,7 @@
 //! The place where one backup is written: the locked repository, the new id, the catalog.
 
 use super::Request;
+use super::parent::{self, Parent, ParentTrees};
 use crate::catalog::{BackupRecord, Catalog};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
@@ -40,6 +41,8 @@ pub(super) struct Workplace<'a> {
     lock: &'a Lock,
     pub(super) watch: Stopwatch,
     pub(super) record: BackupRecord,
+    /// What it builds upon.
+    pub(super) parent: Option<Parent>,
     catalog: Catalog,
 }
 
@@ -47,6 +50,7 @@ impl<'a> Workplace<'a> {
     /// Records that the backup begins, and that those which dead writers began have failed.
     pub(super) fn enter(
         setting: &Setting,
+        request: &Request,
         mut record: BackupRecord,
         watch: Stopwatch,
         repository: &'a Repository,
@@ -57,9 +61,23 @@ impl<'a> Workplace<'a> {
         session.reconcile(repository, &setting.progress)?;
         session.fail_interrupted()?;
         record.sequence = session.next_sequence()?;
+        let wanted = request.only.components(&setting.config);
+        let (kind, parent) =
+            parent::choose(setting, request.kind, &wanted, repository, &session.list()?)?;
+        record.kind = kind;
+        record.parent = parent.as_ref().map(|parent| parent.backup.manifest().id.clone());
+        let version = record.version_label.as_deref();
+        record.name = backup_name(kind, record.reason, version, record.started_at, &record.id);
         session.put(&record)?;
         drop(session);
-        Ok(Self { repository, lock, watch, record, catalog })
+        Ok(Self { repository, lock, watch, record, parent, catalog })
+    }
+
+    /// What the parent's file trees hold.
+    pub(super) async fn parent_trees(&self, setting: &Setting) -> Result<Option<ParentTrees>> {
+        let Some(parent) = self.parent.clone() else { return Ok(None) };
+        let part = setting.clone();
+        setting.blocking(move || parent.trees(&part)).await
     }
 
     /// A directory to write into.

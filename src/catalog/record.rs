@@ -59,6 +59,9 @@ pub struct BackupRecord {
     pub labels: BTreeMap<String, String>,
     /// The application's version.
     pub version_label: Option<String>,
+    /// The backup that it builds upon.
+    #[serde(default)]
+    pub parent: Option<BackupId>,
     /// When it was started, UTC.
     pub started_at: Timestamp,
     /// When it was finished or had failed, UTC.
@@ -104,6 +107,7 @@ impl BackupRecord {
             status: Status::InProgress,
             labels: BTreeMap::new(),
             version_label: None,
+            parent: None,
             started_at,
             finished_at: None,
             duration_seconds: None,
@@ -129,6 +133,7 @@ impl BackupRecord {
             reason,
             labels,
             version_label,
+            parent,
             started_at,
             finished_at,
             duration_seconds,
@@ -152,6 +157,7 @@ impl BackupRecord {
             status: Status::Completed,
             labels,
             version_label,
+            parent,
             started_at,
             finished_at: Some(finished_at),
             duration_seconds: Some(duration_seconds),

@@ -6,7 +6,7 @@ use super::{Ending, show, table};
 use crate::backup::{self, Request, Selection};
 use crate::catalog::BackupRecord;
 use crate::error::{Code, Error, Result};
-use crate::repository::manifest::{Level, Reason};
+use crate::repository::manifest::{Kind, Level, Reason};
 use clap::Args;
 use std::collections::BTreeMap;
 
@@ -24,6 +24,10 @@ pub(super) struct BackupArgs {
     /// Why it is taken
     #[arg(long, value_enum, default_value_t = Reason::Manual)]
     reason: Reason,
+    /// Store everything, what changed since the newest backup, or what changed since the
+    /// newest full one; by itself incremental until `repository.full_every` is over
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
     /// A label to find it by; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
@@ -56,6 +60,7 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
         labels: args.labels.into_iter().collect::<BTreeMap<_, _>>(),
         version_label: args.version_label,
         only: Selection::new(args.only),
+        kind: args.kind,
     };
     if args.dry_run {
         let plan = until_interrupted(&context.cancel, backup::plan(&setting, &request)).await?;

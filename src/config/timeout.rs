@@ -1,6 +1,6 @@
-//! Lengths of time in the config, written as `30s`, `2m` or `1h 30m`.
+//! Lengths of time in the config, written as `30s`, `1h 30m` or `30d`. A day has 24 hours.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
@@ -26,9 +26,9 @@ impl std::str::FromStr for Timeout {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let signed: SignedDuration = text
-            .parse()
-            .map_err(|_| format!("`{text}` is not a length of time such as 30s or 2m"))?;
+        let wrong = || format!("`{text}` is not a length of time such as 30s, 2m or 30d");
+        let span: Span = text.parse().map_err(|_| wrong())?;
+        let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
         let length = Duration::try_from(signed).map_err(|_| format!("`{text}` is negative"))?;
         Ok(Self(length))
     }

@@ -65,6 +65,8 @@ codes! {
     ComponentNotFound = "component_not_found", exit 5, "`backstop show ID` lists the components";
     /// Stored bytes are missing, truncated or changed.
     BackupDamaged = "backup_damaged", exit 6, "choose another backup with `backstop list`; the damaged one is left as it is";
+    /// Other backups have contents in this one.
+    BackupNeeded = "backup_needed", exit 1, "delete the backups that need it first";
     /// An archive holds a path that leads outside the target.
     UnsafePath = "unsafe_path", exit 6, "the archive was not written by backstop, or was changed: do not restore it";
 

@@ -54,7 +54,7 @@ pub fn hash_file(path: &Path) -> Result<(u64, String)> {
 ///
 /// # Errors
 /// `interrupted` when `cancel` is set.
-pub(super) fn hash_file_unless(cancel: &CancellationToken, path: &Path) -> Result<(u64, String)> {
+pub fn hash_file_unless(cancel: &CancellationToken, path: &Path) -> Result<(u64, String)> {
     let mut hash = Sha256::new();
     let mut size = 0;
     let mut read = || -> std::io::Result<()> {

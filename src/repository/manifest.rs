@@ -72,7 +72,7 @@ pub struct Manifest {
 }
 
 /// Full, incremental or differential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Everything is stored in this backup.
@@ -102,6 +102,16 @@ pub enum Reason {
     Migration,
     /// It is kept for good.
     Archive,
+}
+
+impl Component {
+    /// The archives of earlier backups that it needs.
+    pub fn elsewhere(&self) -> &[Elsewhere] {
+        match &self.detail {
+            Detail::Files(files) => &files.elsewhere,
+            _ => &[],
+        }
+    }
 }
 
 impl Kind {
@@ -314,12 +324,24 @@ pub struct FilesDetail {
     pub volume: Option<String>,
     /// The archive, relative to the backup's directory.
     pub object: String,
+    /// Archives of earlier backups that hold contents of the tree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<Elsewhere>,
     /// How it was captured: `snapshot`, `reflink`, `archive` or `docker`.
     pub capture: String,
     /// The patterns that were left out.
     pub exclude: Vec<String>,
     /// Files that could not be read, relative to the tree.
     pub unreadable: Vec<String>,
+}
+
+/// An archive of an earlier backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// The backup's id.
+    pub backup: BackupId,
+    /// The archive, relative to that backup's directory.
+    pub object: String,
 }
 
 /// A recorded container definition.

@@ -1,10 +1,12 @@
 //! A published backup: it is read, verified and deleted, never written.
 
+use super::BackupId;
 use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file, hash_file_unless};
 use super::incoming::files_below;
-use super::manifest::{FORMAT, MANIFEST, Manifest};
+use super::manifest::{Elsewhere, FORMAT, MANIFEST, Manifest, Object};
 use crate::error::{Code, Error, Result};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
@@ -135,6 +137,99 @@ impl PublishedBackup {
                 Err(e) => damages.push(Damage::new(&object.path, &e.to_string())),
             }
             read(object.size);
+        }
+        Ok(damages)
+    }
+
+    /// The backup of this id in the same repository.
+    ///
+    /// # Errors
+    /// `backup_not_found` where it is not there, and what opening it meets.
+    pub fn sibling(&self, id: &BackupId) -> Result<Self> {
+        let not_found = || {
+            Error::new(Code::BackupNotFound, "open backup", id)
+                .cause(format!("{} builds upon it, and it is gone", self.manifest.name))
+        };
+        let backups = self.path.parent().ok_or_else(not_found)?;
+        let entries =
+            std::fs::read_dir(backups).map_err(|e| Error::io("list backups in", backups, e))?;
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::io("list backups in", backups, e))?;
+            let name = entry.file_name();
+            if !name.to_string_lossy().ends_with(&format!("_{}", id.suffix())) {
+                continue;
+            }
+            // One that cannot be read may be another whose id begins alike.
+            if let Ok(found) = Self::open(entry.path())
+                && found.manifest.id == *id
+            {
+                return Ok(found);
+            }
+        }
+        Err(not_found())
+    }
+
+    /// Where an archive lies that the index names by its backup's id and its path there.
+    ///
+    /// # Errors
+    /// `unsafe_path` for a path that leads out of its backup, `backup_not_found`.
+    pub fn locate(&self, stored_in: &str, archive: &str) -> Result<PathBuf> {
+        if stored_in == self.manifest.id.as_str() {
+            return self.object(archive);
+        }
+        self.sibling(&BackupId::try_from(stored_in.to_owned())?)?.object(archive)
+    }
+
+    /// Looks whether the archives of earlier backups are there that the `wanted` components
+    /// need, with the sizes they should have.
+    pub fn check_references(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Damage>> {
+        self.each_reference(wanted, &mut |earlier, object| {
+            let size = std::fs::metadata(earlier.object(&object.path)?).map(|found| found.len());
+            Ok((size.ok() != Some(object.size)).then(|| "is missing or has another size".into()))
+        })
+    }
+
+    /// Reads every byte of those archives and compares it with their manifests.
+    pub fn check_reference_bytes(
+        &self,
+        wanted: &dyn Fn(&str) -> bool,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Damage>> {
+        self.each_reference(wanted, &mut |earlier, object| match hash_file_unless(
+            cancel,
+            &earlier.object(&object.path)?,
+        ) {
+            Ok((_, hash)) if hash == object.sha256 => Ok(None),
+            Ok(_) => Ok(Some("has other bytes than were written".into())),
+            Err(e) if e.code() == Code::Interrupted => Err(e),
+            Err(e) => Ok(Some(e.to_string())),
+        })
+    }
+
+    fn each_reference(
+        &self,
+        wanted: &dyn Fn(&str) -> bool,
+        check: &mut dyn FnMut(&Self, &Object) -> Result<Option<String>>,
+    ) -> Result<Vec<Damage>> {
+        let mut damages = Vec::new();
+        let mut checked = BTreeSet::new();
+        for component in self.manifest.components.iter().filter(|c| wanted(&c.name)) {
+            for Elsewhere { backup, object } in component.elsewhere() {
+                if !checked.insert((backup.as_str(), object)) {
+                    continue;
+                }
+                let fault = match self.sibling(backup) {
+                    Err(e) => Some(e.to_string()),
+                    Ok(earlier) => {
+                        match earlier.manifest.objects.iter().find(|o| o.path == *object) {
+                            Some(object) => check(&earlier, object)?,
+                            None => Some("is not in its backup's manifest".into()),
+                        }
+                    }
+                };
+                let named = || format!("{object} of backup {}", backup.short());
+                damages.extend(fault.map(|fault| Damage::new(&named(), &fault)));
+            }
         }
         Ok(damages)
     }

@@ -28,6 +28,7 @@ pub(super) async fn extract(
         ));
     }
     let archive = backup.object(&detail.object)?;
+    let (points_elsewhere, whole) = (!detail.elsewhere.is_empty(), backup.clone());
     let index = backup.object(INDEX)?;
     let (name, target) = (component.name.clone(), target.to_path_buf());
     let (progress, cancel) = (setting.progress.clone(), setting.cancel.clone());
@@ -35,8 +36,10 @@ pub(super) async fn extract(
         .blocking(move || {
             let index = IndexReader::open(&index)?;
             let task = format!("restore {name}");
+            let locate = |stored_in: &str, archive: &str| whole.locate(stored_in, archive);
             let what = Extraction {
                 archive: &archive,
+                locate: points_elsewhere.then_some(&locate),
                 target: &target,
                 index: Some((&index, &name)),
                 select: None,

@@ -230,6 +230,8 @@ async fn open_verified(
     selection.check(manifest.components.iter().map(|component| component.name.as_str()))?;
     let wanted = wanted_objects(&manifest.components, selection);
     let (checked, cancel) = (backup.clone(), setting.cancel.clone());
+    let chosen = selection.clone();
+    let wants_files = move |name: &str| chosen.wants_files(name);
     let damages = setting
         .blocking(move || {
             let concerned = |object: &str| match &wanted {
@@ -239,7 +241,9 @@ async fn open_verified(
                         || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
                 }),
             };
-            checked.check_bytes(&concerned, &cancel, &mut |_| {})
+            let mut damages = checked.check_bytes(&concerned, &cancel, &mut |_| {})?;
+            damages.extend(checked.check_reference_bytes(&wants_files, &cancel)?);
+            Ok(damages)
         })
         .await?;
     match damages.first() {

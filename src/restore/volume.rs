@@ -18,7 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::repository::PublishedBackup;
 use crate::repository::manifest::{Component, FilesDetail};
 use crate::setting::Setting;
-use inside::{Answer, Request};
+use inside::{Answer, Placed, Request};
 use program::Program;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -88,15 +88,20 @@ pub(super) async fn extract(
 ) -> Result<TreeSwap> {
     let at = At::find(docker, key, tree)?;
     at.ready().await?;
-    let stored = [("archive", detail.object.as_str()), ("index", files::INDEX)];
-    let uploads = stored.map(|(name, object)| {
-        Ok(Upload { name: format!("{ROOM}/{name}"), source: backup.object(object)? })
-    });
-    let uploads = uploads.into_iter().collect::<Result<Vec<_>>>()?;
-    at.docker.upload_files(&at.name, Path::new("/"), uploads).await?;
     let inside = |name: &str| PathBuf::from(format!("/{ROOM}/{name}"));
-    let request =
-        Request::Extract { tree: tree.clone(), archive: inside("archive"), index: inside("index") };
+    let upload = |name: &str, source| Upload { name: format!("{ROOM}/{name}"), source };
+    let mut uploads = vec![upload("index", backup.object(files::INDEX)?)];
+    let own = (backup.manifest().id.as_str(), &detail.object);
+    let earlier = detail.elsewhere.iter().map(|it| (it.backup.as_str(), &it.object));
+    let mut archives = Vec::new();
+    for (number, (stored_in, object)) in std::iter::once(own).chain(earlier).enumerate() {
+        let name = format!("archive-{number}");
+        uploads.push(upload(&name, backup.locate(stored_in, object)?));
+        let (stored_in, object) = (stored_in.to_owned(), object.clone());
+        archives.push(Placed { stored_in, object, path: inside(&name) });
+    }
+    at.docker.upload_files(&at.name, Path::new("/"), uploads).await?;
+    let request = Request::Extract { tree: tree.clone(), archives, index: inside("index") };
     let answer = at.ask(&request).await?;
     files::warn_incomplete(setting, &component.name, answer.incomplete, &answer.first_incomplete);
     Ok(answer.tree)

@@ -15,6 +15,8 @@ mod fence;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod incremental;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod restore;

@@ -21,7 +21,6 @@ const REPORT: u64 = 4 << 20;
 pub(super) struct Reading<'a> {
     buffer: Vec<u8>,
     task: &'a str,
-    archive: &'a Path,
     progress: &'a Arc<dyn Progress>,
     unreported: u64,
     cancel: &'a CancellationToken,
@@ -30,17 +29,17 @@ pub(super) struct Reading<'a> {
 impl<'a> Reading<'a> {
     pub(super) fn new(
         task: &'a str,
-        archive: &'a Path,
         progress: &'a Arc<dyn Progress>,
         cancel: &'a CancellationToken,
     ) -> Self {
-        Self { buffer: vec![0; CHUNK], task, archive, progress, unreported: 0, cancel }
+        Self { buffer: vec![0; CHUNK], task, progress, unreported: 0, cancel }
     }
 
-    /// Reads the content of `entry` from `data` into a file (with its path, for errors), if
+    /// Reads the content of `entry` from `data`, a place in `archive`, into a file (with its path, for errors), if
     /// there is one, and returns the SHA-256 of all of it, holes included.
     pub(super) fn copy(
         &mut self,
+        archive: &Path,
         entry: &Entry,
         map: Option<&SparseMap>,
         data: &mut impl Read,
@@ -58,7 +57,7 @@ impl<'a> Reading<'a> {
                 self.go_on()?;
                 let most = usize::try_from(end - position).map_or(CHUNK, |left| left.min(CHUNK));
                 let chunk = &mut self.buffer[..most];
-                let count = read(data, chunk).map_err(|e| read_error(self.archive, e))?;
+                let count = read(data, chunk).map_err(|e| read_error(archive, e))?;
                 let chunk = &self.buffer[..count];
                 hash.update(chunk);
                 if let Some((file, path)) = to {
@@ -91,7 +90,7 @@ impl<'a> Reading<'a> {
 
     fn go_on(&self) -> Result<()> {
         if self.cancel.is_cancelled() {
-            return Err(Error::new(Code::Interrupted, "read", self.archive.display()));
+            return Err(Error::new(Code::Interrupted, "read", self.task));
         }
         Ok(())
     }

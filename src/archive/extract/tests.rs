@@ -39,7 +39,7 @@ proptest! {
             std::io::copy(&mut &*file, &mut to).map(drop)
         };
         let cancel = CancellationToken::new();
-        let spool = Spool::scan(source.path(), Excludes::none(), staging.path(), &cancel, copy);
+        let spool = Spool::scan(source.path(), Excludes::none(), None, staging.path(), &cancel, copy);
         let spool = spool.unwrap();
         let totals = spool.totals();
         let packed = sample::pack_from(&mut spool.into_source(staging.path()).unwrap());
@@ -133,8 +133,8 @@ fn a_part_brings_its_directories_and_the_content_of_its_links() {
     // Without the index the archive is read through, and the links say what they lack.
     let by_hand = tempfile::tempdir().unwrap();
     let (archive, task) = (&packed.archive(), "restore");
-    let what =
-        Extraction { archive, target: by_hand.path(), index: None, select: Some(&select), task };
+    let (target, select) = (by_hand.path(), Some(&select as &dyn Fn(&Path) -> bool));
+    let what = Extraction { archive, locate: None, target, index: None, select, task };
     let extracted = extract(&what, &sample::silent(), &CancellationToken::new()).unwrap();
     assert_eq!(extracted.incomplete_count, 2);
 }
@@ -147,7 +147,14 @@ fn a_cancelled_restore_stops_and_a_filled_target_is_left_alone() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let (archive, task) = (&packed.archive(), "restore");
-    let what = Extraction { archive, target: target.path(), index: None, select: None, task };
+    let what = Extraction {
+        archive,
+        locate: None,
+        target: target.path(),
+        index: None,
+        select: None,
+        task,
+    };
     let error = extract(&what, &sample::silent(), &cancel).unwrap_err();
     assert_eq!(error.code(), Code::Interrupted);
     fs::write(target.path().join("precious"), "x").unwrap();

@@ -11,11 +11,13 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// An index, opened for reading.
+#[derive(Clone)]
 pub struct IndexReader {
     path: PathBuf,
-    file: SerializedFileReader<File>,
+    file: Arc<SerializedFileReader<File>>,
 }
 
 impl IndexReader {
@@ -38,17 +40,17 @@ impl IndexReader {
                 return Err(damaged(path, format!("column {name} is missing")));
             }
         }
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file: Arc::new(file) })
     }
 
     /// Every row, or those of one component. Row groups of others are not read.
-    pub fn rows<'a>(&'a self, component: Option<&str>) -> Rows<'a> {
+    pub fn rows(&self, component: Option<&str>) -> Rows {
         let groups = self.file.metadata().row_groups().iter().enumerate();
         let wanted = groups.filter(|(_, group)| component.is_none_or(|name| may_hold(group, name)));
         let mut groups: Vec<_> = wanted.map(|(number, _)| number).collect();
         groups.reverse();
         let component = component.map(str::to_owned);
-        Rows { index: self, component, groups, columns: Columns::default(), left: 0 }
+        Rows { index: self.clone(), component, groups, columns: Columns::default(), left: 0 }
     }
 
     /// How many rows there are, of all components.
@@ -80,15 +82,15 @@ fn may_hold(group: &RowGroupMetaData, component: &str) -> bool {
 }
 
 /// The rows of an index, a few thousand of them in memory at a time.
-pub struct Rows<'a> {
-    index: &'a IndexReader,
+pub struct Rows {
+    index: IndexReader,
     component: Option<String>,
     groups: Vec<usize>,
     columns: Columns,
     left: u64,
 }
 
-impl Rows<'_> {
+impl Rows {
     fn advance(&mut self) -> Result<Option<Row>, ParquetError> {
         loop {
             if self.left == 0 {
@@ -117,7 +119,7 @@ impl Rows<'_> {
     }
 }
 
-impl Iterator for Rows<'_> {
+impl Iterator for Rows {
     type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Result<Row>> {

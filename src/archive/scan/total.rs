@@ -38,6 +38,7 @@ pub fn total(root: &Path, excludes: Excludes, cancel: &CancellationToken) -> Res
         }
         match scanned {
             Scanned::Entry(entry) => totals.add(&entry.path, entry.kind, entry.size),
+            Scanned::Held(row) => totals.add(&row.entry.path, row.entry.kind, row.entry.size),
             Scanned::Fault(_) => totals.faults += 1,
         }
     }

@@ -5,6 +5,7 @@
 mod record;
 
 use super::{Content, Files, Opened, Source};
+use crate::archive::base::Base;
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::fault::{Fault, Trouble};
 use crate::archive::scan::{Excludes, Scan, Scanned, Totals};
@@ -22,9 +23,12 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Scans the tree at `root` and has every regular file copied: `copy` gets its entry,
-    /// its number (from 0, without gaps only as long as nothing fails) and the open file.
-    /// The metadata are kept in an unnamed file in the directory `scratch`.
+    /// Scans the tree at `root` and has every regular file copied that `base` does not hold:
+    /// `copy` gets its entry, its number (from 0, without gaps only as long as nothing fails)
+    /// and the open file. The metadata are kept in an unnamed file in the directory `scratch`.
+    ///
+    /// Whoever reads what was scanned must compare it with an equal base: a file that it holds
+    /// has no copy.
     ///
     /// `copy` may fail with `NotFound` or `PermissionDenied`, which is recorded as a fault
     /// of the file; any other failure ends the scan.
@@ -34,6 +38,7 @@ impl Spool {
     pub fn scan(
         root: &Path,
         excludes: Excludes,
+        mut base: Option<Base>,
         scratch: &Path,
         cancel: &CancellationToken,
         mut copy: impl FnMut(&Entry, u64, &File) -> io::Result<()>,
@@ -48,6 +53,7 @@ impl Spool {
                 return Err(Error::new(Code::Interrupted, "copy files of", root.display()));
             }
             let record = match scanned {
+                Scanned::Entry(entry) if is_held(&mut base, &entry)? => Record::Entry(entry),
                 Scanned::Entry(entry) if entry.kind == Kind::File => {
                     let record = copied(&mut scan, entry, number, &mut copy);
                     number += 1;
@@ -56,6 +62,7 @@ impl Spool {
                     })?
                 }
                 Scanned::Entry(entry) => Record::Entry(entry),
+                Scanned::Held(row) => Record::Entry(row.entry),
                 Scanned::Fault(fault) => Record::Fault(fault),
             };
             match &record {
@@ -82,6 +89,13 @@ impl Spool {
         let input = BufReader::with_capacity(1 << 16, self.file);
         Ok(SpoolSource { input, staging: staging.to_owned(), copy: None })
     }
+}
+
+fn is_held(base: &mut Option<Base>, entry: &Entry) -> Result<bool> {
+    Ok(match base {
+        Some(base) => base.held(entry)?.is_some(),
+        None => false,
+    })
 }
 
 fn copied(

@@ -188,7 +188,13 @@ impl<'a> Copying<'a> {
     }
 
     /// A hole: nothing is written, but the hash is that of the whole content.
-    fn zeros(&mut self, mut count: u64, hash: &mut Sha256) -> io::Result<()> {
+    fn zeros(&mut self, count: u64, hash: &mut Sha256) -> io::Result<()> {
+        self.hole(count, hash)?;
+        self.advance(count);
+        Ok(())
+    }
+
+    fn hole(&mut self, mut count: u64, hash: &mut Sha256) -> io::Result<()> {
         if count > 0 {
             self.buffer.fill(0);
         }
@@ -197,9 +203,73 @@ impl<'a> Copying<'a> {
             let chunk = count.min(CHUNK as u64);
             hash.update(&self.buffer[..chunk as usize]);
             count -= chunk;
-            self.advance(chunk);
         }
         Ok(())
+    }
+
+    /// Counts bytes as done that need not be copied.
+    pub(super) fn skip(&mut self, bytes: u64) {
+        self.advance(bytes);
+    }
+
+    /// The SHA-256 of a file's first `size` bytes; nothing when it has fewer.
+    ///
+    /// # Errors
+    /// When it cannot be read; `Interrupted` when cancelled.
+    pub(super) fn hash(&mut self, file: &File, size: u64) -> io::Result<Option<[u8; 32]>> {
+        let mut hash = Sha256::new();
+        let mut position = 0;
+        while position < size {
+            self.check()?;
+            let most = usize::try_from(size - position).map_or(CHUNK, |left| left.min(CHUNK));
+            match file.read_at(&mut self.buffer[..most], position) {
+                Ok(0) => return Ok(None),
+                Ok(count) => {
+                    hash.update(&self.buffer[..count]);
+                    position += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(hash.finalize().into()))
+    }
+
+    /// Copies what a stream holds of a file into `file` and returns the SHA-256 of the whole,
+    /// holes included.
+    ///
+    /// # Errors
+    /// When the stream ends early or `file` cannot be written; `Interrupted` when cancelled.
+    pub(super) fn spool(
+        &mut self,
+        reader: &mut dyn Read,
+        size: u64,
+        map: Option<&SparseMap>,
+        file: &mut File,
+    ) -> io::Result<[u8; 32]> {
+        let whole = [Segment { offset: 0, length: size }];
+        let segments = map.map_or(&whole[..], SparseMap::segments);
+        let mut hash = Sha256::new();
+        let mut position = 0;
+        for segment in segments {
+            self.hole(segment.offset - position, &mut hash)?;
+            let mut left = segment.length;
+            while left > 0 {
+                self.check()?;
+                let most = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
+                let count = match reader.read(&mut self.buffer[..most]) {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    other => other?,
+                };
+                hash.update(&self.buffer[..count]);
+                file.write_all(&self.buffer[..count])?;
+                left -= count as u64;
+            }
+            position = segment.offset + segment.length;
+        }
+        self.hole(size - position, &mut hash)?;
+        Ok(hash.finalize().into())
     }
 
     fn check(&self) -> io::Result<()> {

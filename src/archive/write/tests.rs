@@ -172,7 +172,8 @@ fn a_file_that_changed_while_it_was_copied_is_recorded() {
         Ok(())
     };
     let cancel = CancellationToken::new();
-    let spool = Spool::scan(dir.path(), Excludes::none(), staging.path(), &cancel, copy).unwrap();
+    let spool =
+        Spool::scan(dir.path(), Excludes::none(), None, staging.path(), &cancel, copy).unwrap();
     let packed = pack_from(&mut spool.into_source(staging.path()).unwrap());
     assert_eq!(packed.written.changed, ["a"]);
     assert_eq!(packed.written.unreadable, ["b"]);
@@ -184,7 +185,7 @@ fn a_copy_that_cannot_be_made_ends_the_capture() {
     let (dir, staging) = (tree(&["a"]), tempfile::tempdir().unwrap());
     let copy = |_: &Entry, _: u64, _: &fs::File| Err(io::ErrorKind::Unsupported.into());
     let cancel = CancellationToken::new();
-    let spool = Spool::scan(dir.path(), Excludes::none(), staging.path(), &cancel, copy);
+    let spool = Spool::scan(dir.path(), Excludes::none(), None, staging.path(), &cancel, copy);
     assert_eq!(spool.err().unwrap().code(), Code::CaptureFailed);
 }
 
@@ -231,8 +232,9 @@ fn several_trees_share_an_index() {
     for (component, root) in [("one", one.path()), ("other", other.path())] {
         let archive = dir.path().join(component);
         let (object, stored_in) = (component, "4f2a");
-        let tree =
-            Tree { component, archive: &archive, object, stored_in, level: 1, total_bytes: None };
+        let (level, contents, total_bytes) = (1, None, None);
+        let archive = archive.as_path();
+        let tree = Tree { component, archive, object, stored_in, level, contents, total_bytes };
         let mut source = LiveSource::open(root, Excludes::none()).unwrap();
         let cancel = CancellationToken::new();
         write_tree(&tree, &mut source, &mut index, &sample::silent(), &cancel).unwrap();
@@ -243,7 +245,7 @@ fn several_trees_share_an_index() {
         assert_eq!(index.rows(Some(component)).count(), count);
         let (archive, cancel) = (dir.path().join(component), CancellationToken::new());
         let progress = sample::silent();
-        crate::archive::verify(&archive, &index, component, &progress, &cancel).unwrap();
+        crate::archive::verify(&archive, &index, (component, "4f2a"), &progress, &cancel).unwrap();
     }
 }
 
@@ -258,6 +260,7 @@ fn a_cancelled_write_is_interrupted() {
         object: "x",
         stored_in: "4f2a",
         level: 1,
+        contents: None,
         total_bytes: None,
     };
     let mut source = LiveSource::open(dir.path(), Excludes::none()).unwrap();

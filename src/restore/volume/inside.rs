@@ -23,9 +23,20 @@ const PATIENCE: u32 = 120;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Request {
     /// Build the tree from an archive and its index.
-    Extract { tree: TreeSwap, archive: PathBuf, index: PathBuf },
+    Extract { tree: TreeSwap, archives: Vec<Placed>, index: PathBuf },
     /// Work on trees that are there.
     Exchange { action: Action, tree: TreeSwap },
+}
+
+/// An archive that was uploaded.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Placed {
+    /// The id of the backup that it belongs to.
+    pub(super) stored_in: String,
+    /// Its path in that backup.
+    pub(super) object: String,
+    /// Where it is.
+    pub(super) path: PathBuf,
 }
 
 /// What is known of the tree then.
@@ -66,7 +77,7 @@ pub(crate) fn act(mut input: impl Read, mut output: impl Write) -> Result<()> {
     input.read_to_end(&mut text).map_err(failed)?;
     let request = serde_json::from_slice(&text).map_err(|e| failed(e.into()))?;
     let answer = match request {
-        Request::Extract { tree, archive, index } => build(tree, &archive, &index)?,
+        Request::Extract { tree, archives, index } => build(tree, &archives, &index)?,
         Request::Exchange { action, mut tree } => {
             action.run(&mut tree)?;
             Answer { tree, incomplete: 0, first_incomplete: String::new() }
@@ -76,11 +87,21 @@ pub(crate) fn act(mut input: impl Read, mut output: impl Write) -> Result<()> {
     output.flush().map_err(failed)
 }
 
-fn build(mut tree: TreeSwap, archive: &Path, index: &Path) -> Result<Answer> {
+/// The first archive is the backup's own.
+fn build(mut tree: TreeSwap, archives: &[Placed], index: &Path) -> Result<Answer> {
     let index = IndexReader::open(index)?;
+    let find = |stored_in: &str, object: &str| {
+        let is_it = |it: &&Placed| it.stored_in == stored_in && it.object == object;
+        archives.iter().find(is_it).map(|it| it.path.clone()).ok_or_else(|| {
+            Error::new(Code::BackupDamaged, "find archive", object)
+                .cause(format!("the manifest does not name {stored_in}, the index does"))
+        })
+    };
+    let own = archives.first().map_or(Path::new(""), |own| own.path.as_path());
     let progress: Arc<dyn Progress> = Arc::new(Silent);
     let what = Extraction {
-        archive,
+        archive: own,
+        locate: (archives.len() > 1).then_some(&find),
         target: &tree.new,
         index: Some((&index, &tree.component)),
         select: None,

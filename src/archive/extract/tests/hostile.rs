@@ -62,6 +62,7 @@ impl Hostile {
         let target = self.dir.path().join("target");
         let what = Extraction {
             archive: &archive,
+            locate: None,
             target: &target,
             index: None,
             select: None,

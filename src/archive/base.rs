@@ -1,0 +1,96 @@
+//! One file tree as an earlier backup has it, compared file by file with what is there now.
+
+use super::entry::{Entry, Kind, tree_order};
+use super::index::{IndexReader, Row, Rows};
+use crate::error::Result;
+use jiff::Timestamp;
+use std::cmp::Ordering;
+use std::path::Path;
+
+/// A file whose metadata changed less than this before the earlier backup began may have
+/// changed again without a trace: the clock that stamps files moves in steps, and FAT's are
+/// of two seconds.
+const COARSEST_CLOCK_NS: i64 = 2_000_000_000;
+
+/// The rows of one component in an earlier backup's index. One row is in memory at a time.
+pub struct Base {
+    rows: Rows,
+    next: Option<Row>,
+    trusted_before_ns: i64,
+}
+
+impl Base {
+    /// Compares with `component` in the index of a backup that began at `started_at`.
+    pub fn new(index: &IndexReader, component: &str, started_at: Timestamp) -> Self {
+        let nanos = started_at.as_nanosecond();
+        let started_ns =
+            i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX });
+        Self {
+            rows: index.rows(Some(component)),
+            next: None,
+            trusted_before_ns: started_ns.saturating_sub(COARSEST_CLOCK_NS),
+        }
+    }
+
+    /// The row of `entry`, with the metadata of now, when it is certain that the earlier
+    /// backup holds the file as it is. Must be asked in tree order; what comes out of order is
+    /// not found, which costs storage, not correctness.
+    ///
+    /// A regular file is unchanged when size, modification time, inode and change time are:
+    /// the kernel sets the last with every change of content or metadata, and no call sets it
+    /// back (inode(7)). Hard links never count: their row follows that of their file.
+    ///
+    /// # Errors
+    /// [`Code::BackupDamaged`](crate::error::Code) when the index cannot be read on.
+    pub fn held(&mut self, entry: &Entry) -> Result<Option<Row>> {
+        let Some(row) = self.find(&entry.path)? else { return Ok(None) };
+        let known = &row.entry;
+        let is_same = match entry.kind {
+            Kind::File => {
+                row.place.is_some()
+                    && row.sha256.is_some()
+                    && !row.changed
+                    && known.kind == Kind::File
+                    && (known.size, known.mtime_ns, known.ctime_ns, known.inode)
+                        == (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode)
+                    && entry.inode != 0
+                    && entry.ctime_ns != 0
+                    && entry.ctime_ns < self.trusted_before_ns
+            }
+            Kind::Hardlink => false,
+            _ => {
+                (known.kind, known.mode, known.uid, known.gid, known.mtime_ns)
+                    == (entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime_ns)
+                    && known.user == entry.user
+                    && known.group == entry.group
+                    && known.link_target == entry.link_target
+                    && known.xattrs == entry.xattrs
+                    && known.rdev == entry.rdev
+            }
+        };
+        if !is_same {
+            return Ok(None);
+        }
+        // A scan leaves the attributes of a regular file to whoever opens it.
+        let xattrs = row.entry.xattrs;
+        let entry = Entry { xattrs, ..entry.clone() };
+        Ok(Some(Row { entry, ..row }))
+    }
+
+    fn find(&mut self, path: &Path) -> Result<Option<Row>> {
+        loop {
+            if self.next.is_none() {
+                self.next = self.rows.next().transpose()?;
+            }
+            let Some(row) = &self.next else { return Ok(None) };
+            match tree_order(&row.entry.path, path) {
+                Ordering::Less => self.next = None,
+                Ordering::Equal => return Ok(self.next.take()),
+                Ordering::Greater => return Ok(None),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

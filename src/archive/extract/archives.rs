@@ -1,0 +1,77 @@
+//! The archives that hold the contents of one tree, opened as rows ask for them.
+
+use crate::archive::entry::Kind;
+use crate::archive::frame::{FrameCursor, FrameReader, read_error};
+use crate::archive::index::Row;
+use crate::archive::tar::SparseMap;
+use crate::error::Result;
+use std::io::{Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// How many are open at a time; each holds one decompressed frame.
+const MOST_OPEN: usize = 6;
+
+/// Finds an archive by the id of its backup and its path there.
+pub type Locate<'a> = &'a dyn Fn(&str, &str) -> Result<PathBuf>;
+
+/// Archives, the one that was used last first.
+pub(super) struct Archives<'a> {
+    locate: Locate<'a>,
+    open: Vec<OpenArchive>,
+}
+
+/// One archive, read at any place. Rows come in the order of the tree, and so do the members
+/// of each archive: reading goes forward in all of them.
+pub(super) struct OpenArchive {
+    stored_in: String,
+    archive: String,
+    frames: FrameReader,
+    pub(super) cursor: FrameCursor,
+}
+
+impl<'a> Archives<'a> {
+    pub(super) fn new(locate: Locate<'a>) -> Self {
+        Self { locate, open: Vec::new() }
+    }
+
+    /// The archive with the content of `row`, its cursor where the data begin, and the map of
+    /// a sparse file; nothing for what has no content.
+    pub(super) fn seek(
+        &mut self,
+        row: &Row,
+    ) -> Result<Option<(&mut OpenArchive, Option<SparseMap>)>> {
+        let Some(place) = row.place.filter(|_| row.entry.kind == Kind::File) else {
+            return Ok(None);
+        };
+        let archive = self.at(row)?;
+        let read = |cursor: &mut FrameCursor| {
+            cursor.seek(SeekFrom::Start(place.offset))?;
+            place.sparse.then(|| SparseMap::read(cursor, row.entry.size)).transpose()
+        };
+        let map = read(&mut archive.cursor).map_err(|e| read_error(archive.frames.path(), e))?;
+        Ok(Some((archive, map.map(|(map, _)| map))))
+    }
+
+    fn at(&mut self, row: &Row) -> Result<&mut OpenArchive> {
+        let is_it =
+            |open: &OpenArchive| open.stored_in == row.stored_in && open.archive == row.archive;
+        let opened = match self.open.iter().position(is_it) {
+            Some(number) => self.open.remove(number),
+            None => {
+                self.open.truncate(MOST_OPEN - 1);
+                let frames = FrameReader::open(&(self.locate)(&row.stored_in, &row.archive)?)?;
+                let cursor = frames.read_at(0);
+                let (stored_in, archive) = (row.stored_in.clone(), row.archive.clone());
+                OpenArchive { stored_in, archive, frames, cursor }
+            }
+        };
+        self.open.insert(0, opened);
+        Ok(&mut self.open[0])
+    }
+}
+
+impl OpenArchive {
+    pub(super) fn path(&self) -> &Path {
+        self.frames.path()
+    }
+}

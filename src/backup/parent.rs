@@ -1,0 +1,132 @@
+//! What a backup builds upon: its kind, and the earlier backup whose bytes it need not store
+//! again.
+
+use crate::archive::index::IndexReader;
+use crate::archive::{Base, Contents};
+use crate::catalog::BackupRecord;
+use crate::clock;
+use crate::error::{Code, Result};
+use crate::repository::manifest::{Detail, Kind};
+use crate::repository::{PublishedBackup, Repository};
+use crate::setting::Setting;
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// The backup that another one builds upon.
+#[derive(Debug, Clone)]
+pub(super) struct Parent {
+    pub(super) backup: PublishedBackup,
+}
+
+/// Its file trees, opened to compare with.
+#[derive(Clone)]
+pub(super) struct ParentTrees {
+    index: IndexReader,
+    started_at: Timestamp,
+    components: Arc<Vec<String>>,
+    contents: Arc<Contents>,
+}
+
+/// Decides the kind of the next backup, and what it builds upon.
+///
+/// Without a wish it is incremental while the newest full backup is younger than
+/// `repository.full_every`. An incremental backup builds upon the newest backup, a
+/// differential one upon the newest full one; among the candidates those that hold most of
+/// the `wanted` components come first. One that is damaged is not built upon: then everything
+/// is stored again.
+pub(super) fn choose(
+    setting: &Setting,
+    asked: Option<Kind>,
+    wanted: &[&str],
+    repository: &Repository,
+    records: &[BackupRecord],
+) -> Result<(Kind, Option<Parent>)> {
+    let stack = &setting.config.stack.name;
+    let ours = |record: &&BackupRecord| record.is_published() && record.stack == *stack;
+    let covers = |record: &&BackupRecord| {
+        let held = record.components.iter().filter(|held| wanted.contains(&held.name.as_str()));
+        (held.count(), record.sequence)
+    };
+    let full = records.iter().filter(ours).filter(|record| record.kind == Kind::Full);
+    let full = full.max_by_key(covers);
+    let newest = records.iter().filter(ours).max_by_key(covers);
+    let kind = match (asked, full) {
+        (Some(Kind::Full), _) => Kind::Full,
+        (Some(kind), None) => {
+            setting.progress.note(format!(
+                "there is no full backup that an {} one could build upon: this one is full",
+                kind.as_str()
+            ));
+            Kind::Full
+        }
+        (Some(kind), Some(_)) => kind,
+        (None, None) => Kind::Full,
+        (None, Some(full)) => {
+            let age = clock::now().duration_since(full.started_at).unsigned_abs();
+            let is_due = age >= setting.config.repository.full_every.duration();
+            if is_due { Kind::Full } else { Kind::Incremental }
+        }
+    };
+    let record = match kind {
+        Kind::Full => None,
+        Kind::Incremental => newest,
+        Kind::Differential => full,
+    };
+    let Some(record) = record else { return Ok((Kind::Full, None)) };
+    let trouble = match repository.backup(&record.name) {
+        Ok(backup) => {
+            let mut damages = backup.check_sizes()?;
+            damages.extend(backup.check_references(&|_| true)?);
+            match damages.first() {
+                None => return Ok((kind, Some(Parent { backup }))),
+                Some(first) => format!("{} {}", first.object, first.fault),
+            }
+        }
+        Err(error) => error.to_string(),
+    };
+    setting.progress.warn(
+        Code::BackupDamaged,
+        format!("{} is damaged, so this backup stores everything again: {trouble}", record.name),
+    );
+    Ok((Kind::Full, None))
+}
+
+impl Parent {
+    /// Reads what the parent's file trees hold; nothing where it has none, or where its index
+    /// is not what was written. Blocking.
+    pub(super) fn trees(&self, setting: &Setting) -> Result<Option<ParentTrees>> {
+        const INDEX: &str = super::archives::INDEX;
+        let manifest = self.backup.manifest();
+        let files = manifest.components.iter().filter(|c| matches!(c.detail, Detail::Files(_)));
+        let components: Vec<String> = files.map(|component| component.name.clone()).collect();
+        if components.is_empty() {
+            return Ok(None);
+        }
+        let damages =
+            self.backup.check_bytes(&|object| object == INDEX, &setting.cancel, &mut |_| {})?;
+        if !damages.is_empty() {
+            setting.progress.warn(
+                Code::BackupDamaged,
+                format!("the index of {} is damaged: all files are stored again", manifest.name),
+            );
+            return Ok(None);
+        }
+        let index = IndexReader::open(&self.backup.object(INDEX)?)?;
+        let contents = Arc::new(Contents::read(&index)?);
+        let components = Arc::new(components);
+        Ok(Some(ParentTrees { index, started_at: manifest.started_at, components, contents }))
+    }
+}
+
+impl ParentTrees {
+    /// The tree of a component, to compare with; nothing where the parent does not have it.
+    pub(super) fn base(&self, component: &str) -> Option<Base> {
+        let has = self.components.iter().any(|name| name == component);
+        has.then(|| Base::new(&self.index, component, self.started_at))
+    }
+
+    /// The contents of all its trees.
+    pub(super) fn contents(&self) -> &Contents {
+        &self.contents
+    }
+}
