@@ -27,7 +27,7 @@ pub use selection::Selection;
 pub use verify::{Verification, verify, verify_unlisted};
 
 pub(crate) use plan::connect_if_needed;
-pub(crate) use reach::Reach;
+pub(crate) use reach::{Reach, local_tools};
 pub(crate) use sources::{Place, Source};
 pub(crate) use space::require as require_space;
 pub(crate) use workplace::lock;

@@ -10,10 +10,12 @@ mod event;
 mod journal;
 mod migrations;
 mod open;
+mod query;
 mod reconcile;
 mod record;
 
 pub use event::{Event, EventName};
+pub use query::{Answer, Query, Value};
 pub use record::{BackupRecord, Status};
 
 use crate::error::Result;

@@ -1,29 +1,39 @@
 //! The command line: one file a command, each a thin caller of an operation.
 
 mod backup;
+mod cat;
 mod completions;
 mod config;
 mod context;
 mod delete;
+mod diff;
 mod doctor;
+mod dump;
 mod estimate;
 mod exec_child;
+mod find;
 mod guardian;
+mod history;
 mod list;
+mod ls;
 mod output;
 mod recover;
 mod restore;
 mod rollback;
 mod show;
 mod signal;
+mod sql;
 mod table;
+mod time;
 mod verify;
 mod volume_helper;
 
+use crate::browse::FilePath;
 use crate::error::{Code, Error, Result};
 use clap::{Args, Parser, Subcommand};
 use context::Context;
 use output::Output;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -75,6 +85,20 @@ enum Command {
     List(list::ListArgs),
     /// Show everything about one backup
     Show(show::ShowArgs),
+    /// List the files of a backup
+    Ls(ls::LsArgs),
+    /// Print a file of a backup
+    Cat(cat::CatArgs),
+    /// Print the dump of a database
+    Dump(dump::DumpArgs),
+    /// Search all backups for a file
+    Find(find::FindArgs),
+    /// Show when a file changed
+    History(history::HistoryArgs),
+    /// Show what differs between the files of two backups
+    Diff(diff::DiffArgs),
+    /// Ask the catalog and the indexes in SQL
+    Sql(sql::SqlArgs),
     /// Check that what is stored is what was written
     Verify(verify::VerifyArgs),
     /// Delete a backup
@@ -105,6 +129,13 @@ enum Command {
     /// Work in a volume from inside a helper container
     #[command(hide = true)]
     VolumeHelper(volume_helper::VolumeHelperArgs),
+}
+
+/// The file that an argument names.
+fn file_path(text: &OsStr) -> Result<FilePath> {
+    let shown = text.to_string_lossy();
+    FilePath::parse(text)
+        .map_err(|cause| Error::new(Code::Usage, "read the path", shown).cause(cause))
 }
 
 /// How a command that did not fail ended.
@@ -171,6 +202,13 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Backup(args) => backup::run(args, &context).await,
         Command::List(args) => list::run(&args, &context),
         Command::Show(args) => show::run(&args, &context),
+        Command::Ls(args) => ls::run(&args, &context),
+        Command::Cat(args) => cat::run(args, &context).await,
+        Command::Dump(args) => dump::run(args, &context).await,
+        Command::Find(args) => find::run(args, &context),
+        Command::History(args) => history::run(&args, &context),
+        Command::Diff(args) => diff::run(&args, &context),
+        Command::Sql(args) => sql::run(&args, &context),
         Command::Verify(args) => verify::run(args, &context).await,
         Command::Delete(args) => delete::run(&args, &context),
         Command::Restore(args) => restore::run(args, &context).await,

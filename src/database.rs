@@ -41,7 +41,7 @@ pub use describe::{Description, describe};
 pub use dump::{DumpRequest, DumpResult};
 pub use exec::{Exec, Exited, Running};
 pub use globals::{GLOBALS, dump_globals};
-pub use listing::{list_dump, read_dump};
+pub use listing::{list_dump, read_dump, write_dump};
 pub use names::{MAX_NAME_BYTES, derived_name};
 pub use observer::Release;
 pub use password::{Password, Surroundings};

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli", "serve"],
     &["runbook", "drill", "guard", "schedule"],
-    &["backup", "restore", "retention"],
+    &["backup", "browse", "restore", "retention"],
     &["fence"],
     &["archive", "database", "docker", "catalog", "repository"],
     &["config", "error", "clock", "progress", "setting", "size"],

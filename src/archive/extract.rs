@@ -13,15 +13,15 @@ use super::check::Check;
 use super::entry::{Entry, Kind};
 use super::fault::{Fault, Trouble};
 use super::frame::{FrameReader, read_error};
-use super::index::IndexReader;
+use super::index::{IndexReader, Row};
 use super::tar::{SparseMap, TarReader};
 use crate::error::{Code, Error, Result};
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Progress, Silent};
 use archives::Archives;
 pub use archives::Locate;
-use content::Reading;
+use content::{Reading, Sink};
 use selection::{Borrowed, Selection};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use target::Target;
@@ -96,6 +96,31 @@ pub fn extract(
     let mut extracted = work.finish();
     (extracted.incomplete, extracted.incomplete_count) = target.finish()?;
     Ok(extracted)
+}
+
+/// Writes the content of one regular file to `output` and compares it with its hash. Reads only
+/// the frames that hold it.
+///
+/// # Errors
+/// [`Code::BackupDamaged`], after what could be read was put out; [`Code::Io`] when `output`
+/// fails.
+pub fn write_row(
+    row: &Row,
+    locate: Locate<'_>,
+    output: &mut dyn Write,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let mut archives = Archives::new(locate);
+    let Some((archive, map)) = archives.seek(row)? else {
+        return Err(Error::new(Code::BackupDamaged, "read", row.entry.shown())
+            .cause("the index does not say where it lies"));
+    };
+    let path = archive.path().to_owned();
+    let silent: Arc<dyn Progress> = Arc::new(Silent);
+    let mut reading = Reading::new("read", &silent, cancel);
+    let mut sink = Sink::Stream(output);
+    let hash = reading.copy(&path, &row.entry, map.as_ref(), &mut archive.cursor, &mut sink)?;
+    Check::new(&path, None).content(row, hash)
 }
 
 /// Reads a whole archive and compares every file with those rows of the index whose bytes lie
@@ -228,11 +253,12 @@ impl<'a> Work<'a> {
         };
         self.done.bytes += entry.size;
         let Some(target) = target else {
-            return self.reading.copy(archive, entry, map, data, None).map(Some);
+            return self.reading.copy(archive, entry, map, data, &mut Sink::Nothing).map(Some);
         };
         let file = target.create(entry)?;
         let shown = target.path().join(&entry.path);
-        let hash = self.reading.copy(archive, entry, map, data, Some((&file, &shown)))?;
+        let mut sink = Sink::File(&file, &shown);
+        let hash = self.reading.copy(archive, entry, map, data, &mut sink)?;
         target.complete(&file, entry)?;
         Ok(Some(hash))
     }

@@ -40,6 +40,18 @@ pub use reader::{IndexReader, Rows};
 pub use writer::{IndexWriter, StoredIndex};
 
 use super::entry::Entry;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// A path relative to its tree as the column `path` has it.
+pub fn indexed_path(path: &Path) -> String {
+    let raw = path.as_os_str().as_bytes();
+    match std::str::from_utf8(raw) {
+        Ok("") => ".".to_owned(),
+        Ok(text) => text.to_owned(),
+        Err(_) => json::escape(raw),
+    }
+}
 
 /// One row: a file, and where its bytes lie.
 #[derive(Debug, Clone, PartialEq, Eq)]

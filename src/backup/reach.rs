@@ -8,6 +8,7 @@ use crate::database::{
 use crate::docker::{self, Docker};
 use crate::error::{Code, Error, Result};
 use crate::setting::Setting;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -37,18 +38,7 @@ impl Reach {
                 let exec = InContainer { docker: docker.clone(), container: container.clone() };
                 (target, Tools::inside(Arc::new(exec), port).await?)
             }
-            _ => {
-                let runner = ChildRunner::with_wrapper(
-                    setting.executable.clone(),
-                    vec![
-                        "exec-child".into(),
-                        "--parent".into(),
-                        std::process::id().to_string(),
-                        "--".into(),
-                    ],
-                );
-                (target, Tools::local(database.bin_dir.as_deref(), runner).await?)
-            }
+            _ => (target, local_tools(setting, database.bin_dir.as_deref()).await?),
         };
         Ok(Self { config: database.clone(), target, tools })
     }
@@ -70,6 +60,13 @@ impl Reach {
             opened => opened,
         }
     }
+}
+
+/// The client programs of this host, in `bin_dir` or wherever they are found.
+pub(crate) async fn local_tools(setting: &Setting, bin_dir: Option<&Path>) -> Result<Tools> {
+    let parent = std::process::id().to_string();
+    let wrapper = vec!["exec-child".into(), "--parent".into(), parent, "--".into()];
+    Tools::local(bin_dir, ChildRunner::with_wrapper(setting.executable.clone(), wrapper)).await
 }
 
 /// The target at the first address of its container that answers, and the port on which

@@ -2,11 +2,11 @@
 
 use super::Global;
 use super::output::Output;
-use crate::catalog::{Catalog, Session};
+use crate::catalog::{Catalog, Query, Session};
 use crate::config::{Config, Loaded};
 use crate::error::{Code, Error, Result};
 use crate::progress::{JsonLines, Progress, Terminal};
-use crate::repository::{Lock, LockMode, Repository};
+use crate::repository::{BackupId, Lock, LockMode, Repository};
 use crate::restore;
 use crate::setting::Setting;
 use std::path::PathBuf;
@@ -84,6 +84,11 @@ impl Context {
             Err(e) => return Err(e),
         }
         Ok(session)
+    }
+
+    /// The catalog and the indexes of the `wanted` backups, or of all, for questions.
+    pub(super) fn query(&self, wanted: Option<&[BackupId]>) -> Result<Query> {
+        Catalog::in_dir(&self.loaded()?.config.state.dir).query(wanted, &self.progress)
     }
 
     /// Resumes what a dead backstop left held, before the command does anything else.

@@ -8,7 +8,7 @@ use crate::error::{Code, Error, Result};
 use async_compression::tokio::bufread::ZstdDecoder;
 use std::path::Path;
 use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 /// The last line that `pg_dump` writes into a plain dump.
 const COMPLETE: &str = "-- PostgreSQL database dump complete";
@@ -37,6 +37,36 @@ pub async fn read_dump(tools: &Tools, path: &Path, format: DumpFormat) -> Result
     let mut count = Count::default();
     run(tools, path, format, "read", |command| command.arg("--file=-"), &mut count).await?;
     Ok(count.0)
+}
+
+/// Writes the dump at `path` to `output`: as it was dumped where that is one stream, or, for a
+/// dump in directory format and where `as_sql` says so, as SQL. Fails with
+/// [`Code::BackupDamaged`] where it cannot be read to its end.
+pub async fn write_dump(
+    tools: Option<&Tools>,
+    path: &Path,
+    format: DumpFormat,
+    as_sql: bool,
+    output: &mut (dyn AsyncWrite + Send + Unpin),
+) -> Result<()> {
+    if format == DumpFormat::Plain || (!as_sql && format != DumpFormat::Directory) {
+        let mut input = open(path, format).await?;
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            let count = input.read(&mut buffer).await.map_err(|e| damaged(path, e))?;
+            if count == 0 {
+                break;
+            }
+            let written = output.write_all(&buffer[..count]).await;
+            written.map_err(|e| Error::new(Code::Io, "write to", "the output").source(e))?;
+        }
+        return Ok(());
+    }
+    let tools = tools.ok_or_else(|| {
+        Error::new(Code::ToolMissing, "read dump", path.display())
+            .cause("pg_restore is needed to make SQL of it")
+    })?;
+    run(tools, path, format, "read", |command| command.arg("--file=-"), output).await
 }
 
 /// The dump at `path` as a stream, decompressed where we compressed it.

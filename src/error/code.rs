@@ -63,6 +63,8 @@ codes! {
     BackupAmbiguous = "backup_ambiguous", exit 2, "give more characters of the id";
     /// The backup lacks a component that was asked for.
     ComponentNotFound = "component_not_found", exit 5, "`backstop show ID` lists the components";
+    /// The backup has no file of this path.
+    FileNotFound = "file_not_found", exit 5, "`backstop ls` lists the files of a backup, `backstop find` searches all";
     /// Stored bytes are missing, truncated or changed.
     BackupDamaged = "backup_damaged", exit 6, "choose another backup with `backstop list`; the damaged one is left as it is";
     /// Other backups have contents in this one.

@@ -7,7 +7,7 @@ use crate::error::{Code, Error, Result};
 use crate::progress::{Event, Progress};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,31 @@ use tokio_util::sync::CancellationToken;
 const CHUNK: usize = 256 << 10;
 /// Progress is reported this often, in bytes.
 const REPORT: u64 = 4 << 20;
+
+/// Where a content goes.
+pub(super) enum Sink<'a> {
+    /// It is only read.
+    Nothing,
+    /// Into a file, with its path for errors. Holes stay holes.
+    File(&'a File, &'a Path),
+    /// Onto a stream, holes as zeros.
+    Stream(&'a mut dyn Write),
+}
+
+impl Sink<'_> {
+    fn write(&mut self, bytes: &[u8], position: u64) -> Result<()> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::File(file, path) => {
+                file.write_all_at(bytes, position).map_err(|e| Error::io("write", path, e))
+            }
+            Self::Stream(output) => output.write_all(bytes).map_err(|e| {
+                let error = Error::new(Code::Io, "write to", "the output");
+                error.source(e)
+            }),
+        }
+    }
+}
 
 /// Reads contents, with one buffer for all files.
 pub(super) struct Reading<'a> {
@@ -35,22 +60,21 @@ impl<'a> Reading<'a> {
         Self { buffer: vec![0; CHUNK], task, progress, unreported: 0, cancel }
     }
 
-    /// Reads the content of `entry` from `data`, a place in `archive`, into a file (with its path, for errors), if
-    /// there is one, and returns the SHA-256 of all of it, holes included.
+    /// Reads the content of `entry` from `data`, a place in `archive`, into `sink`, and returns the SHA-256 of all of it, holes included.
     pub(super) fn copy(
         &mut self,
         archive: &Path,
         entry: &Entry,
         map: Option<&SparseMap>,
         data: &mut impl Read,
-        to: Option<(&File, &Path)>,
+        sink: &mut Sink<'_>,
     ) -> Result<[u8; 32]> {
         let whole = [Segment { offset: 0, length: entry.size }];
         let segments = map.map_or(&whole[..], SparseMap::segments);
         let mut hash = Sha256::new();
         let mut position = 0;
         for segment in segments {
-            self.zeros(segment.offset - position, &mut hash)?;
+            self.zeros(segment.offset - position, &mut hash, sink)?;
             position = segment.offset;
             let end = position + segment.length;
             while position < end {
@@ -60,22 +84,19 @@ impl<'a> Reading<'a> {
                 let count = read(data, chunk).map_err(|e| read_error(archive, e))?;
                 let chunk = &self.buffer[..count];
                 hash.update(chunk);
-                if let Some((file, path)) = to {
-                    let written = file.write_all_at(chunk, position);
-                    written.map_err(|e| Error::io("write", path, e))?;
-                }
+                sink.write(chunk, position)?;
                 position += count as u64;
                 self.advance(count as u64);
             }
         }
-        self.zeros(entry.size - position, &mut hash)?;
-        if let (Some((file, path)), Some(_)) = (to, map) {
+        self.zeros(entry.size - position, &mut hash, sink)?;
+        if let (Sink::File(file, path), Some(_)) = (&sink, map) {
             file.set_len(entry.size).map_err(|e| Error::io("write", path, e))?;
         }
         Ok(hash.finalize().into())
     }
 
-    fn zeros(&mut self, mut count: u64, hash: &mut Sha256) -> Result<()> {
+    fn zeros(&mut self, mut count: u64, hash: &mut Sha256, sink: &mut Sink<'_>) -> Result<()> {
         if count > 0 {
             self.buffer.fill(0);
         }
@@ -83,6 +104,9 @@ impl<'a> Reading<'a> {
             self.go_on()?;
             let chunk = count.min(CHUNK as u64);
             hash.update(&self.buffer[..chunk as usize]);
+            if let Sink::Stream(_) = sink {
+                sink.write(&self.buffer[..chunk as usize], 0)?;
+            }
             count -= chunk;
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! Reads an index row by row.
 
-use super::Row;
 use super::column::Reading;
 use super::row::Columns;
 use super::schema::{at, schema};
+use super::{Row, indexed_path};
 use crate::error::{Code, Error, Result};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
@@ -46,11 +46,30 @@ impl IndexReader {
     /// Every row, or those of one component. Row groups of others are not read.
     pub fn rows(&self, component: Option<&str>) -> Rows {
         let groups = self.file.metadata().row_groups().iter().enumerate();
-        let wanted = groups.filter(|(_, group)| component.is_none_or(|name| may_hold(group, name)));
+        let wanted = groups
+            .filter(|(_, group)| component.is_none_or(|name| may_have(group, at::COMPONENT, name)));
         let mut groups: Vec<_> = wanted.map(|(number, _)| number).collect();
         groups.reverse();
         let component = component.map(str::to_owned);
         Rows { index: self.clone(), component, groups, columns: Columns::default(), left: 0 }
+    }
+
+    /// The row of one file. Row groups that cannot hold it are not read.
+    ///
+    /// # Errors
+    /// [`Code::BackupDamaged`] when the index cannot be read.
+    pub fn find(&self, component: &str, path: &Path) -> Result<Option<Row>> {
+        let indexed = indexed_path(path);
+        let mut rows = self.rows(Some(component));
+        let groups = self.file.metadata().row_groups();
+        rows.groups.retain(|number| may_have(&groups[*number], at::PATH, &indexed));
+        for row in rows {
+            let row = row?;
+            if row.entry.path == path {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     /// How many rows there are, of all components.
@@ -64,12 +83,13 @@ impl IndexReader {
     }
 }
 
-fn may_hold(group: &RowGroupMetaData, component: &str) -> bool {
-    match group.column(at::COMPONENT).statistics() {
+/// Whether the statistics of a column leave room for `value`.
+fn may_have(group: &RowGroupMetaData, column: usize, value: &str) -> bool {
+    match group.column(column).statistics() {
         Some(Statistics::ByteArray(statistics)) => {
             match (statistics.min_opt(), statistics.max_opt()) {
                 (Some(min), Some(max)) => {
-                    let name = component.as_bytes();
+                    let name = value.as_bytes();
                     // The statistics may be cut to their first bytes; a cut maximum is
                     // rounded up, so the comparison still holds.
                     min.data() <= name && name <= max.data()

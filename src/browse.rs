@@ -1,0 +1,23 @@
+//! Looking into backups: their files and dumps, one by one, and their history.
+//!
+//! What is listed or searched is asked in SQL of the indexes; what is read is read by seeking,
+//! so its cost does not depend on the size of the backup.
+
+mod content;
+mod diff;
+mod dump;
+mod find;
+mod history;
+mod list;
+mod path;
+
+pub use content::write_content;
+pub use diff::{Change, Difference, Stat, diff, stat};
+pub use dump::write_dump;
+pub use find::{Criteria, Found, find};
+pub use history::{Event, Version, history};
+pub use list::{Listed, list};
+pub use path::FilePath;
+
+/// The index of a backup, relative to its directory.
+const INDEX: &str = "files/index.parquet";

@@ -1,0 +1,230 @@
+//! Questions in SQL to the catalog and to the indexes of all backups, with no way to change
+//! anything.
+//!
+//! The catalog's small tables are copied into a DuckDB in memory, so nobody waits for a
+//! question; the indexes stay in the repository and are read where the question needs them.
+
+use super::backups::failed;
+use super::{Catalog, open};
+use crate::error::{Code, Error, Result};
+use crate::progress::Progress;
+use crate::repository::BackupId;
+use duckdb::types::{ToSqlOutput, Value as SqlValue};
+use duckdb::{Config, Connection, ToSql, params, params_from_iter};
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const VIEWS: &str = include_str!("query/views.sql");
+const FILES: &str = include_str!("query/files.sql");
+/// The index of a backup, relative to its directory.
+const INDEX: &str = "files/index.parquet";
+/// What stands in for the indexes where there are none.
+const NO_INDEX: &str = "(SELECT NULL::VARCHAR AS filename, NULL::VARCHAR AS component, \
+    NULL::VARCHAR AS path, NULL::VARCHAR AS type, NULL::UBIGINT AS size, NULL::UBIGINT AS mode, \
+    NULL::UBIGINT AS uid, NULL::UBIGINT AS gid, NULL::VARCHAR AS \"user\", \
+    NULL::VARCHAR AS \"group\", NULL::BIGINT AS mtime_ns, NULL::BLOB AS link_target, \
+    NULL::VARCHAR AS sha256, NULL::BOOLEAN AS changed, NULL::VARCHAR AS stored_in, \
+    NULL::VARCHAR AS archive, NULL::UBIGINT AS \"offset\" WHERE false)";
+
+/// A DuckDB with the views `backups`, `components`, `files` and `events`.
+pub struct Query {
+    connection: Connection,
+}
+
+/// A value in the place of a `?`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// A whole number that is not negative.
+    Unsigned(u64),
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> duckdb::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Owned(match self {
+            Self::Text(text) => SqlValue::Text(text.clone()),
+            Self::Integer(number) => SqlValue::BigInt(*number),
+            Self::Unsigned(number) => SqlValue::UBigInt(*number),
+        }))
+    }
+}
+
+/// An answer: the names of its columns, and its rows as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The columns.
+    pub columns: Vec<String>,
+    /// The values; none for NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+impl Catalog {
+    /// Opens the catalog for questions. `files` has the indexes of the `wanted` backups, or of
+    /// all. An index that cannot be read is left out with a warning.
+    ///
+    /// # Errors
+    /// `catalog_busy`, `catalog_failed`.
+    pub fn query(
+        &self,
+        wanted: Option<&[BackupId]>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Query> {
+        // Makes sure that there is a catalog of this version.
+        drop(self.session(progress)?);
+        let ask = |e| failed("open for questions the", e);
+        let config = Config::default()
+            .with("memory_limit", "192MB")
+            .and_then(|c| c.with("threads", "2"))
+            .and_then(|c| c.with("autoinstall_known_extensions", "false"))
+            .and_then(|c| c.with("autoload_known_extensions", "false"))
+            .map_err(ask)?;
+        let connection = Connection::open_in_memory_with_flags(config).map_err(ask)?;
+        {
+            let _lock = open::lock(&self.dir, super::WAIT)?;
+            let attach = format!("ATTACH {} AS catalog (READ_ONLY)", literal(&self.file()));
+            connection.execute_batch(&attach).map_err(ask)?;
+            connection.execute_batch(VIEWS).map_err(ask)?;
+            connection.execute_batch("DETACH catalog").map_err(ask)?;
+        }
+        let query = Query { connection };
+        query.add_indexes(wanted, progress)?;
+        Ok(query)
+    }
+}
+
+impl Query {
+    fn add_indexes(&self, wanted: Option<&[BackupId]>, progress: &Arc<dyn Progress>) -> Result<()> {
+        let ask = |e| failed("read the indexes that are listed in the", e);
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT id, path FROM backups b WHERE path IS NOT NULL AND EXISTS \
+                 (FROM components c WHERE c.backup = b.id AND c.type = 'files') ORDER BY sequence",
+            )
+            .map_err(ask)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(ask)?;
+        let listed: Vec<(String, String)> = rows.collect::<duckdb::Result<_>>().map_err(ask)?;
+        let mut files = Vec::new();
+        for (id, path) in listed {
+            if wanted.is_some_and(|wanted| !wanted.iter().any(|it| it.as_str() == id)) {
+                continue;
+            }
+            let file = PathBuf::from(path).join(INDEX);
+            let sql = format!("SELECT count(*) FROM parquet_file_metadata({})", literal(&file));
+            if let Err(e) = self.connection.query_row(&sql, [], |_| Ok(())) {
+                progress.warn(
+                    Code::BackupDamaged,
+                    format!("{} cannot be read and is left out: {e}", file.display()),
+                );
+                continue;
+            }
+            self.connection
+                .execute("INSERT INTO indexes VALUES (?, ?)", params![file.to_string_lossy(), id])
+                .map_err(ask)?;
+            files.push(literal(&file));
+        }
+        let source = match files.as_slice() {
+            [] => NO_INDEX.to_owned(),
+            files => format!("read_parquet([{}], filename = true)", files.join(", ")),
+        };
+        self.connection.execute_batch(&FILES.replace("{source}", &source)).map_err(ask)?;
+        let closed = match files.as_slice() {
+            [] => "SET enable_external_access = false;".to_owned(),
+            files => format!(
+                "SET allowed_paths = [{}]; SET enable_external_access = false;",
+                files.join(", ")
+            ),
+        };
+        self.connection.execute_batch(&(closed + "SET lock_configuration = true")).map_err(ask)
+    }
+
+    /// Refuses everything but one SELECT.
+    ///
+    /// # Errors
+    /// `usage`, with DuckDB's own message.
+    pub fn check(&self, sql: &str) -> Result<()> {
+        let refused = |cause: String| {
+            Error::new(Code::Usage, "ask", "the catalog")
+                .cause(cause)
+                .hint("one SELECT over backups, components, files and events; see docs/sql.md")
+        };
+        let parsed: String = self
+            .connection
+            .query_row("SELECT json_serialize_sql(?::VARCHAR)::VARCHAR", [sql], |row| row.get(0))
+            .map_err(|e| refused(e.to_string()))?;
+        let parsed: serde_json::Value =
+            serde_json::from_str(&parsed).map_err(|e| refused(e.to_string()))?;
+        if parsed["error"] == true {
+            let message = parsed["error_message"].as_str().unwrap_or("it cannot be parsed");
+            return Err(refused(message.to_owned()));
+        }
+        match parsed["statements"].as_array().map(Vec::len) {
+            Some(1) => Ok(()),
+            count => Err(refused(format!("{} statements stand there", count.unwrap_or(0)))),
+        }
+    }
+
+    /// The rows of a SELECT as objects.
+    ///
+    /// # Errors
+    /// `usage` where DuckDB refuses it.
+    pub fn objects<T: DeserializeOwned>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>> {
+        let sql = format!("SELECT to_json(q)::VARCHAR FROM (\n{}\n) q", bare(sql));
+        let mut objects = Vec::new();
+        let mut statement = self.connection.prepare(&sql).map_err(refused)?;
+        let mut rows = statement.query(params_from_iter(values)).map_err(refused)?;
+        while let Some(row) = rows.next().map_err(refused)? {
+            let text: String = row.get(0).map_err(refused)?;
+            objects.push(serde_json::from_str(&text).map_err(|e| {
+                Error::new(Code::CatalogFailed, "read an answer of", "the catalog").source(e)
+            })?);
+        }
+        Ok(objects)
+    }
+
+    /// The rows of a SELECT as text.
+    ///
+    /// # Errors
+    /// `usage` where DuckDB refuses it.
+    pub fn table(&self, sql: &str) -> Result<Answer> {
+        let sql = bare(sql);
+        let described = format!("SELECT column_name FROM (DESCRIBE (\n{sql}\n))");
+        let columns = self.text_rows(&described)?;
+        let columns: Vec<String> = columns.into_iter().flatten().flatten().collect();
+        let rows = self.text_rows(&format!("SELECT COLUMNS(*)::VARCHAR FROM (\n{sql}\n) q"))?;
+        Ok(Answer { columns, rows })
+    }
+
+    fn text_rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        let mut statement = self.connection.prepare(sql).map_err(refused)?;
+        let mut rows = statement.query([]).map_err(refused)?;
+        let mut texts = Vec::new();
+        while let Some(row) = rows.next().map_err(refused)? {
+            let count = row.as_ref().column_count();
+            let cells = (0..count).map(|place| row.get(place));
+            texts.push(cells.collect::<duckdb::Result<_>>().map_err(refused)?);
+        }
+        Ok(texts)
+    }
+}
+
+fn refused(error: duckdb::Error) -> Error {
+    Error::new(Code::Usage, "ask", "the catalog").cause(error)
+}
+
+/// The statement without what may stand at its end.
+fn bare(sql: &str) -> &str {
+    sql.trim_end().trim_end_matches(';').trim_end()
+}
+
+/// A path as SQL text.
+fn literal(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! `backstop diff`: what differs between the files of two backups.
+
+use super::context::Context;
+use super::{Ending, table};
+use crate::browse::{self, Change, Difference, Stat};
+use crate::error::Result;
+use clap::Args;
+
+const EXAMPLES: &str = "\
+Examples:
+  backstop diff 4f2a latest
+  backstop diff 4f2a latest --stat";
+
+/// The arguments of `backstop diff`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DiffArgs {
+    /// The first backup: a unique prefix of an id, a name, or `latest`
+    first: String,
+    /// The second backup
+    second: String,
+    /// Only how many files differ, and by how many bytes
+    #[arg(long)]
+    stat: bool,
+}
+
+pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Ending> {
+    let session = context.reconciled()?;
+    let (first, second) = (session.find(&args.first)?, session.find(&args.second)?);
+    drop(session);
+    let query = context.query(Some(&[first.id.clone(), second.id.clone()]))?;
+    let differences = browse::diff(&query, &first, &second)?;
+    if args.stat {
+        let stats = browse::stat(&differences);
+        context.output.result(&stats, || describe_stat(&stats))?;
+    } else {
+        context.output.result(&differences, || differences.iter().map(describe).collect())?;
+    }
+    Ok(Ending::Done)
+}
+
+fn describe(one: &Difference) -> String {
+    let sign = match one.change {
+        Change::Added => '+',
+        Change::Removed => '-',
+        Change::Changed => 'M',
+        Change::Metadata => 'm',
+        Change::Renamed => 'R',
+    };
+    let from = match &one.renamed_from {
+        Some(from) => format!("{}/{from} -> ", one.component),
+        None => String::new(),
+    };
+    format!("{sign} {from}{}/{}\n", one.component, one.path)
+}
+
+fn describe_stat(stats: &[Stat]) -> String {
+    let rows: Vec<Vec<String>> = stats
+        .iter()
+        .map(|stat| {
+            let counts = [stat.added, stat.removed, stat.changed, stat.renamed, stat.metadata];
+            let mut row = vec![stat.component.clone()];
+            row.extend(counts.map(|count| count.to_string()));
+            row.push(format!("{:+}", stat.bytes));
+            row
+        })
+        .collect();
+    let header = ["COMPONENT", "ADDED", "REMOVED", "CHANGED", "RENAMED", "METADATA", "BYTES"];
+    table::table(&header, &rows)
+}

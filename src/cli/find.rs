@@ -1,0 +1,81 @@
+//! `backstop find`: where and when a file existed.
+
+use super::context::Context;
+use super::{Ending, table};
+use crate::browse::{self, Criteria, Found};
+use crate::error::Result;
+use crate::repository::manifest::Reason;
+use crate::size;
+use clap::Args;
+use jiff::Timestamp;
+
+const EXAMPLES: &str = "\
+Examples:
+  backstop find '*.jpg' --since 2026-11-01
+  backstop find invoice-4711
+  backstop find 'uploads/2024/*' --min-size 1MiB --json
+  backstop find --sha256 9f86d081";
+
+/// The arguments of `backstop find`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct FindArgs {
+    /// With *, ? or [ a glob, else a part: of the file's name or, with a slash in it, of
+    /// COMPONENT/path
+    #[arg(default_value = "", hide_default_value = true)]
+    pattern: String,
+    /// In backups of this time or later
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse_start)]
+    since: Option<Timestamp>,
+    /// In backups of this time or earlier
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse_end)]
+    until: Option<Timestamp>,
+    /// In backups taken for this reason
+    #[arg(long, value_enum)]
+    reason: Option<Reason>,
+    /// Of at least this size, e.g. 10MiB
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    min_size: Option<u64>,
+    /// Of at most this size
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    max_size: Option<u64>,
+    /// With this content: the first digits of its SHA-256
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+    /// At most so many versions
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u64>,
+}
+
+pub(super) fn run(args: FindArgs, context: &Context) -> Result<Ending> {
+    let FindArgs { pattern, since, until, reason, min_size, max_size, sha256, limit } = args;
+    let criteria = Criteria { pattern, since, until, reason, min_size, max_size, sha256, limit };
+    drop(context.reconciled()?);
+    let found = browse::find(&context.query(None)?, &criteria)?;
+    context.output.result(&found, || describe(&found))?;
+    Ok(Ending::Done)
+}
+
+fn describe(found: &[Found]) -> String {
+    if found.is_empty() {
+        return "No backup has such a file.\n".into();
+    }
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|one| {
+            let day = |time: &str| time.get(..16).unwrap_or(time).to_owned();
+            vec![
+                format!("{}/{}", one.component, one.path),
+                if one.kind == "file" { size::bytes(one.size) } else { one.kind.clone() },
+                one.modified_at.as_deref().map(day).unwrap_or_default(),
+                day(&one.first_seen),
+                day(&one.last_seen),
+                one.backups.to_string(),
+                one.last_backup.get(..8).unwrap_or(&one.last_backup).to_owned(),
+            ]
+        })
+        .collect();
+    let header =
+        ["PATH", "SIZE", "MODIFIED (UTC)", "FIRST SEEN", "LAST SEEN", "BACKUPS", "NEWEST IN"];
+    table::table(&header, &rows)
+}

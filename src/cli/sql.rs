@@ -1,0 +1,76 @@
+//! `backstop sql`: questions to the catalog and the indexes.
+
+use super::context::Context;
+use super::{Ending, table};
+use crate::catalog::Answer;
+use crate::error::Result;
+use clap::Args;
+
+const EXAMPLES: &str = "\
+Examples:
+  backstop sql 'SELECT name, status, stored_bytes FROM backups'
+  backstop sql 'SELECT component, count(*) FROM files GROUP BY 1' --csv
+  backstop sql 'SELECT * FROM events ORDER BY occurred_at DESC LIMIT 10' --json
+
+Views: backups, components, files, events. docs/sql.md describes their columns.";
+
+/// The arguments of `backstop sql`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct SqlArgs {
+    /// One SELECT, in DuckDB's dialect
+    query: String,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+pub(super) fn run(args: &SqlArgs, context: &Context) -> Result<Ending> {
+    drop(context.reconciled()?);
+    let query = context.query(None)?;
+    query.check(&args.query)?;
+    if context.output.is_json() {
+        let rows: Vec<serde_json::Value> = query.objects(&args.query, &[])?;
+        context.output.result(&rows, String::new)?;
+        return Ok(Ending::Done);
+    }
+    let answer = query.table(&args.query)?;
+    context.output.text(&if args.csv { csv(&answer) } else { plain(&answer) })?;
+    Ok(Ending::Done)
+}
+
+fn plain(answer: &Answer) -> String {
+    let header: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
+    let shown = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "-".into());
+    let rows: Vec<Vec<String>> =
+        answer.rows.iter().map(|row| row.iter().map(shown).collect()).collect();
+    table::table(&header, &rows)
+}
+
+/// RFC 4180, with line feeds; NULL is an empty field.
+fn csv(answer: &Answer) -> String {
+    let field = |text: &str| match text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    };
+    let line = |cells: Vec<String>| cells.join(",") + "\n";
+    let mut text = line(answer.columns.iter().map(|name| field(name)).collect());
+    for row in &answer.rows {
+        text += &line(row.iter().map(|cell| field(cell.as_deref().unwrap_or(""))).collect());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_quotes_what_would_break_it() {
+        let answer = Answer {
+            columns: vec!["a".into(), "b,c".into()],
+            rows: vec![vec![Some("say \"x\"".into()), None]],
+        };
+        assert_eq!(csv(&answer), "a,\"b,c\"\n\"say \"\"x\"\"\",\n");
+    }
+}

@@ -1,0 +1,50 @@
+//! Times on the command line: a day, a time of day, or a full timestamp.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// The beginning of the day or second that `text` names.
+pub(super) fn parse_start(text: &str) -> Result<Timestamp, String> {
+    parse(text, false)
+}
+
+/// The end of the day or second that `text` names.
+pub(super) fn parse_end(text: &str) -> Result<Timestamp, String> {
+    parse(text, true)
+}
+
+/// `2026-11-21`, `2026-11-21 03:00` (both UTC), or RFC 3339 with a zone.
+fn parse(text: &str, end: bool) -> Result<Timestamp, String> {
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Ok(instant);
+    }
+    let wrong = |_| format!("`{text}` is no time such as 2026-11-21 or 2026-11-21T03:00:00Z");
+    let is_day = !text.contains(':');
+    let moment = match is_day {
+        true => text.parse::<Date>().map_err(wrong)?.to_datetime(jiff::civil::Time::midnight()),
+        false => text.parse::<DateTime>().map_err(wrong)?,
+    };
+    let begin = moment.to_zoned(TimeZone::UTC).map_err(wrong)?.timestamp();
+    let length = if is_day { 24 * 60 * 60 } else { 1 };
+    let last = SignedDuration::from_secs(length) - SignedDuration::from_micros(1);
+    Ok(if end { begin + last } else { begin })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_lasts_from_its_first_to_its_last_moment() {
+        let shown = |time: Result<Timestamp, String>| time.map(|time| time.to_string());
+        assert_eq!(shown(parse_start("2026-11-21")), Ok("2026-11-21T00:00:00Z".into()));
+        assert_eq!(shown(parse_end("2026-11-21")), Ok("2026-11-21T23:59:59.999999Z".into()));
+        assert_eq!(shown(parse_start("2026-11-21 03:10")), Ok("2026-11-21T03:10:00Z".into()));
+        assert_eq!(
+            shown(parse_end("2026-11-21T03:10:00+02:00")),
+            Ok("2026-11-21T01:10:00Z".into())
+        );
+        assert!(parse_start("yesterday").is_err());
+    }
+}
