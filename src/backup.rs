@@ -80,8 +80,7 @@ pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord
             return Err(error);
         }
     };
-    let workplace = Workplace::enter(setting, request, record, watch, &repository, &lock)?;
-    write(setting, request, &workplace).await
+    write(setting, request, (record, watch), (&repository, &lock)).await
 }
 
 /// The repository, locked and free of what dead writers left.
@@ -104,8 +103,7 @@ pub(crate) async fn backup_locked(
 ) -> Result<BackupRecord> {
     let watch = Stopwatch::start();
     let record = workplace::begin(setting, request, &watch)?;
-    let workplace = Workplace::enter(setting, request, record, watch, repository, lock)?;
-    write(setting, request, &workplace).await
+    write(setting, request, (record, watch), (repository, lock)).await
 }
 
 /// What [`backup`] would do: every check of the preflight is run, nothing is touched.
@@ -116,10 +114,12 @@ pub async fn plan(setting: &Setting, request: &Request) -> Result<PlanSummary> {
 async fn write(
     setting: &Setting,
     request: &Request,
-    workplace: &Workplace<'_>,
+    (record, watch): (BackupRecord, Stopwatch),
+    (repository, lock): (&Repository, &Lock),
 ) -> Result<BackupRecord> {
     let warnings = Warnings::before(setting.progress.clone());
     let setting = &Setting { progress: warnings.clone(), ..setting.part() };
+    let workplace = &Workplace::enter(setting, request, record, watch, repository, lock)?;
     let steps = take(setting, request, workplace, &warnings);
     let published = match setting.unless_interrupted("take backup of", steps).await {
         // From here on a signal waits: what is about to be visible must not be called failed.

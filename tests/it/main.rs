@@ -1,6 +1,8 @@
 //! What a user may rely on, tested with real parts. One program, so that it is linked once.
 
 #[cfg(test)]
+mod browse;
+#[cfg(test)]
 mod by_hand;
 #[cfg(test)]
 mod contract;

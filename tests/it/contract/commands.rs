@@ -40,7 +40,7 @@ fn a_dry_run_of_a_backup_touches_nothing() {
 #[test]
 fn verify_reads_one_or_all_and_the_status_says_so() {
     let host = Host::with_files();
-    let (first, second) = (host.back_up(), host.back_up());
+    let (first, second) = (host.back_up(), host.json(&["backup", "--kind", "full"]));
     let found = host.json(&["verify"]);
     assert_eq!((&found[0]["id"], &found[0]["ok"]), (&second["id"], &true.into()));
     assert_eq!(host.json(&["show"])["status"], "verified");
@@ -71,7 +71,7 @@ fn verify_all_names_a_backup_that_even_the_catalog_has_lost() {
 #[test]
 fn delete_takes_one_backup_out() {
     let host = Host::with_files();
-    let (first, second) = (host.back_up(), host.back_up());
+    let (first, second) = (host.back_up(), host.json(&["backup", "--kind", "full"]));
     let id = first["id"].as_str().unwrap();
     assert_eq!(host.json(&["delete", id, "--dry-run"])["id"], id);
     assert_eq!(host.backups_and_incoming(), (2, 0));

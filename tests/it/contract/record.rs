@@ -35,6 +35,7 @@ fn a_backup_is_described_by_one_object_with_the_promised_fields() {
             "kind",
             "labels",
             "name",
+            "parent",
             "path",
             "reason",
             "sequence",
