@@ -54,9 +54,11 @@ pub(super) async fn build(
             }
         }
     }
-    let scratch = Scratch::create(&reach.target, new, detail).await?;
+    let progress = setting.progress.as_ref();
+    let scratch = Scratch::create(&reach.target, new, detail, progress).await?;
     let dump = plan.backup.object(&detail.object)?;
     scratch.fill(&reach.tools, &dump, detail, reach.config.jobs, &setting.progress).await?;
     scratch.verify(&detail.tables).await?;
+    scratch.seal(detail, progress).await?;
     Ok(scratch)
 }

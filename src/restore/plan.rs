@@ -4,11 +4,13 @@ use super::database_swap::DatabaseSwap;
 use super::record::{RestoreRecord, Stage};
 use super::tree_swap::TreeSwap;
 use super::volume::{self, VolumePlace};
-use super::{databases, files};
-use crate::backup::{Place, Reach, Selected, Selection, Source, connect_if_needed, require_space};
+use super::{databases, files, onlookers};
+use crate::backup::{
+    Place, Reach, Selected, Selection, Source, connect_if_needed, open_repository, require_space,
+};
 use crate::catalog::BackupRecord;
-use crate::config::{Config, FileTree, Quiesce};
-use crate::database::{database_exists, derived_name};
+use crate::config::{Config, FileTree};
+use crate::database::{database_exists, derived_name, replication};
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
 use crate::fence::capture::mounted_below;
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct Plan {
     pub(super) backup: PublishedBackup,
     pub(super) docker: Option<Docker>,
-    /// The containers that are stopped for the swap.
+    /// The containers that are stopped for the swap; none where nothing live is replaced.
     pub(super) containers: Vec<Container>,
     pub(super) trees: Vec<PlannedTree>,
     pub(super) databases: Vec<PlannedDatabase>,
@@ -56,13 +58,12 @@ impl Plan {
         record: &BackupRecord,
         selection: &Selection,
     ) -> Result<Self> {
-        let repository = Repository::open(&setting.config.repository.path)?;
+        let repository = open_repository(setting)?;
         let backup = open_verified(setting, &repository, record, selection).await?;
         let docker = connect_if_needed(setting).await?;
-        let containers = to_stop(setting, docker.as_ref()).await?;
         let mut plan = Self {
             docker,
-            containers,
+            containers: Vec::new(),
             trees: Vec::new(),
             databases: Vec::new(),
             globals: Vec::new(),
@@ -70,6 +71,39 @@ impl Plan {
         };
         for component in &backup.manifest().components {
             plan.add(setting, component, selection).await?;
+        }
+        Ok(plan)
+    }
+
+    /// The same for a restore in place: finds who has to be held as well.
+    ///
+    /// # Errors
+    /// `component_not_found` where nothing that is wanted replaces anything live,
+    /// `container_not_held` where a container would go on with the replaced files.
+    pub(super) async fn prepare_live(
+        setting: &Setting,
+        record: &BackupRecord,
+        selection: &Selection,
+    ) -> Result<Self> {
+        let mut plan = Self::prepare(setting, record, selection).await?;
+        if plan.trees.is_empty() && plan.databases.is_empty() {
+            return Err(Error::new(Code::ComponentNotFound, "restore", &record.name)
+                .cause("nothing that is wanted of it replaces anything live")
+                .hint(
+                    "name a database or a file tree; roles come with their databases,                      definitions of containers are for people to read",
+                ));
+        }
+        for tree in &plan.trees {
+            if let Place::Directory(path) = &tree.source.place {
+                let parent = path.parent().unwrap_or(path);
+                require_space(parent, tree.component.source_bytes, "restore files to")?;
+            }
+        }
+        plan.containers = to_stop(setting, plan.docker.as_ref()).await?;
+        let sources = plan.trees.iter().map(|tree| &tree.source);
+        onlookers::refuse(plan.docker.as_ref(), sources, &plan.containers).await?;
+        for planned in &plan.databases {
+            refuse_replicated(setting, planned).await?;
         }
         Ok(plan)
     }
@@ -84,10 +118,6 @@ impl Plan {
             Detail::Files(detail) if selection.wants_files(&component.name) => {
                 let tree = configured_tree(&setting.config, component, detail);
                 let source = Source::locate(&tree, self.docker.as_ref()).await?;
-                if let Place::Directory(path) = &source.place {
-                    let parent = path.parent().unwrap_or(path);
-                    require_space(parent, component.source_bytes, "restore files to")?;
-                }
                 let (component, detail) = (component.clone(), detail.clone());
                 self.trees.push(PlannedTree { component, detail, source });
             }
@@ -115,7 +145,8 @@ impl Plan {
     /// Names everything that will be built, and records it before it is built.
     pub(super) fn begin(&self, setting: &Setting) -> Result<RestoreRecord> {
         let manifest = self.backup.manifest();
-        let mut restore = RestoreRecord::begin(&manifest.id, &manifest.name)?;
+        let state_dir = &setting.config.state.dir;
+        let mut restore = RestoreRecord::begin(state_dir, &manifest.id, &manifest.name)?;
         for tree in &self.trees {
             let name = &tree.component.name;
             if !setting.config.files.iter().any(|configured| configured.name == *name) {
@@ -123,7 +154,7 @@ impl Plan {
                     .cause("the config has no [[files]] entry of this name")
                     .hint("add one that says where they go, or restore with --to DIR"));
             }
-            restore.trees.push(match &tree.source.place {
+            let swap = match &tree.source.place {
                 Place::Directory(live) => {
                     refuse_mounts_below(live)?;
                     TreeSwap::plan(name, live, &restore.key)?
@@ -132,7 +163,8 @@ impl Plan {
                     let place = VolumePlace { volume: volume.clone(), image: image_id.clone() };
                     TreeSwap::in_volume(name, place, &restore.key)
                 }
-            });
+            };
+            restore.trees.push(TreeSwap { left_out: tree.detail.exclude.clone(), ..swap });
         }
         for planned in &self.databases {
             let database = planned.reach.target.database();
@@ -142,9 +174,10 @@ impl Plan {
                 new: derived_name(database, "restore", &restore.key),
                 kept: derived_name(database, "before", &restore.key),
                 live_existed: planned.live_existed,
+                left_out: planned.detail.exclude_tables.clone(),
             });
         }
-        restore.save(&setting.config.state.dir, Stage::Building)?;
+        restore.save(state_dir, Stage::Building)?;
         Ok(restore)
     }
 
@@ -158,6 +191,7 @@ impl Plan {
                 *swap = volume::extract(setting, docker, &restore.key, &self.backup, what, swap)
                     .await?;
             } else {
+                swap.note_live()?;
                 files::extract(setting, &self.backup, component, detail, &swap.new).await?;
                 swap.note_built()?;
             }
@@ -179,14 +213,12 @@ impl Plan {
         }
     }
 
-    /// The names of the components that have a live state.
-    pub(super) fn existing(&self) -> Vec<String> {
-        let trees = self.trees.iter().filter(|tree| tree.source.exists());
-        let databases = self.databases.iter().filter(|planned| planned.live_existed);
-        trees
-            .map(|tree| tree.component.name.clone())
-            .chain(databases.map(|planned| planned.component.name.clone()))
-            .collect()
+    /// The names of the components, and whether there is something live to be replaced.
+    pub(super) fn components(&self) -> impl Iterator<Item = (&str, bool)> {
+        let trees = self.trees.iter();
+        let trees = trees.map(|tree| (tree.component.name.as_str(), tree.source.exists()));
+        let databases = self.databases.iter();
+        trees.chain(databases.map(|planned| (&*planned.component.name, planned.live_existed)))
     }
 
     /// What a person or program is shown of the plan.
@@ -195,11 +227,13 @@ impl Plan {
             component: tree.component.name.clone(),
             place: tree.source.place.to_string(),
             exists: tree.source.exists(),
+            left_out: tree.detail.exclude.clone(),
         });
         let databases = self.databases.iter().map(|planned| Replacement {
             component: planned.component.name.clone(),
             place: format!("database {}", planned.reach.target.database()),
             exists: planned.live_existed,
+            left_out: planned.detail.exclude_tables.clone(),
         });
         PlanSummary {
             backup: self.backup.manifest().name.clone(),
@@ -302,11 +336,44 @@ fn configured_tree(config: &Config, component: &Component, detail: &FilesDetail)
     })
 }
 
-/// The containers that are held for a swap. Each is stopped: a paused one keeps the old
-/// directory mounted.
+/// The containers that are held for a swap.
 pub(super) async fn to_stop(setting: &Setting, docker: Option<&Docker>) -> Result<Vec<Container>> {
-    let writers = Selected::find(setting, docker).await?.writers;
-    Ok(writers.into_iter().map(|c| Container { quiesce: Quiesce::Stop, ..c }).collect())
+    Ok(Selected::find_to_stop(setting, docker).await?.writers)
+}
+
+/// What other servers read of a database does not follow its name: that is said, and refused
+/// where somebody is reading now.
+async fn refuse_replicated(setting: &Setting, planned: &PlannedDatabase) -> Result<()> {
+    let PlannedDatabase { component, reach, .. } = planned;
+    let found = replication(&reach.target, reach.target.database()).await?;
+    if let Some(slot) = found.active_slots.first() {
+        return Err(Error::new(Code::RestoreFailed, "replace database", &component.name)
+            .cause(format!("its logical replication slot {slot} is being read"))
+            .hint(
+                "stop whoever reads it: a slot stays with the replaced database, and its reader \
+                 has to begin anew with a slot of the restored one",
+            ));
+    }
+    let name = &component.name;
+    for slot in found.slots {
+        setting.progress.warn(
+            Code::DatabaseFailed,
+            format!(
+                "the logical replication slot {slot} stays with the database that {name} \
+                 replaces, where it keeps WAL: drop it, or make its reader begin anew"
+            ),
+        );
+    }
+    for subscription in found.subscriptions {
+        setting.progress.warn(
+            Code::DatabaseFailed,
+            format!(
+                "the subscription {subscription} goes on in the database that {name} replaces, \
+                 which cannot be purged until it is dropped; in the restored one it is disabled"
+            ),
+        );
+    }
+    Ok(())
 }
 
 /// What a restore would replace.
@@ -329,6 +396,9 @@ pub struct Replacement {
     pub place: String,
     /// Whether there is something to replace.
     pub exists: bool,
+    /// The patterns of what the backup does not hold: after the restore such files or tables
+    /// are only in what is kept aside.
+    pub left_out: Vec<String>,
 }
 
 impl fmt::Display for PlanSummary {
@@ -337,6 +407,13 @@ impl fmt::Display for PlanSummary {
         for replaced in &self.replaces {
             let what = if replaced.exists { "replaces" } else { "creates" };
             writeln!(f, "  {}: {what} {}", replaced.component, replaced.place)?;
+            if replaced.exists && !replaced.left_out.is_empty() {
+                writeln!(
+                    f,
+                    "    what fits {} is not in the backup: it will be only in what is kept aside",
+                    replaced.left_out.join(", ")
+                )?;
+            }
         }
         for container in &self.stops {
             writeln!(f, "  stops {container} for the swap")?;

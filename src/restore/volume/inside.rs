@@ -77,6 +77,7 @@ pub(crate) fn act(mut input: impl Read, mut output: impl Write) -> Result<()> {
 }
 
 fn build(mut tree: TreeSwap, archive: &Path, index: &Path) -> Result<Answer> {
+    tree.note_live()?;
     let index = IndexReader::open(index)?;
     let progress: Arc<dyn Progress> = Arc::new(Silent);
     let what = Extraction {
