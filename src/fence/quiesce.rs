@@ -176,8 +176,9 @@ impl HeldContainers {
         for attempt in 1..=ATTEMPTS {
             let steps = self.guardian.journal().steps();
             let results = resume_all(&self.docker, &self.journal, &steps, &note).await;
-            left = results.into_iter().filter_map(failure).collect();
-            if left.is_empty() {
+            let may_succeed = results.iter().any(|container| container.outcome.is_err());
+            left = results.into_iter().filter_map(failure).collect::<Vec<_>>();
+            if !may_succeed {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(200) * attempt).await;
