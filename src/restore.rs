@@ -13,6 +13,7 @@ mod plan;
 mod record;
 mod recover;
 mod rollback;
+mod summary;
 mod swap;
 mod tree_swap;
 mod undo;
@@ -20,10 +21,10 @@ pub(crate) mod volume;
 
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
-pub use plan::PlanSummary;
 pub use record::{RestoreRecord, Stage};
 pub use recover::{Recovery, guard, recover, resume};
 pub use rollback::{purge, rollback, rollback_target};
+pub use summary::{PlanSummary, Replacement};
 pub use tree_swap::TreeSwap;
 pub use volume::VolumePlace;
 

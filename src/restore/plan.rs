@@ -2,6 +2,7 @@
 
 use super::database_swap::DatabaseSwap;
 use super::record::{RestoreRecord, Stage};
+use super::summary::{PlanSummary, Replacement};
 use super::tree_swap::TreeSwap;
 use super::volume::{self, VolumePlace};
 use super::{databases, files, onlookers};
@@ -10,15 +11,13 @@ use crate::backup::{
 };
 use crate::catalog::BackupRecord;
 use crate::config::{Config, FileTree};
-use crate::database::{database_exists, derived_name, replication};
+use crate::database::{database_exists, derived_name};
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
 use crate::fence::capture::mounted_below;
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
 use crate::repository::{PublishedBackup, Repository};
 use crate::setting::Setting;
-use serde::Serialize;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A restore that may begin: the backup's bytes are verified.
@@ -103,7 +102,7 @@ impl Plan {
         let sources = plan.trees.iter().map(|tree| &tree.source);
         onlookers::refuse(plan.docker.as_ref(), sources, &plan.containers).await?;
         for planned in &plan.databases {
-            refuse_replicated(setting, planned).await?;
+            databases::refuse_replicated(setting, planned).await?;
         }
         Ok(plan)
     }
@@ -339,85 +338,4 @@ fn configured_tree(config: &Config, component: &Component, detail: &FilesDetail)
 /// The containers that are held for a swap.
 pub(super) async fn to_stop(setting: &Setting, docker: Option<&Docker>) -> Result<Vec<Container>> {
     Ok(Selected::find_to_stop(setting, docker).await?.writers)
-}
-
-/// What other servers read of a database does not follow its name: that is said, and refused
-/// where somebody is reading now.
-async fn refuse_replicated(setting: &Setting, planned: &PlannedDatabase) -> Result<()> {
-    let PlannedDatabase { component, reach, .. } = planned;
-    let found = replication(&reach.target, reach.target.database()).await?;
-    if let Some(slot) = found.active_slots.first() {
-        return Err(Error::new(Code::RestoreFailed, "replace database", &component.name)
-            .cause(format!("its logical replication slot {slot} is being read"))
-            .hint(
-                "stop whoever reads it: a slot stays with the replaced database, and its reader \
-                 has to begin anew with a slot of the restored one",
-            ));
-    }
-    let name = &component.name;
-    for slot in found.slots {
-        setting.progress.warn(
-            Code::DatabaseFailed,
-            format!(
-                "the logical replication slot {slot} stays with the database that {name} \
-                 replaces, where it keeps WAL: drop it, or make its reader begin anew"
-            ),
-        );
-    }
-    for subscription in found.subscriptions {
-        setting.progress.warn(
-            Code::DatabaseFailed,
-            format!(
-                "the subscription {subscription} goes on in the database that {name} replaces, \
-                 which cannot be purged until it is dropped; in the restored one it is disabled"
-            ),
-        );
-    }
-    Ok(())
-}
-
-/// What a restore would replace.
-#[derive(Debug, Clone, Serialize)]
-pub struct PlanSummary {
-    /// The backup's name.
-    pub backup: String,
-    /// What would be replaced.
-    pub replaces: Vec<Replacement>,
-    /// The containers that would be stopped for the swap.
-    pub stops: Vec<String>,
-}
-
-/// One component that would be replaced.
-#[derive(Debug, Clone, Serialize)]
-pub struct Replacement {
-    /// Its name.
-    pub component: String,
-    /// Where it is.
-    pub place: String,
-    /// Whether there is something to replace.
-    pub exists: bool,
-    /// The patterns of what the backup does not hold: after the restore such files or tables
-    /// are only in what is kept aside.
-    pub left_out: Vec<String>,
-}
-
-impl fmt::Display for PlanSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Restore {}", self.backup)?;
-        for replaced in &self.replaces {
-            let what = if replaced.exists { "replaces" } else { "creates" };
-            writeln!(f, "  {}: {what} {}", replaced.component, replaced.place)?;
-            if replaced.exists && !replaced.left_out.is_empty() {
-                writeln!(
-                    f,
-                    "    what fits {} is not in the backup: it will be only in what is kept aside",
-                    replaced.left_out.join(", ")
-                )?;
-            }
-        }
-        for container in &self.stops {
-            writeln!(f, "  stops {container} for the swap")?;
-        }
-        write!(f, "What is replaced is kept aside.")
-    }
 }
