@@ -48,7 +48,7 @@ fn what_a_safety_backup_leaves_out_is_said() {
     host.back_up();
     let original = listing(&host.live());
     fs::remove_dir_all(host.live()).unwrap();
-    let ran = host.run(&["restore", "latest", "--yes"]).ok();
+    let ran = host.run(&["restore", "latest", "--yes", "--json"]).ok();
     assert!(ran.stderr.contains("there is no uploads now"), "{ran:?}");
     assert!(!ran.stderr.contains("there is no shop now"), "{ran:?}");
     assert_eq!(listing(&host.live()), original);
