@@ -3,11 +3,13 @@
 //! [`backup`] is the page to read first. Each step has a file of its own.
 
 mod archives;
+mod bystanders;
 mod consistency;
 mod databases;
 mod definitions;
 mod estimate;
 mod examine;
+mod known;
 mod link;
 mod parent;
 mod plan;
@@ -26,6 +28,7 @@ pub use plan::PlanSummary;
 pub use selection::Selection;
 pub use verify::{Verification, verify, verify_unlisted};
 
+pub(crate) use known::open_repository;
 pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::{Reach, local_tools};
 pub(crate) use sources::{Place, Source};
@@ -42,6 +45,7 @@ use crate::progress::{Progress, Warnings};
 use crate::repository::manifest::{Kind, Reason};
 use crate::repository::{Lock, LockMode, Repository};
 use crate::setting::Setting;
+use bystanders::Bystanders;
 use consistency::Evidence;
 use plan::Plan;
 use publish::Sealed;
@@ -85,7 +89,7 @@ pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord
 
 /// The repository, locked and free of what dead writers left.
 async fn locked_repository(setting: &Setting) -> Result<(Repository, Lock)> {
-    let repository = workplace::open_repository(setting)?;
+    let repository = workplace::open_or_create(setting)?;
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     for left in repository.clear_leftovers(&lock)? {
         setting.progress.note(format!("cleared {}", left.display()));
@@ -158,6 +162,8 @@ async fn take(
     let definitions = definitions::write(&plan, incoming.path(), setting).await?;
     let mut archives = archives::Writer::create(incoming.path(), id, trees, setting)?;
     let (docker, writers) = (plan.docker.clone(), plan.held());
+    let bystanders = Bystanders::of(&plan);
+    let mut seen = bystanders.look().await?;
     let jobs = archives::Job::plan(plan.sources, id)?;
 
     progress.step("quiesce");
@@ -177,7 +183,8 @@ async fn take(
 
     progress.step("capture");
     archives = archives.capture(jobs, docker.as_ref(), &hold).await?;
-    let observed = databases::observe(&fenced).await?;
+    let look = async { Ok((bystanders.look().await?, hold.strays().await)) };
+    let (observed, (seen_now, strays)) = tokio::try_join!(databases::observe(&fenced), look)?;
 
     progress.step("resume");
     let downtime = hold.resume().await?;
@@ -191,12 +198,14 @@ async fn take(
     hold.finish().await?;
 
     progress.step("publish");
+    seen.extend(seen_now);
     let evidence = Evidence {
         fenced_at,
         databases: observed,
         has_files: !files.components.is_empty(),
         writers_held,
         files_changed: files.changed.clone(),
+        disturbances: bystanders::disturbances(&seen, strays, progress.as_ref()),
     };
     let consistency = evidence.judge();
     let parts = publish::Parts {

@@ -97,6 +97,11 @@ impl Error {
         self.0.hint.as_deref().unwrap_or(self.0.code.hint())
     }
 
+    /// The hint that was given for this failure, without the code's general one.
+    pub fn own_hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
     /// The failure as the JSON object that `--json` prints and records keep:
     /// `code`, `message`, `attempted`, `subject`, `cause`, `hint`.
     pub fn to_json(&self) -> serde_json::Value {

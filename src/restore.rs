@@ -8,10 +8,13 @@ mod database_swap;
 mod databases;
 mod elsewhere;
 mod files;
+mod onlookers;
+mod paths;
 mod plan;
 mod record;
 mod recover;
 mod rollback;
+mod summary;
 mod swap;
 mod tree_swap;
 mod undo;
@@ -19,14 +22,15 @@ pub(crate) mod volume;
 
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
-pub use plan::PlanSummary;
+pub use paths::restore_paths;
 pub use record::{RestoreRecord, Stage};
 pub use recover::{Recovery, guard, recover, resume};
 pub use rollback::{purge, rollback, rollback_target};
+pub use summary::{PlanSummary, Replacement};
 pub use tree_swap::TreeSwap;
 pub use volume::VolumePlace;
 
-use crate::backup::{self, Selection};
+use crate::backup::{self, Selection, open_repository};
 use crate::catalog::{BackupRecord, Catalog, Event, EventName};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
@@ -84,13 +88,14 @@ pub async fn plan(
     record: &BackupRecord,
     request: &Request,
 ) -> Result<PlanSummary> {
-    Ok(Plan::prepare(setting, record, &request.selection).await?.summary())
+    Ok(Plan::prepare_live(setting, record, &request.selection).await?.summary())
 }
 
 /// Replaces the live state by that of a backup.
 ///
 /// # Errors
-/// After any failure the live state is what it was, and the containers run.
+/// After a failure the live state is what it was, and the containers run. Where that could not
+/// be achieved at once the hint says so, and the guardian goes on with it.
 pub async fn restore(
     setting: &Setting,
     record: &BackupRecord,
@@ -98,11 +103,11 @@ pub async fn restore(
 ) -> Result<Restored> {
     let watch = Stopwatch::start();
     let progress = &setting.progress;
-    let repository = Repository::open(&setting.config.repository.path)?;
+    let repository = open_repository(setting)?;
     let lock = backup::lock(setting, &repository, LockMode::Exclusive).await?;
 
     progress.step("verify");
-    let plan = Plan::prepare(setting, record, &request.selection).await?;
+    let plan = Plan::prepare_live(setting, record, &request.selection).await?;
     let mut restore = plan.begin(setting)?;
 
     if request.safety {
@@ -127,16 +132,15 @@ pub async fn restore(
         Ok(downtime) => downtime,
         Err(error) => {
             note(setting, &restore, EventName::RestoreFailed, &error.to_json());
+            // The guardian may have gone on with it meanwhile.
+            if let Ok(now) = RestoreRecord::find(&setting.config.state.dir, &restore.key) {
+                restore = now;
+            }
             let stage = restore.stage;
             if matches!(stage, Stage::Building | Stage::Abandoned) {
                 plan.abandon(setting, &mut restore).await;
             }
-            // What was swapped and not swapped back is no failed restore, and who asked for
-            // the end is told that it came.
-            return Err(match (stage, error.code()) {
-                (Stage::Swapped, _) | (_, Code::Interrupted) => error,
-                _ => Error::new(Code::RestoreFailed, "restore", &record.name).source(error),
-            });
+            return Err(explain(error, stage, &record.name));
         }
     };
     let restored = Restored {
@@ -154,6 +158,32 @@ pub async fn restore(
     Ok(restored)
 }
 
+/// A failed exchange, with the truth about what is live.
+fn explain(error: Error, stage: Stage, backup: &str) -> Error {
+    let truth = match stage {
+        // What was swapped and not swapped back is no failed restore.
+        Stage::Swapped | Stage::Purged => return error,
+        Stage::Building | Stage::Abandoned => "nothing live was replaced",
+        Stage::RolledBack => {
+            "the state before the restore is live again; the restored one is kept aside, see \
+             `backstop rollback --list`"
+        }
+        Stage::Swapping | Stage::Resuming | Stage::SwappingBack => {
+            "the exchange is not undone yet: the guardian goes on with it, see guardian.log in \
+             the state directory, and so does `backstop recover`"
+        }
+    };
+    // Who asked for the end is told that it came.
+    if error.code() == Code::Interrupted {
+        return error.hint(truth);
+    }
+    let hint = match error.own_hint() {
+        Some(hint) => format!("{hint}; {truth}"),
+        None => truth.to_string(),
+    };
+    Error::new(Code::RestoreFailed, "restore", backup).source(error).hint(hint)
+}
+
 /// Takes a backup of what the restore is about to replace, where there is something.
 async fn save_existing(
     setting: &Setting,
@@ -162,7 +192,15 @@ async fn save_existing(
     repository: &Repository,
     lock: &Lock,
 ) -> Result<Option<BackupId>> {
-    let existing = plan.existing();
+    let mut existing = Vec::new();
+    for (name, exists) in plan.components() {
+        if exists {
+            existing.push(name.to_string());
+        } else {
+            let note = format!("there is no {name} now: the safety backup leaves it out");
+            setting.progress.note(note);
+        }
+    }
     if existing.is_empty() {
         return Ok(None);
     }

@@ -27,6 +27,8 @@ pub(super) struct Evidence {
     pub(super) writers_held: bool,
     /// Files that changed or vanished under the reader, as `COMPONENT/path`.
     pub(super) files_changed: Vec<String>,
+    /// Who may have written although the writers were held, each as a sentence.
+    pub(super) disturbances: Vec<String>,
 }
 
 impl Evidence {
@@ -67,18 +69,20 @@ impl Evidence {
             .filter(|seen| !seen.unmoved && seen.clients_seen)
             .map(|seen| seen.fence.name.as_str())
             .collect();
+        let mut reasons = Vec::new();
         if !moved.is_empty() {
-            return (
-                Level::Snapshot,
-                format!("transactions ended in {} during the capture", moved.join(", ")),
-            );
+            reasons.push(format!("transactions ended in {} during the capture", moved.join(", ")));
         }
         if !self.files_changed.is_empty() {
             let changed = self.files_changed.len();
-            return (Level::Snapshot, format!("{changed} files changed while they were read"));
+            reasons.push(format!("{changed} files changed while they were read"));
         }
         if !self.writers_held {
-            return (Level::Snapshot, "no container that writes was held".into());
+            reasons.push("no container that writes was held".into());
+        }
+        reasons.extend(self.disturbances.iter().cloned());
+        if !reasons.is_empty() {
+            return (Level::Snapshot, reasons.join("; "));
         }
         let because = if self.databases.iter().all(|seen| seen.unmoved) {
             "the writers were held, and no transaction ended during the capture"
@@ -117,6 +121,7 @@ mod tests {
             has_files: true,
             writers_held: true,
             files_changed: Vec::new(),
+            disturbances: Vec::new(),
         }
     }
 
@@ -145,6 +150,17 @@ mod tests {
         let mut seen = evidence(vec![observed(100, true, false)]);
         seen.files_changed = vec!["uploads/a".into()];
         assert_eq!(seen.judge().level, Level::Snapshot);
+    }
+
+    #[test]
+    fn somebody_who_was_not_held_breaks_the_fence_and_is_named() {
+        let mut seen = evidence(vec![observed(100, true, false)]);
+        seen.files_changed = vec!["uploads/a".into()];
+        seen.disturbances = vec!["container cron was not held".into()];
+        let consistency = seen.judge();
+        assert_eq!(consistency.level, Level::Snapshot);
+        assert!(consistency.because.contains("1 files changed"), "{}", consistency.because);
+        assert!(consistency.because.contains("container cron"), "{}", consistency.because);
     }
 
     #[test]

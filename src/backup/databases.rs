@@ -7,7 +7,7 @@ use crate::database::{
     Description, DumpRequest, DumpResult, GLOBALS, HeldSnapshot, dump, dump_globals,
 };
 use crate::error::Result;
-use crate::repository::manifest::{Component, DatabaseDetail, Detail};
+use crate::repository::manifest::{Component, Detail};
 use crate::setting::Setting;
 use futures_util::future::try_join_all;
 use std::path::Path;
@@ -101,29 +101,15 @@ async fn globals(fenced: &[Fenced], dir: &Path, setting: &Setting) -> Result<Vec
 impl Fenced {
     fn component(self, result: DumpResult) -> Component {
         let Self { reach, description, .. } = self;
+        let size = description.size;
+        let (database, format) = (reach.target.database(), reach.config.dump_format());
+        let detail = description.detail(database, format, &reach.config.exclude_tables, &result);
         Component {
             name: reach.config.name.clone(),
-            source_bytes: description.size,
+            source_bytes: size,
             stored_bytes: result.stored_bytes,
             file_count: result.file_count,
-            detail: Detail::Database(Box::new(DatabaseDetail {
-                database: reach.target.database().to_string(),
-                format: reach.config.dump_format(),
-                object: result.object,
-                server_version: description.server_version,
-                dump_version: result.dump_version,
-                owner: description.owner,
-                encoding: description.encoding,
-                collate: description.collate,
-                ctype: description.ctype,
-                locale_provider: description.locale_provider,
-                locale: description.locale,
-                settings: description.settings,
-                role_settings: description.role_settings,
-                acl: description.acl,
-                exclude_tables: reach.config.exclude_tables,
-                tables: result.tables,
-            })),
+            detail: Detail::Database(Box::new(detail)),
         }
     }
 }

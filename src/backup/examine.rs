@@ -1,6 +1,7 @@
 //! `doctor`: each thing a backup needs, looked at by itself, so that one failure does not
 //! hide another.
 
+use super::known::Known;
 use super::plan::connect_if_needed;
 use super::reach::Reach;
 use super::sources::Source;
@@ -10,7 +11,6 @@ use crate::catalog::Catalog;
 use crate::config::Database;
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
-use crate::repository::Repository;
 use crate::setting::Setting;
 use crate::size::bytes;
 use serde::Serialize;
@@ -41,7 +41,7 @@ impl Finding {
 pub async fn examine(setting: &Setting) -> Vec<Finding> {
     let config = &setting.config;
     let mut findings = vec![
-        Finding::new("repository", repository(&config.repository.path)),
+        Finding::new("repository", repository(setting)),
         Finding::new("state directory", state(setting)),
     ];
     let docker = match connect_if_needed(setting).await {
@@ -72,15 +72,17 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
     findings
 }
 
-fn repository(path: &Path) -> Result<String> {
+fn repository(setting: &Setting) -> Result<String> {
+    let path = &setting.config.repository.path;
+    let known = Known::of(setting)?;
     let free = space::free_bytes(path)?;
-    match Repository::open(path) {
+    match known.open() {
         Ok(repository) => {
             let backups = repository.names()?.len();
             check_writable(path)?;
             Ok(format!("{}: {backups} backups, {} free", path.display(), bytes(free)))
         }
-        Err(e) if e.code() == Code::RepositoryNotFound && !path.exists() => {
+        Err(e) if e.code() == Code::RepositoryNotFound && !known.is_known() && !path.exists() => {
             Ok(format!("{}: created by the first backup, {} free", path.display(), bytes(free)))
         }
         Err(e) => Err(e),

@@ -1,5 +1,6 @@
 //! Verification: every stored byte is read and compared with what was written.
 
+use super::{lock, open_repository};
 use crate::catalog::{BackupRecord, Catalog, Event, EventName, Status};
 use crate::error::Result;
 use crate::progress::Event as ProgressEvent;
@@ -23,12 +24,12 @@ pub struct Verification {
 /// Verifies backups one after the other and records each result. Damage is a result, not
 /// an error. Other readers may work at the same time, writers may not.
 pub async fn verify(setting: &Setting, records: &[BackupRecord]) -> Result<Vec<Verification>> {
+    let repository = open_repository(setting)?;
+    let _lock = lock(setting, &repository, LockMode::Shared).await?;
     let (setting, records) = (setting.clone(), records.to_vec());
     setting
         .clone()
         .blocking(move || {
-            let repository = Repository::open(&setting.config.repository.path)?;
-            let _lock = repository.lock(LockMode::Shared, setting.lock_wait)?;
             records.iter().map(|record| verify_one(&setting, &repository, record)).collect()
         })
         .await
@@ -37,7 +38,7 @@ pub async fn verify(setting: &Setting, records: &[BackupRecord]) -> Result<Vec<V
 /// What lies in the repository as a backup, cannot be read as one, and is not `listed`: the
 /// catalog was lost as well as the manifest.
 pub fn verify_unlisted(setting: &Setting, listed: &[BackupRecord]) -> Result<Vec<Verification>> {
-    let repository = Repository::open(&setting.config.repository.path)?;
+    let repository = open_repository(setting)?;
     let mut found = Vec::new();
     for name in repository.names()? {
         if listed.iter().any(|record| record.name == name) {

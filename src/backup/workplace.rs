@@ -1,6 +1,7 @@
 //! The place where one backup is written: the locked repository, the new id, the catalog.
 
 use super::Request;
+use super::known::Known;
 use super::parent::{self, Parent, ParentTrees};
 use crate::catalog::{BackupRecord, Catalog};
 use crate::clock::Stopwatch;
@@ -140,21 +141,33 @@ pub(super) fn record_failed(setting: &Setting, record: BackupRecord, at: Timesta
 /// Opens the repository, or creates it for the first backup.
 ///
 /// # Errors
-/// `repository_not_found` where the catalog knows of backups in it: most likely its file
-/// system is not mounted, and a new repository would fill the disk below.
-pub(super) fn open_repository(setting: &Setting) -> Result<Repository> {
+/// `repository_not_found` where there was one, or the catalog knows of backups in it: most
+/// likely its file system is not mounted, and a new repository would fill the disk below;
+/// `repository_replaced` where another one lies there.
+pub(super) fn open_or_create(setting: &Setting) -> Result<Repository> {
     let path = &setting.config.repository.path;
-    match Repository::open(path) {
-        Err(e) if e.code() == Code::RepositoryNotFound => {}
-        opened => return opened,
-    }
+    let mut known = Known::of(setting)?;
+    let repository = match known.open() {
+        Err(e) if e.code() == Code::RepositoryNotFound && !known.is_known() => {
+            refuse_listed(setting)?;
+            Repository::open_or_create(path)?
+        }
+        opened => opened?,
+    };
+    known.remember(&repository)?;
+    Ok(repository)
+}
+
+/// A state directory of an earlier version remembers no repository, but its catalog does.
+fn refuse_listed(setting: &Setting) -> Result<()> {
+    let path = &setting.config.repository.path;
     let catalog = Catalog::in_dir(&setting.config.state.dir);
     let records = catalog.session(&setting.progress)?.list()?;
     let lay_there = |record: &&BackupRecord| {
         record.is_published() && record.path.as_ref().is_some_and(|lies| lies.starts_with(path))
     };
     match records.iter().filter(lay_there).count() {
-        0 => Repository::open_or_create(path),
+        0 => Ok(()),
         known => Err(Error::new(Code::RepositoryNotFound, "open repository", path.display())
             .cause(format!("it is gone, but the catalog knows of {known} backups in it"))
             .hint(

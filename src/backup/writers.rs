@@ -1,7 +1,7 @@
 //! Which containers are held: all that the config selects, but for those that serve its
 //! databases. A stopped server could not be asked for a snapshot.
 
-use crate::config::Database;
+use crate::config::{ContainerSelection, Database, Quiesce};
 use crate::database::{Surroundings, Target};
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Result};
@@ -25,8 +25,30 @@ impl Selected {
     /// # Errors
     /// Those of [`Docker::select`].
     pub(crate) async fn find(setting: &Setting, docker: Option<&Docker>) -> Result<Self> {
+        Self::among(&setting.config.containers, setting, docker).await
+    }
+
+    /// The same, with every container to be stopped, whatever the config says: one that is
+    /// only paused keeps what it has mounted.
+    ///
+    /// # Errors
+    /// Those of [`Docker::select`].
+    pub(crate) async fn find_to_stop(setting: &Setting, docker: Option<&Docker>) -> Result<Self> {
+        let stop = |selection: &ContainerSelection| ContainerSelection {
+            quiesce: Quiesce::Stop,
+            ..selection.clone()
+        };
+        let selections: Vec<_> = setting.config.containers.iter().map(stop).collect();
+        Self::among(&selections, setting, docker).await
+    }
+
+    async fn among(
+        selections: &[ContainerSelection],
+        setting: &Setting,
+        docker: Option<&Docker>,
+    ) -> Result<Self> {
         let Some(docker) = docker else { return Ok(Self::default()) };
-        let selected = docker.select(&setting.config.containers).await?;
+        let selected = docker.select(selections).await?;
         for warning in selected.warnings {
             setting.progress.warn(warning.code, warning.message);
         }

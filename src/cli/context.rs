@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::output::Output;
+use crate::backup::open_repository;
 use crate::catalog::{Catalog, Query, Session};
 use crate::config::{Config, Loaded};
 use crate::error::{Code, Error, Result};
@@ -58,7 +59,7 @@ impl Context {
 
     /// The repository, which must exist.
     pub(super) fn repository(&self) -> Result<Repository> {
-        Repository::open(&self.loaded()?.config.repository.path)
+        open_repository(&self.setting()?)
     }
 
     /// The repository's lock, for a change.
@@ -70,7 +71,7 @@ impl Context {
     pub(super) fn reconciled(&self) -> Result<Session> {
         let config = &self.loaded()?.config;
         let mut session = Catalog::in_dir(&config.state.dir).session(&self.progress)?;
-        match Repository::open(&config.repository.path) {
+        match open_repository(&self.setting()?) {
             Ok(repository) => {
                 session.reconcile(&repository, &self.progress)?;
                 // A backup that is being written holds the lock: without it, it is dead.

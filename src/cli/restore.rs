@@ -7,6 +7,7 @@ use crate::backup::Selection;
 use crate::error::Result;
 use crate::restore::{self, Elsewhere, Request, Restored};
 use clap::Args;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -15,6 +16,7 @@ Examples:
   backstop restore 4f2a --only uploads --yes               one component, without a question
   backstop restore latest --to /tmp/look                   the files, beside the live stack
   backstop restore latest --database shop=shop_rehearsal   a database under another name
+  backstop restore latest --to /tmp/look --path uploads/2024
 
 The live state is replaced by rename and kept aside; `backstop rollback` goes back to it.";
 
@@ -33,6 +35,9 @@ pub(super) struct RestoreArgs {
     /// Only `databases`, `files`, or the component of this name; may be given several times
     #[arg(long, value_name = "databases|files|NAME")]
     only: Vec<String>,
+    /// Restore only this file or directory, below --to; may be given several times
+    #[arg(long = "path", value_name = "COMPONENT/PATH", requires = "to", conflicts_with_all = ["only", "databases"])]
+    paths: Vec<OsString>,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -56,7 +61,11 @@ pub(super) async fn run(args: RestoreArgs, context: &Context) -> Result<Ending> 
     let setting = context.setting()?;
     let record = context.reconciled()?.find(&args.id)?;
     let selection = Selection::new(args.only);
-    let restored = if args.to.is_some() || !args.databases.is_empty() {
+    let paths = args.paths.iter().map(|path| super::file_path(path)).collect::<Result<Vec<_>>>()?;
+    let restored = if let (Some(to), false) = (&args.to, paths.is_empty()) {
+        let work = restore::restore_paths(&setting, &record, &paths, to, args.dry_run);
+        until_interrupted(&context.cancel, work).await?
+    } else if args.to.is_some() || !args.databases.is_empty() {
         let elsewhere = Elsewhere { selection, dir: args.to, databases: args.databases };
         let work = restore::elsewhere(&setting, &record, &elsewhere, args.dry_run);
         until_interrupted(&context.cancel, work).await?

@@ -68,15 +68,40 @@ fn describe(record: &RestoreRecord, purge: bool) -> String {
             record.backup_name, record.started_at
         )
     };
+    // What a rollback has put back is live: then the restored state is what is kept.
+    let keeps_replaced = record.is_live();
     for tree in &record.trees {
-        let place = if purge { &tree.kept } else { &tree.live };
-        text.push_str(&format!("  files {} at {}\n", tree.component, place.display()));
+        let place = match (purge, keeps_replaced) {
+            (false, _) => &tree.live,
+            (true, true) => &tree.kept,
+            (true, false) => &tree.new,
+        };
+        text.push_str(&format!("  files {} at {}\n", tree.component, tree.shown(place)));
+        if purge && keeps_replaced {
+            text.push_str(&only_copy("files", &tree.left_out));
+        }
     }
     for database in &record.databases {
-        let name = if purge { &database.kept } else { &database.database };
+        let name = match (purge, keeps_replaced) {
+            (false, _) => &database.database,
+            (true, true) => &database.kept,
+            (true, false) => &database.new,
+        };
         text.push_str(&format!("  database {name}\n"));
+        if purge && keeps_replaced {
+            text.push_str(&only_copy("tables", &database.left_out));
+        }
     }
     text
+}
+
+/// A warning about what no backup holds.
+fn only_copy(what: &str, left_out: &[String]) -> String {
+    if left_out.is_empty() {
+        return String::new();
+    }
+    let left_out = left_out.join(", ");
+    format!("    {what} that fit {left_out} were not in the backup: if there are any, only here\n")
 }
 
 fn list(records: &[RestoreRecord]) -> String {

@@ -33,6 +33,14 @@ pub struct Description {
     pub role_settings: Vec<RoleSetting>,
     /// Grants on the database itself, as `pg_database.datacl` prints them.
     pub acl: Vec<String>,
+    /// `COMMENT ON DATABASE`.
+    pub comment: Option<String>,
+    /// `CONNECTION LIMIT`; none where there is no limit.
+    pub connection_limit: Option<i32>,
+    /// The tablespace of what is in no other; none where it is `pg_default`.
+    pub tablespace: Option<String>,
+    /// `IS_TEMPLATE`.
+    pub is_template: bool,
 }
 
 impl Description {
@@ -59,6 +67,10 @@ impl Description {
             settings: self.settings,
             role_settings: self.role_settings,
             acl: self.acl,
+            comment: self.comment,
+            connection_limit: self.connection_limit,
+            tablespace: self.tablespace,
+            is_template: self.is_template,
             exclude_tables: exclude_tables.to_vec(),
             tables: dump.tables.clone(),
         }
@@ -81,8 +93,11 @@ pub async fn describe(connection: &Connection) -> Result<Description> {
                 CASE WHEN has_database_privilege(d.oid, 'CONNECT') \
                      THEN pg_database_size(d.oid) ELSE 0 END, \
                 d.oid::text || '@' || \
-                extract(epoch FROM pg_postmaster_start_time())::text \
-         FROM pg_database d WHERE d.datname = current_database()"
+                extract(epoch FROM pg_postmaster_start_time())::text, \
+                shobj_description(d.oid, 'pg_database'), d.datconnlimit, \
+                nullif(t.spcname::text, 'pg_default'), d.datistemplate \
+         FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace \
+         WHERE d.datname = current_database()"
     );
     let row = connection.row(ATTEMPTED, &sql, &[]).await?;
     let provider = match row.get::<_, &str>(4) {
@@ -114,6 +129,10 @@ pub async fn describe(connection: &Connection) -> Result<Description> {
         settings: Vec::new(),
         role_settings: Vec::new(),
         acl: row.get(6),
+        comment: row.get(9),
+        connection_limit: Some(row.get(10)).filter(|limit| *limit >= 0),
+        tablespace: row.get(11),
+        is_template: row.get(12),
     };
     for row in settings {
         let (role, setting): (Option<String>, String) = (row.get(0), row.get(1));

@@ -31,10 +31,17 @@ pub struct Scratch {
 
 impl Scratch {
     /// Creates the empty database `name` on the server of `target`, with the owner, encoding
-    /// and locale of the one that was dumped. Fails where the name is taken.
-    pub async fn create(target: &Target, name: &str, detail: &DatabaseDetail) -> Result<Self> {
+    /// and locale of the one that was dumped, and in its tablespace where the server has that.
+    /// Fails where the name is taken.
+    pub async fn create(
+        target: &Target,
+        name: &str,
+        detail: &DatabaseDetail,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let connection = maintenance::take_over(target, &[name], name).await?;
-        let sql = creation(name, detail, connection.server().major);
+        let tablespace = usable_tablespace(&connection, detail, progress).await?;
+        let sql = creation(name, detail, tablespace, connection.server().major);
         connection
             .run(&format!("create database {name} for"), &sql)
             .await
@@ -148,7 +155,37 @@ impl Scratch {
             Some(format!("ALTER ROLE {role} IN DATABASE {name} {clause}"))
         });
         let grants = acl::statements(self.name(), &detail.acl);
-        for sql in own.chain(of_roles).chain(grants) {
+        let comment = detail
+            .comment
+            .as_deref()
+            .map(|comment| format!("COMMENT ON DATABASE {name} IS {}", quote_literal(comment)));
+        let statements = own.chain(of_roles).chain(grants).chain(comment);
+        self.set(connection, statements, progress).await
+    }
+
+    /// Gives the database what would stand in the way while it is built and verified: its
+    /// connection limit, and whether it is a template.
+    pub async fn seal(&self, detail: &DatabaseDetail, progress: &dyn Progress) -> Result<()> {
+        let limit = detail.connection_limit.map(|limit| format!("CONNECTION LIMIT {limit}"));
+        let template = detail.is_template.then(|| "IS_TEMPLATE true".to_owned());
+        let options: Vec<String> = limit.into_iter().chain(template).collect();
+        if options.is_empty() {
+            return Ok(());
+        }
+        let connection = Connection::open(&self.target).await?;
+        let name = quote_identifier(self.name());
+        let statements = options.iter().map(|option| format!("ALTER DATABASE {name} {option}"));
+        self.set(&connection, statements, progress).await
+    }
+
+    /// Runs statements; one that the server refuses is warned about.
+    async fn set(
+        &self,
+        connection: &Connection,
+        statements: impl Iterator<Item = String>,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        for sql in statements {
             match connection.attempt(&sql).await {
                 Ok(()) => {}
                 Err(error) if error.code().is_some() => {
@@ -199,7 +236,26 @@ impl Scratch {
     }
 }
 
-fn creation(name: &str, detail: &DatabaseDetail, major: u32) -> String {
+/// The database's tablespace, where the server has one of this name.
+async fn usable_tablespace<'a>(
+    connection: &Connection,
+    detail: &'a DatabaseDetail,
+    progress: &dyn Progress,
+) -> Result<Option<&'a str>> {
+    let Some(name) = detail.tablespace.as_deref() else { return Ok(None) };
+    let sql = "SELECT FROM pg_tablespace WHERE spcname = $1";
+    if !connection.rows("look for the tablespace of database", sql, &[&name]).await?.is_empty() {
+        return Ok(Some(name));
+    }
+    let message = format!(
+        "the server has no tablespace {name}: {} comes back in its default one",
+        detail.database
+    );
+    progress.warn(Code::DatabaseFailed, message);
+    Ok(None)
+}
+
+fn creation(name: &str, detail: &DatabaseDetail, tablespace: Option<&str>, major: u32) -> String {
     let mut sql = format!(
         "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
         quote_identifier(name),
@@ -208,6 +264,9 @@ fn creation(name: &str, detail: &DatabaseDetail, major: u32) -> String {
         quote_literal(&detail.collate),
         quote_literal(&detail.ctype),
     );
+    if let Some(tablespace) = tablespace {
+        sql.push_str(&format!(" TABLESPACE {}", quote_identifier(tablespace)));
+    }
     if major < 15 {
         return sql;
     }
@@ -244,11 +303,29 @@ pub async fn database_exists(target: &Target, name: &str) -> Result<bool> {
     Ok(!connection.rows("look for database", sql, &[&name]).await?.is_empty())
 }
 
+/// Renames the database `name`, which this process has made, where the new name is free.
+///
+/// # Errors
+/// [`Code::DatabaseFailed`] where it is not: PostgreSQL decides between two at once.
+pub async fn rename_database(target: &Target, name: &str, to: &str) -> Result<()> {
+    let connection = maintenance::take_over(target, &[name], name).await?;
+    let sql =
+        format!("ALTER DATABASE {} RENAME TO {}", quote_identifier(name), quote_identifier(to));
+    connection.run(&format!("rename database {name} of"), &sql).await
+}
+
 /// Drops the database `name` on the server of `target`, whoever is connected to it; does
 /// nothing where there is none.
 pub async fn drop_database(target: &Target, name: &str) -> Result<()> {
     let connection = maintenance::take_over(target, &[name], name).await?;
+    let template = "SELECT FROM pg_database WHERE datname = $1 AND datistemplate";
+    let attempted = format!("drop database {name} of");
+    if !connection.rows(&attempted, template, &[&name]).await?.is_empty() {
+        // PostgreSQL drops no template.
+        let sql = format!("ALTER DATABASE {} IS_TEMPLATE false", quote_identifier(name));
+        connection.run(&attempted, &sql).await?;
+    }
     let force = if connection.server().major >= 13 { " WITH (FORCE)" } else { "" };
     let sql = format!("DROP DATABASE IF EXISTS {}{force}", quote_identifier(name));
-    connection.run(&format!("drop database {name} of"), &sql).await
+    connection.run(&attempted, &sql).await
 }

@@ -67,6 +67,8 @@ pub struct Status {
     pub health: Health,
     /// How it ended, once it has.
     pub exit_code: Option<i64>,
+    /// When it was started last, as Docker writes it; another one after every start.
+    pub started_at: String,
 }
 
 /// What a health check says.

@@ -67,7 +67,9 @@ impl Docker {
         match inspected.host_config.and_then(|h| h.auto_remove) {
             Some(true) => Err(Error::new(Code::DockerFailed, "hold container", &container.name)
                 .cause("it was started with --rm, so stopping would delete it")
-                .hint("select it with quiesce = \"pause\", or create it without --rm")),
+                .hint(
+                    "create it without --rm; for backups alone, select it with quiesce = \"pause\"",
+                )),
             _ => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! Volumes: where they lie, who mounts them, and their bytes through Docker's archive API.
 
 use super::inspect::Kind;
-use super::{Docker, RunState, UNBOUNDED, failed};
+use super::{Docker, Mount, RunState, UNBOUNDED, failed};
 use crate::error::{Code, Error, Result};
 use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder,
@@ -28,7 +28,7 @@ pub struct Volume {
     pub mountpoint: PathBuf,
 }
 
-/// A container that mounts a volume.
+/// A container that mounts a volume, or files of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounter {
     /// The container's full id.
@@ -43,6 +43,9 @@ pub struct Mounter {
     pub destination: PathBuf,
     /// Whether it may write to it.
     pub writable: bool,
+    /// Whether it mounts a directory above the files: it then finds by their name what has
+    /// taken their place, where all others stay with what they have mounted.
+    pub from_above: bool,
 }
 
 impl Docker {
@@ -65,10 +68,41 @@ impl Docker {
     /// # Errors
     /// [`Code::DockerUnreachable`].
     pub async fn mounters(&self, volume: &str) -> Result<Vec<Mounter>> {
+        let is_it = |mount: &Mount| mount.volume.as_deref() == Some(volume);
+        self.mounters_where(|mount| is_it(mount).then_some(false)).await
+    }
+
+    /// The containers that mount a part of the directory `path`, or a directory that it lies
+    /// in, those that may write to it first. None where the daemon runs on another host.
+    ///
+    /// # Errors
+    /// [`Code::DockerUnreachable`].
+    pub async fn mounters_at(&self, path: &Path) -> Result<Vec<Mounter>> {
+        if !self.is_local() {
+            return Ok(Vec::new());
+        }
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        self.mounters_where(|mount| {
+            // A tmpfs has no source.
+            if !mount.source.is_absolute() {
+                return None;
+            }
+            let source = mount.source.canonicalize().unwrap_or_else(|_| mount.source.clone());
+            let from_above = path != source && path.starts_with(&source);
+            (from_above || source.starts_with(&path)).then_some(from_above)
+        })
+        .await
+    }
+
+    /// The containers with a mount for which `concerns` says whether it is from above.
+    async fn mounters_where(
+        &self,
+        concerns: impl Fn(&Mount) -> Option<bool>,
+    ) -> Result<Vec<Mounter>> {
         let mut found = Vec::new();
         for container in self.list().await? {
             for mount in &container.mounts {
-                if mount.volume.as_deref() == Some(volume) {
+                if let Some(from_above) = concerns(mount) {
                     found.push(Mounter {
                         id: container.id.clone(),
                         name: container.name.clone(),
@@ -76,6 +110,7 @@ impl Docker {
                         state: container.state,
                         destination: mount.destination.clone(),
                         writable: mount.writable,
+                        from_above,
                     });
                 }
             }

@@ -53,6 +53,8 @@ codes! {
 
     /// The repository does not exist or is not one.
     RepositoryNotFound = "repository_not_found", exit 5, "check repository.path; the first backup creates it";
+    /// Another repository lies where the known one was.
+    RepositoryReplaced = "repository_replaced", exit 1, "mount the file system that belongs there; the message names the file that remembers the id";
     /// The repository was written in a format this version does not know.
     RepositoryFormat = "repository_format", exit 1, "use a backstop at least as new as the one that wrote it";
     /// Another backstop works on the repository or the stack.
@@ -93,6 +95,8 @@ codes! {
     ContainerNotFound = "container_not_found", exit 1, "`docker ps -a` shows the containers; check the selection in the config";
     /// A held container could not be resumed.
     NotResumed = "not_resumed", exit 1, "run `backstop recover`, then `docker ps -a`";
+    /// A container that is not held reaches the files that are taken or replaced.
+    ContainerNotHeld = "container_not_held", exit 1, "select the container in [[containers]], or mount the files read-only in it";
     /// A resumed container did not become healthy in time.
     Unhealthy = "unhealthy", exit 1, "read `docker logs`; raise health_timeout if it only needs longer";
 
@@ -110,7 +114,7 @@ codes! {
     /// Something required is missing, or consistency is lower than required.
     Degraded = "degraded", exit 3, "the warnings name what is missing";
     /// A restore failed and everything is as it was.
-    RestoreFailed = "restore_failed", exit 1, "the live state was not changed; the cause says why";
+    RestoreFailed = "restore_failed", exit 1, "the state before the restore is live; the cause says why";
     /// There is nothing that a rollback could bring back.
     NothingToRollBack = "nothing_to_roll_back", exit 5, "only a restore leaves a state to go back to";
     /// The user or the system asked backstop to stop.

@@ -61,6 +61,39 @@ impl Hold {
         }
     }
 
+    /// Lets the containers go on with a state that may have to be taken away from them again:
+    /// the guard stays.
+    pub async fn release(&mut self) -> Result<Vec<Downtime>> {
+        match &mut self.held {
+            Some(held) => held.release().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Holds what was let go once more.
+    pub async fn hold_again(&self) -> Result<()> {
+        match &self.held {
+            Some(held) => held.hold_again().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Which containers were let go by somebody else; see [`HeldContainers::strays`].
+    pub async fn strays(&self) -> Vec<String> {
+        match &self.held {
+            Some(held) => held.strays().await,
+            None => Vec::new(),
+        }
+    }
+
+    /// What was let go may stay so: nothing is undone any more.
+    pub fn settle(&mut self) -> Result<()> {
+        match self.held.take() {
+            Some(held) => held.settle(),
+            None => self.journal().settle(),
+        }
+    }
+
     /// Says that the restore which the journal names must not be undone any more.
     pub fn settle_restore(&self) -> Result<()> {
         self.journal().set_restore(None)

@@ -2,7 +2,7 @@
 
 use super::guardian::Guardian;
 use super::journal::{Journal, JournalContainer, Step};
-use super::resume::{ResumedContainer, resume_all, waves};
+use super::resume::{Outcome, ResumedContainer, resume_all, waves};
 use crate::docker::{Container, Docker, Health, RunState};
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
@@ -18,8 +18,8 @@ const ATTEMPTS: u32 = 3;
 
 type Clock = Mutex<BTreeMap<String, Instant>>;
 
-/// Containers that are held. Dropping it without [`resume`](Self::resume) lets the
-/// guardian resume them.
+/// Containers that are held, or were let go on trial. Dropping it without
+/// [`resume`](Self::resume) or [`settle`](Self::settle) lets the guardian resume them.
 #[derive(Debug)]
 #[must_use = "dropping it makes the guardian resume the containers"]
 pub struct HeldContainers {
@@ -27,7 +27,9 @@ pub struct HeldContainers {
     guardian: Arc<Guardian>,
     journal: Journal,
     asked_at: Clock,
-    resumed: bool,
+    /// When each was started last before it was held.
+    started_at: Mutex<BTreeMap<String, String>>,
+    settled: bool,
 }
 
 /// Holds the running containers of the guardian's journal, dependents first, independent
@@ -49,8 +51,10 @@ pub async fn quiesce(
         guardian: Arc::clone(guardian),
         journal,
         asked_at: Clock::default(),
-        resumed: false,
+        started_at: Mutex::default(),
+        settled: false,
     };
+    held.note_starts().await;
     for wave in waves(&held.journal).into_iter().rev() {
         let holds = join_all(wave.into_iter().map(|c| held.hold(c))).await;
         if let Err(error) = holds.into_iter().collect::<Result<()>>() {
@@ -72,7 +76,7 @@ impl HeldContainers {
     async fn hold(&self, container: &JournalContainer) -> Result<()> {
         let journal = self.guardian.journal();
         journal.note(Step::Holding, &container.id)?;
-        lock(&self.asked_at).insert(container.id.clone(), Instant::now());
+        lock(&self.asked_at).entry(container.id.clone()).or_insert_with(Instant::now);
         let timeout = Duration::from_secs(container.stop_timeout);
         match self.docker.hold(&container.id, container.action, timeout).await {
             // The request may have arrived, and Docker finish it later.
@@ -82,12 +86,86 @@ impl HeldContainers {
         }
     }
 
-    /// Lets the containers go on, dependencies first, and returns how long each was held:
-    /// from the request to hold it until it ran again, by the monotonic clock.
+    /// Takes note of when each container was started last.
+    async fn note_starts(&self) {
+        let looks = self.journal.containers.iter().map(async |container| {
+            let status = self.docker.status(&container.id).await.ok()?;
+            Some((container.id.clone(), status.started_at))
+        });
+        let starts = join_all(looks).await.into_iter().flatten().collect();
+        *self.started_at.lock().unwrap_or_else(PoisonError::into_inner) = starts;
+    }
+
+    /// Holds once more what runs again, dependents first. A container that exists no more
+    /// writes nothing.
+    ///
+    /// # Errors
+    /// As [`quiesce`]; what is held then stays held.
+    pub async fn hold_again(&self) -> Result<()> {
+        for wave in waves(&self.journal).into_iter().rev() {
+            let holds = join_all(wave.into_iter().map(|c| self.hold(c))).await;
+            for held in holds {
+                held.or_else(
+                    |e| if e.code() == Code::ContainerNotFound { Ok(()) } else { Err(e) },
+                )?;
+            }
+        }
+        self.note_starts().await;
+        Ok(())
+    }
+
+    /// Which of the containers somebody else let go or removed since they were held, each as
+    /// a sentence. A pause that was lifted and made again leaves no trace.
+    pub async fn strays(&self) -> Vec<String> {
+        let started_at = self.started_at.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let looks = self.journal.containers.iter().map(async |container| {
+            let name = &container.name;
+            match self.docker.status(&container.id).await {
+                Ok(status) if status.state == RunState::Running => {
+                    Some(format!("somebody let {name} go on while it was held"))
+                }
+                Ok(status) if started_at.get(&container.id) != Some(&status.started_at) => {
+                    Some(format!("somebody started {name} while it was held"))
+                }
+                Ok(_) => None,
+                Err(e) if e.code() == Code::ContainerNotFound => {
+                    Some(format!("somebody removed {name} while it was held"))
+                }
+                Err(e) => Some(format!("whether {name} was still held is not known: {e}")),
+            }
+        });
+        join_all(looks).await.into_iter().flatten().collect()
+    }
+
+    /// Lets the containers go on for good; as [`release`](Self::release).
     ///
     /// # Errors
     /// [`Code::NotResumed`] when one does not run again; the guardian keeps trying.
     pub async fn resume(mut self) -> Result<Vec<Downtime>> {
+        let downtime = self.release().await?;
+        self.guardian.journal().forget_containers()?;
+        self.settled = true;
+        Ok(downtime)
+    }
+
+    /// They run, and nobody has to hold them again: ends the guard over them and over the
+    /// restore that the journal names.
+    ///
+    /// # Errors
+    /// [`Code::Io`] and its kin when the journal cannot be written.
+    pub fn settle(mut self) -> Result<()> {
+        self.guardian.journal().settle()?;
+        self.settled = true;
+        Ok(())
+    }
+
+    /// Lets the containers go on, dependencies first, and returns how long each was held:
+    /// from the request to hold it until it ran again, by the monotonic clock. They stay in
+    /// the journal: whoever comes after a death may have to hold them again.
+    ///
+    /// # Errors
+    /// [`Code::NotResumed`] when one does not run again, or exists no more.
+    pub async fn release(&mut self) -> Result<Vec<Downtime>> {
         let running_at = Clock::default();
         let note = |id: &str| {
             lock(&running_at).insert(id.to_string(), Instant::now());
@@ -98,8 +176,9 @@ impl HeldContainers {
         for attempt in 1..=ATTEMPTS {
             let steps = self.guardian.journal().steps();
             let results = resume_all(&self.docker, &self.journal, &steps, &note).await;
-            left = results.into_iter().filter_map(failure).collect();
-            if left.is_empty() {
+            let may_succeed = results.iter().any(|container| container.outcome.is_err());
+            left = results.into_iter().filter_map(failure).collect::<Vec<_>>();
+            if !may_succeed {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(200) * attempt).await;
@@ -109,8 +188,6 @@ impl HeldContainers {
                 .cause(left.join("; "))
                 .hint("the guardian keeps trying for an hour; see guardian.log, `docker ps -a`"));
         }
-        self.guardian.journal().forget_containers()?;
-        self.resumed = true;
         Ok(self.downtime(&lock(&running_at)))
     }
 
@@ -127,15 +204,18 @@ impl HeldContainers {
 
 impl Drop for HeldContainers {
     fn drop(&mut self) {
-        if !self.resumed {
+        if !self.settled {
             self.guardian.abandon();
         }
     }
 }
 
 fn failure(container: ResumedContainer) -> Option<String> {
-    let error = container.outcome.err()?;
-    Some(format!("{}: {error}", container.name))
+    match container.outcome {
+        Ok(Outcome::Gone) => Some(format!("{} exists no more", container.name)),
+        Ok(_) => None,
+        Err(error) => Some(format!("{}: {error}", container.name)),
+    }
 }
 
 fn lock(clock: &Clock) -> std::sync::MutexGuard<'_, BTreeMap<String, Instant>> {

@@ -2,9 +2,10 @@
 
 use super::capture;
 use super::journal::{Claim, Journal, LiveJournal, Step, claim, list};
-use super::resume::{Outcome, ResumedContainer, resume_all};
+use super::resume::{Outcome, ResumedContainer, resume_all, waves};
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
+use futures_util::future::join_all;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -97,20 +98,23 @@ async fn claim_within(path: &Path, patience: Duration) -> Result<Option<LiveJour
     }
 }
 
-/// Holds the containers of a journal whose restore is still to be undone. Nothing happens
-/// to those that are held.
+/// Holds the containers of a journal whose restore is still to be undone, dependents first.
+/// Nothing happens to those that are held.
 async fn hold_again(live: &LiveJournal, journal: &Journal) -> Result<()> {
     if journal.containers.is_empty() {
         return Ok(());
     }
     let docker = Docker::connect().await?;
-    for container in &journal.containers {
-        let timeout = Duration::from_secs(container.stop_timeout);
-        live.note(Step::Holding, &container.id)?;
-        match docker.hold(&container.id, container.action, timeout).await {
-            Err(e) if e.code() != Code::ContainerNotFound => return Err(e),
-            _ => live.note(Step::Held, &container.id)?,
-        }
+    for wave in waves(journal).into_iter().rev() {
+        let holds = wave.into_iter().map(async |container| {
+            let timeout = Duration::from_secs(container.stop_timeout);
+            live.note(Step::Holding, &container.id)?;
+            match docker.hold(&container.id, container.action, timeout).await {
+                Err(e) if e.code() != Code::ContainerNotFound => Err(e),
+                _ => live.note(Step::Held, &container.id),
+            }
+        });
+        join_all(holds).await.into_iter().collect::<Result<()>>()?;
     }
     Ok(())
 }

@@ -289,6 +289,18 @@ pub struct DatabaseDetail {
     pub role_settings: Vec<RoleSetting>,
     /// Grants on the database itself, as `pg_database.datacl` prints them.
     pub acl: Vec<String>,
+    /// `COMMENT ON DATABASE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// `CONNECTION LIMIT`; none where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_limit: Option<i32>,
+    /// The tablespace of what is in no other; none where it is `pg_default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tablespace: Option<String>,
+    /// `IS_TEMPLATE`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_template: bool,
     /// Table patterns left out of the dump.
     pub exclude_tables: Vec<String>,
     /// Rows of each table at the fence.

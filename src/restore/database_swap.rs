@@ -20,6 +20,10 @@ pub struct DatabaseSwap {
     pub kept: String,
     /// Whether there was a live database when the restore began.
     pub live_existed: bool,
+    /// The patterns of tables that the backup does not hold: if there are such, what is kept
+    /// has the only copy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 impl DatabaseSwap {

@@ -3,7 +3,7 @@
 use super::plan::{Plan, PlannedDatabase};
 use crate::backup::Reach;
 use crate::config::{Config, Database};
-use crate::database::{Scratch, create_missing_roles};
+use crate::database::{Scratch, create_missing_roles, replication};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::DatabaseDetail;
 use crate::setting::Setting;
@@ -36,6 +36,41 @@ pub(super) async fn check_version(reach: &Reach, detail: &DatabaseDetail) -> Res
     }
 }
 
+/// What other servers read of a database does not follow its name: that is said, and refused
+/// where somebody is reading now.
+pub(super) async fn refuse_replicated(setting: &Setting, planned: &PlannedDatabase) -> Result<()> {
+    let PlannedDatabase { component, reach, .. } = planned;
+    let found = replication(&reach.target, reach.target.database()).await?;
+    if let Some(slot) = found.active_slots.first() {
+        return Err(Error::new(Code::RestoreFailed, "replace database", &component.name)
+            .cause(format!("its logical replication slot {slot} is being read"))
+            .hint(
+                "stop whoever reads it: a slot stays with the replaced database, and its reader \
+                 has to begin anew with a slot of the restored one",
+            ));
+    }
+    let name = &component.name;
+    for slot in found.slots {
+        setting.progress.warn(
+            Code::DatabaseFailed,
+            format!(
+                "the logical replication slot {slot} stays with the database that {name} \
+                 replaces, where it keeps WAL: drop it, or make its reader begin anew"
+            ),
+        );
+    }
+    for subscription in found.subscriptions {
+        setting.progress.warn(
+            Code::DatabaseFailed,
+            format!(
+                "the subscription {subscription} goes on in the database that {name} replaces, \
+                 which cannot be purged until it is dropped; in the restored one it is disabled"
+            ),
+        );
+    }
+    Ok(())
+}
+
 /// Builds the dumped database under the name `new` and verifies it there: every table that
 /// was counted at the fence has as many rows.
 pub(super) async fn build(
@@ -54,9 +89,11 @@ pub(super) async fn build(
             }
         }
     }
-    let scratch = Scratch::create(&reach.target, new, detail).await?;
+    let progress = setting.progress.as_ref();
+    let scratch = Scratch::create(&reach.target, new, detail, progress).await?;
     let dump = plan.backup.object(&detail.object)?;
     scratch.fill(&reach.tools, &dump, detail, reach.config.jobs, &setting.progress).await?;
     scratch.verify(&detail.tables).await?;
+    scratch.seal(detail, progress).await?;
     Ok(scratch)
 }

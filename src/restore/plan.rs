@@ -2,12 +2,15 @@
 
 use super::database_swap::DatabaseSwap;
 use super::record::{RestoreRecord, Stage};
+use super::summary::{PlanSummary, Replacement};
 use super::tree_swap::TreeSwap;
 use super::volume::{self, VolumePlace};
-use super::{databases, files};
-use crate::backup::{Place, Reach, Selected, Selection, Source, connect_if_needed, require_space};
+use super::{databases, files, onlookers};
+use crate::backup::{
+    Place, Reach, Selected, Selection, Source, connect_if_needed, open_repository, require_space,
+};
 use crate::catalog::BackupRecord;
-use crate::config::{Config, FileTree, Quiesce};
+use crate::config::{Config, FileTree};
 use crate::database::{database_exists, derived_name};
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
@@ -15,15 +18,13 @@ use crate::fence::capture::mounted_below;
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
 use crate::repository::{PublishedBackup, Repository};
 use crate::setting::Setting;
-use serde::Serialize;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A restore that may begin: the backup's bytes are verified.
 pub(super) struct Plan {
     pub(super) backup: PublishedBackup,
     pub(super) docker: Option<Docker>,
-    /// The containers that are stopped for the swap.
+    /// The containers that are stopped for the swap; none where nothing live is replaced.
     pub(super) containers: Vec<Container>,
     pub(super) trees: Vec<PlannedTree>,
     pub(super) databases: Vec<PlannedDatabase>,
@@ -56,13 +57,12 @@ impl Plan {
         record: &BackupRecord,
         selection: &Selection,
     ) -> Result<Self> {
-        let repository = Repository::open(&setting.config.repository.path)?;
+        let repository = open_repository(setting)?;
         let backup = open_verified(setting, &repository, record, selection).await?;
         let docker = connect_if_needed(setting).await?;
-        let containers = to_stop(setting, docker.as_ref()).await?;
         let mut plan = Self {
             docker,
-            containers,
+            containers: Vec::new(),
             trees: Vec::new(),
             databases: Vec::new(),
             globals: Vec::new(),
@@ -70,6 +70,39 @@ impl Plan {
         };
         for component in &backup.manifest().components {
             plan.add(setting, component, selection).await?;
+        }
+        Ok(plan)
+    }
+
+    /// The same for a restore in place: finds who has to be held as well.
+    ///
+    /// # Errors
+    /// `component_not_found` where nothing that is wanted replaces anything live,
+    /// `container_not_held` where a container would go on with the replaced files.
+    pub(super) async fn prepare_live(
+        setting: &Setting,
+        record: &BackupRecord,
+        selection: &Selection,
+    ) -> Result<Self> {
+        let mut plan = Self::prepare(setting, record, selection).await?;
+        if plan.trees.is_empty() && plan.databases.is_empty() {
+            return Err(Error::new(Code::ComponentNotFound, "restore", &record.name)
+                .cause("nothing that is wanted of it replaces anything live")
+                .hint(
+                    "name a database or a file tree; roles come with their databases,                      definitions of containers are for people to read",
+                ));
+        }
+        for tree in &plan.trees {
+            if let Place::Directory(path) = &tree.source.place {
+                let parent = path.parent().unwrap_or(path);
+                require_space(parent, tree.component.source_bytes, "restore files to")?;
+            }
+        }
+        plan.containers = to_stop(setting, plan.docker.as_ref()).await?;
+        let sources = plan.trees.iter().map(|tree| &tree.source);
+        onlookers::refuse(plan.docker.as_ref(), sources, &plan.containers).await?;
+        for planned in &plan.databases {
+            databases::refuse_replicated(setting, planned).await?;
         }
         Ok(plan)
     }
@@ -84,10 +117,6 @@ impl Plan {
             Detail::Files(detail) if selection.wants_files(&component.name) => {
                 let tree = configured_tree(&setting.config, component, detail);
                 let source = Source::locate(&tree, self.docker.as_ref()).await?;
-                if let Place::Directory(path) = &source.place {
-                    let parent = path.parent().unwrap_or(path);
-                    require_space(parent, component.source_bytes, "restore files to")?;
-                }
                 let (component, detail) = (component.clone(), detail.clone());
                 self.trees.push(PlannedTree { component, detail, source });
             }
@@ -115,7 +144,8 @@ impl Plan {
     /// Names everything that will be built, and records it before it is built.
     pub(super) fn begin(&self, setting: &Setting) -> Result<RestoreRecord> {
         let manifest = self.backup.manifest();
-        let mut restore = RestoreRecord::begin(&manifest.id, &manifest.name)?;
+        let state_dir = &setting.config.state.dir;
+        let mut restore = RestoreRecord::begin(state_dir, &manifest.id, &manifest.name)?;
         for tree in &self.trees {
             let name = &tree.component.name;
             if !setting.config.files.iter().any(|configured| configured.name == *name) {
@@ -123,7 +153,7 @@ impl Plan {
                     .cause("the config has no [[files]] entry of this name")
                     .hint("add one that says where they go, or restore with --to DIR"));
             }
-            restore.trees.push(match &tree.source.place {
+            let swap = match &tree.source.place {
                 Place::Directory(live) => {
                     refuse_mounts_below(live)?;
                     TreeSwap::plan(name, live, &restore.key)?
@@ -132,7 +162,8 @@ impl Plan {
                     let place = VolumePlace { volume: volume.clone(), image: image_id.clone() };
                     TreeSwap::in_volume(name, place, &restore.key)
                 }
-            });
+            };
+            restore.trees.push(TreeSwap { left_out: tree.detail.exclude.clone(), ..swap });
         }
         for planned in &self.databases {
             let database = planned.reach.target.database();
@@ -142,9 +173,10 @@ impl Plan {
                 new: derived_name(database, "restore", &restore.key),
                 kept: derived_name(database, "before", &restore.key),
                 live_existed: planned.live_existed,
+                left_out: planned.detail.exclude_tables.clone(),
             });
         }
-        restore.save(&setting.config.state.dir, Stage::Building)?;
+        restore.save(state_dir, Stage::Building)?;
         Ok(restore)
     }
 
@@ -158,6 +190,7 @@ impl Plan {
                 *swap = volume::extract(setting, docker, &restore.key, &self.backup, what, swap)
                     .await?;
             } else {
+                swap.note_live()?;
                 files::extract(setting, &self.backup, component, detail, &swap.new).await?;
                 swap.note_built()?;
             }
@@ -179,14 +212,12 @@ impl Plan {
         }
     }
 
-    /// The names of the components that have a live state.
-    pub(super) fn existing(&self) -> Vec<String> {
-        let trees = self.trees.iter().filter(|tree| tree.source.exists());
-        let databases = self.databases.iter().filter(|planned| planned.live_existed);
-        trees
-            .map(|tree| tree.component.name.clone())
-            .chain(databases.map(|planned| planned.component.name.clone()))
-            .collect()
+    /// The names of the components, and whether there is something live to be replaced.
+    pub(super) fn components(&self) -> impl Iterator<Item = (&str, bool)> {
+        let trees = self.trees.iter();
+        let trees = trees.map(|tree| (tree.component.name.as_str(), tree.source.exists()));
+        let databases = self.databases.iter();
+        trees.chain(databases.map(|planned| (&*planned.component.name, planned.live_existed)))
     }
 
     /// What a person or program is shown of the plan.
@@ -195,11 +226,13 @@ impl Plan {
             component: tree.component.name.clone(),
             place: tree.source.place.to_string(),
             exists: tree.source.exists(),
+            left_out: tree.detail.exclude.clone(),
         });
         let databases = self.databases.iter().map(|planned| Replacement {
             component: planned.component.name.clone(),
             place: format!("database {}", planned.reach.target.database()),
             exists: planned.live_existed,
+            left_out: planned.detail.exclude_tables.clone(),
         });
         PlanSummary {
             backup: self.backup.manifest().name.clone(),
@@ -306,45 +339,7 @@ fn configured_tree(config: &Config, component: &Component, detail: &FilesDetail)
     })
 }
 
-/// The containers that are held for a swap. Each is stopped: a paused one keeps the old
-/// directory mounted.
+/// The containers that are held for a swap.
 pub(super) async fn to_stop(setting: &Setting, docker: Option<&Docker>) -> Result<Vec<Container>> {
-    let writers = Selected::find(setting, docker).await?.writers;
-    Ok(writers.into_iter().map(|c| Container { quiesce: Quiesce::Stop, ..c }).collect())
-}
-
-/// What a restore would replace.
-#[derive(Debug, Clone, Serialize)]
-pub struct PlanSummary {
-    /// The backup's name.
-    pub backup: String,
-    /// What would be replaced.
-    pub replaces: Vec<Replacement>,
-    /// The containers that would be stopped for the swap.
-    pub stops: Vec<String>,
-}
-
-/// One component that would be replaced.
-#[derive(Debug, Clone, Serialize)]
-pub struct Replacement {
-    /// Its name.
-    pub component: String,
-    /// Where it is.
-    pub place: String,
-    /// Whether there is something to replace.
-    pub exists: bool,
-}
-
-impl fmt::Display for PlanSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Restore {}", self.backup)?;
-        for replaced in &self.replaces {
-            let what = if replaced.exists { "replaces" } else { "creates" };
-            writeln!(f, "  {}: {what} {}", replaced.component, replaced.place)?;
-        }
-        for container in &self.stops {
-            writeln!(f, "  stops {container} for the swap")?;
-        }
-        write!(f, "What is replaced is kept aside.")
-    }
+    Ok(Selected::find_to_stop(setting, docker).await?.writers)
 }

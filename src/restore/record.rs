@@ -22,6 +22,9 @@ pub enum Stage {
     Building,
     /// Old and new are changing places. Undone when it is cut short.
     Swapping,
+    /// The new state is live, and the containers are being started on it. The old one is made
+    /// live again when it is cut short.
+    Resuming,
     /// The new state is live, the old is kept aside.
     Swapped,
     /// The old state is becoming live again. Finished when it is cut short.
@@ -40,6 +43,7 @@ impl Stage {
         match self {
             Self::Building => "building",
             Self::Swapping => "swapping",
+            Self::Resuming => "resuming",
             Self::Swapped => "swapped",
             Self::SwappingBack => "swapping_back",
             Self::RolledBack => "rolled_back",
@@ -54,6 +58,9 @@ impl Stage {
 pub struct RestoreRecord {
     /// Names this restore; part of every name it gives.
     pub key: String,
+    /// Its place in the order of restores; the clock may be set back.
+    #[serde(default)]
+    pub sequence: u64,
     /// The backup that is restored.
     pub backup: BackupId,
     /// Its name.
@@ -71,12 +78,14 @@ pub struct RestoreRecord {
 }
 
 impl RestoreRecord {
-    /// A restore of `backup` that begins now.
-    pub(super) fn begin(backup: &BackupId, backup_name: &str) -> Result<Self> {
+    /// A restore of `backup` that begins now, after those which `state_dir` records.
+    pub(super) fn begin(state_dir: &Path, backup: &BackupId, backup_name: &str) -> Result<Self> {
         let random = BackupId::random()?;
+        let newest = Self::all(state_dir)?.first().map_or(0, |record| record.sequence);
         let started_at = clock::now();
         Ok(Self {
             key: format!("{}_{}", started_at.strftime("%Y%m%d%H%M%S"), random.suffix()),
+            sequence: newest + 1,
             backup: backup.clone(),
             backup_name: backup_name.into(),
             safety_backup: None,
@@ -98,6 +107,12 @@ impl RestoreRecord {
         write_replacing(&path, &text)
     }
 
+    /// Takes the record away: nothing is left that it could lead to.
+    pub(super) fn forget(self, state_dir: &Path) -> Result<()> {
+        let path = directory(state_dir).join(format!("{}.json", self.key));
+        std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))
+    }
+
     /// Whether both concern a component of the same name.
     pub(super) fn shares_component_with(&self, other: &Self) -> bool {
         self.components().any(|component| other.components().any(|its| its == component))
@@ -106,6 +121,11 @@ impl RestoreRecord {
     fn components(&self) -> impl Iterator<Item = &str> {
         let trees = self.trees.iter().map(|tree| tree.component.as_str());
         trees.chain(self.databases.iter().map(|swap| swap.component.as_str()))
+    }
+
+    /// Whether the restored state is live.
+    pub fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Resuming | Stage::Swapped)
     }
 
     /// Whether nothing is left of what was built.
@@ -143,7 +163,8 @@ impl RestoreRecord {
                 records.push(Self::read(&path)?);
             }
         }
-        records.sort_by(|a: &Self, b| b.key.cmp(&a.key));
+        // Records of versions without a sequence are older than all others.
+        records.sort_by(|a: &Self, b| (b.sequence, &b.key).cmp(&(a.sequence, &a.key)));
         Ok(records)
     }
 
@@ -176,11 +197,12 @@ mod tests {
     fn records_are_listed_newest_first_with_their_last_stage() {
         let dir = tempfile::tempdir().unwrap();
         let backup = BackupId::random().unwrap();
-        let mut older = RestoreRecord::begin(&backup, "one").unwrap();
-        older.key = "20010101000000_aaaa".into();
+        let mut older = RestoreRecord::begin(dir.path(), &backup, "one").unwrap();
+        // The clock was set back between the two.
+        older.key = "29990101000000_aaaa".into();
         older.save(dir.path(), Stage::Building).unwrap();
         older.save(dir.path(), Stage::Swapped).unwrap();
-        let mut newer = RestoreRecord::begin(&backup, "two").unwrap();
+        let mut newer = RestoreRecord::begin(dir.path(), &backup, "two").unwrap();
         newer.save(dir.path(), Stage::Building).unwrap();
         assert_eq!(RestoreRecord::all(dir.path()).unwrap(), vec![newer, older.clone()]);
         assert_eq!(RestoreRecord::find(dir.path(), &older.key).unwrap().stage, Stage::Swapped);

@@ -2,11 +2,11 @@
 
 use super::record::{RestoreRecord, Stage};
 use super::undo;
-use crate::backup::Reach;
+use crate::backup::{self, Reach, open_repository};
 use crate::catalog::{Catalog, Event, EventName};
 use crate::error::{Code, Result};
 use crate::fence::{self, Journal};
-use crate::repository::{LockMode, Repository};
+use crate::repository::LockMode;
 use crate::setting::Setting;
 use serde::Serialize;
 use std::fmt;
@@ -75,12 +75,12 @@ async fn before_resume(setting: &Setting, journal: &Journal) -> Result<()> {
 
 /// Clears the repository's leftovers and what dead restores built, where nobody works.
 async fn clear(setting: &Setting, recovery: &mut Recovery) -> Result<()> {
-    let repository = match Repository::open(&setting.config.repository.path) {
+    let repository = match open_repository(setting) {
         Ok(repository) => repository,
         Err(e) if e.code() == Code::RepositoryNotFound => return Ok(()),
         Err(e) => return Err(e),
     };
-    let lock = match repository.lock(LockMode::Exclusive, setting.lock_wait) {
+    let lock = match backup::lock(setting, &repository, LockMode::Exclusive).await {
         Ok(lock) => lock,
         // Another backstop is at work: its leftovers are not left over.
         Err(e) if e.code() == Code::Locked => return Ok(()),

@@ -2,13 +2,13 @@
 
 use super::plan::to_stop;
 use super::record::{RestoreRecord, Stage};
-use super::swap::{Direction, exchange};
-use super::{note, undo};
-use crate::backup::{Reach, connect_if_needed, lock};
+use super::swap::Exchange;
+use super::{note, onlookers, undo};
+use crate::backup::{Reach, connect_if_needed, lock, open_repository};
 use crate::catalog::EventName;
 use crate::error::{Code, Error, Result};
 use crate::fence;
-use crate::repository::{LockMode, Repository};
+use crate::repository::LockMode;
 use crate::setting::Setting;
 use std::path::Path;
 
@@ -62,15 +62,17 @@ fn refuse_covered(state_dir: &Path, record: &RestoreRecord) -> Result<()> {
 
 /// Makes the state before a restore live again; what was live until now is kept aside.
 pub async fn rollback(setting: &Setting, restore: RestoreRecord) -> Result<RestoreRecord> {
-    let repository = Repository::open(&setting.config.repository.path)?;
+    let repository = open_repository(setting)?;
     let _lock = lock(setting, &repository, LockMode::Exclusive).await?;
     // Somebody may have purged it, or restored over it, while the question was asked.
     let mut restore = rollback_target(setting, Some(&restore.key), false)?;
     let docker = connect_if_needed(setting).await?;
     let containers = to_stop(setting, docker.as_ref()).await?;
+    onlookers::refuse_recorded(docker.as_ref(), &restore.trees, &containers).await?;
     let reaches = undo::reach_all(setting, &restore).await?;
     let reaches: Vec<&Reach> = reaches.iter().collect();
-    exchange(setting, docker.as_ref(), &containers, &reaches, &mut restore, Direction::Back)
+    Exchange { setting, docker: docker.as_ref(), containers: &containers, reaches }
+        .back(&mut restore)
         .await?;
     let detail = serde_json::json!({ "key": restore.key });
     note(setting, &restore, EventName::RolledBack, &detail);
@@ -89,7 +91,7 @@ pub async fn rollback(setting: &Setting, restore: RestoreRecord) -> Result<Resto
 
 /// Removes what a restore keeps aside. After that nothing leads back.
 pub async fn purge(setting: &Setting, restore: RestoreRecord) -> Result<RestoreRecord> {
-    let repository = Repository::open(&setting.config.repository.path)?;
+    let repository = open_repository(setting)?;
     let _lock = lock(setting, &repository, LockMode::Exclusive).await?;
     // Somebody may have rolled it back while the question was asked.
     let mut restore = rollback_target(setting, Some(&restore.key), true)?;

@@ -1,8 +1,10 @@
-//! The exchange: hold, swap, resume, wait for health, or all of it back.
+//! The exchange: hold, swap, resume, wait for health, or all of it back, under one guard.
 //!
 //! From the moment the record says `swapping` until it says `swapped`, a dead backstop's
-//! guardian swaps everything back before it resumes the containers.
+//! guardian holds the containers again where they run, swaps everything back, and resumes
+//! them: a restore that did not end has not happened.
 
+use super::onlookers;
 use super::plan::Plan;
 use super::record::{RestoreRecord, Stage};
 use super::volume::{self, Action, perform};
@@ -12,7 +14,6 @@ use crate::error::{Code, Error, Result};
 use crate::fence::{self, Hold, Journal};
 use crate::repository::manifest::Downtime;
 use crate::setting::Setting;
-use tokio_util::sync::CancellationToken;
 
 /// Which way the states change places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,8 @@ pub(super) enum Direction {
 /// Makes everything that was built live.
 ///
 /// # Errors
-/// The old state is live again, and the containers run.
+/// The record's stage tells what is live then: where it is `abandoned` or `rolled_back`, the
+/// old state is, and the containers run.
 pub(super) async fn swap(
     setting: &Setting,
     plan: &Plan,
@@ -34,110 +36,155 @@ pub(super) async fn swap(
 ) -> Result<Vec<Downtime>> {
     let reaches: Vec<&Reach> = plan.databases.iter().map(|planned| &planned.reach).collect();
     let docker = plan.docker.as_ref();
-    let exchanged =
-        exchange(setting, docker, &plan.containers, &reaches, restore, Direction::Forth).await;
-    let sick = match exchanged {
-        Ok(downtime) => {
-            setting.progress.step("health");
-            let healthy = healthy(docker, &plan.containers);
-            match setting.unless_interrupted("wait for the health of", healthy).await {
-                Ok(()) => return Ok(downtime),
-                Err(sick) => sick,
+    Exchange { setting, docker, containers: &plan.containers, reaches }.forth(restore).await
+}
+
+/// What changes places, and who must not see it happen.
+pub(super) struct Exchange<'a> {
+    pub(super) setting: &'a Setting,
+    pub(super) docker: Option<&'a Docker>,
+    pub(super) containers: &'a [Container],
+    pub(super) reaches: Vec<&'a Reach>,
+}
+
+impl Exchange<'_> {
+    /// Makes the restored state live, and the old one again where the containers do not start
+    /// on it or do not become healthy.
+    async fn forth(&self, restore: &mut RestoreRecord) -> Result<Vec<Downtime>> {
+        let progress = &self.setting.progress;
+        let mut hold = self.hold(restore).await?;
+
+        // From here on a signal waits until all has changed places or nothing has.
+        progress.step("swap");
+        self.look_again(restore).await?;
+        self.save(restore, Stage::Swapping)?;
+        if let Err(error) = self.turn(restore, Direction::Forth).await {
+            self.way_back(restore, &error).await?;
+            self.save(restore, Stage::Abandoned)?;
+            self.end(hold, restore).await?;
+            return Err(error);
+        }
+
+        self.save(restore, Stage::Resuming)?;
+        progress.step("resume");
+        let sick = match self.start(&mut hold).await {
+            Ok(downtime) => {
+                self.save(restore, Stage::Swapped)?;
+                hold.settle()?;
+                self.leave(hold, restore).await?;
+                return Ok(downtime);
             }
+            Err(sick) => sick,
+        };
+
+        progress.step("swap-back");
+        hold.hold_again().await?;
+        self.save(restore, Stage::SwappingBack)?;
+        self.way_back(restore, &sick).await?;
+        self.save(restore, Stage::RolledBack)?;
+        self.end(hold, restore).await?;
+        Err(sick)
+    }
+
+    /// Makes the state before the restore live again.
+    pub(super) async fn back(&self, restore: &mut RestoreRecord) -> Result<Vec<Downtime>> {
+        let hold = self.hold(restore).await?;
+        self.setting.progress.step("swap");
+        self.save(restore, Stage::SwappingBack)?;
+        let swapped = self.turn(restore, Direction::Back).await;
+        let stage = match &swapped {
+            Ok(()) => Stage::RolledBack,
+            Err(_) => {
+                turn(self.docker, &self.reaches, restore, Direction::Forth).await?;
+                Stage::Swapped
+            }
+        };
+        self.save(restore, stage)?;
+        let downtime = self.end(hold, restore).await?;
+        swapped.map(|()| downtime)
+    }
+
+    async fn hold(&self, restore: &RestoreRecord) -> Result<Hold> {
+        let mut journal = Journal::new(&restore.key, self.containers);
+        journal.restore = Some(restore.key.clone());
+        volume::ready(self.docker, restore).await?;
+        self.setting.progress.step("quiesce");
+        let mut hold = Hold::post(self.setting, journal).await?;
+        let holding = hold.quiesce(self.docker, self.setting);
+        self.setting.unless_interrupted("hold", holding).await?;
+        // Everything that was selected is stopped; somebody may have started something else.
+        onlookers::refuse_recorded(self.docker, &restore.trees, &[]).await?;
+        Ok(hold)
+    }
+
+    /// Finds out anew, now that the writers are held, what there is to replace.
+    async fn look_again(&self, restore: &mut RestoreRecord) -> Result<()> {
+        for swap in &mut restore.databases {
+            let target = &reach_of(&self.reaches, &swap.component)?.target;
+            swap.look_again(target).await?;
         }
-        // The restored state is live, and a container does not start on it.
-        Err(error) if restore.stage == Stage::Swapped => error,
-        Err(error) => return Err(error),
-    };
-    setting.progress.step("swap-back");
-    // The signal that may have asked for the way back must not interrupt it.
-    let back = &Setting { cancel: CancellationToken::new(), ..setting.clone() };
-    exchange(back, docker, &plan.containers, &reaches, restore, Direction::Back).await?;
-    Err(sick.hint(
-        "the old state is live again; the restored one is kept, see `backstop rollback --list`",
-    ))
-}
-
-/// Holds the containers, swaps everything in one direction, and resumes them.
-pub(super) async fn exchange(
-    setting: &Setting,
-    docker: Option<&Docker>,
-    containers: &[Container],
-    reaches: &[&Reach],
-    restore: &mut RestoreRecord,
-    direction: Direction,
-) -> Result<Vec<Downtime>> {
-    let state_dir = &setting.config.state.dir;
-    let mut journal = Journal::new(&restore.key, containers);
-    journal.restore = Some(restore.key.clone());
-
-    volume::ready(docker, restore).await?;
-
-    setting.progress.step("quiesce");
-    let mut hold = Hold::post(setting, journal).await?;
-    setting.unless_interrupted("hold", hold.quiesce(docker, setting)).await?;
-
-    // From here on a signal waits until all has changed places or nothing has.
-    setting.progress.step("swap");
-    let (goal, origin) = match direction {
-        Direction::Forth => (Stage::Swapped, Stage::Abandoned),
-        Direction::Back => (Stage::RolledBack, Stage::Swapped),
-    };
-    if direction == Direction::Forth {
-        look_again(docker, reaches, restore).await?;
-    }
-    restore.save(state_dir, direction.under_way())?;
-    let swapped = turn(docker, reaches, restore, direction)
-        .await
-        .and_then(|()| setting.check_interrupted("swap the state of"));
-    let stage = match &swapped {
-        Ok(()) => goal,
-        Err(_) => {
-            turn(docker, reaches, restore, direction.opposite()).await?;
-            origin
+        for tree in &mut restore.trees {
+            *tree = perform(self.docker, &restore.key, tree, Action::LookAgain).await?;
         }
-    };
-    restore.save(state_dir, stage)?;
-    hold.settle_restore()?;
+        Ok(())
+    }
 
-    setting.progress.step("resume");
-    let downtime = hold.resume().await?;
-    hold.finish().await?;
-    volume::discard(docker, restore).await?;
-    swapped.map(|()| downtime)
-}
+    async fn turn(&self, restore: &RestoreRecord, direction: Direction) -> Result<()> {
+        turn(self.docker, &self.reaches, restore, direction).await?;
+        self.setting.check_interrupted("swap the state of")
+    }
 
-impl Direction {
-    fn opposite(self) -> Self {
-        match self {
-            Self::Forth => Self::Back,
-            Self::Back => Self::Forth,
+    /// Turns everything back because of `why`, which is told at once where that fails too.
+    async fn way_back(&self, restore: &RestoreRecord, why: &Error) -> Result<()> {
+        let back = turn(self.docker, &self.reaches, restore, Direction::Back).await;
+        if back.is_err() {
+            self.setting.progress.warn(why.code(), why.to_string());
         }
+        back
     }
 
-    /// The stage that tells a successor how to undo this.
-    fn under_way(self) -> Stage {
-        match self {
-            Self::Forth => Stage::Swapping,
-            Self::Back => Stage::SwappingBack,
+    /// Starts the containers on the new state and waits for their health.
+    async fn start(&self, hold: &mut Hold) -> Result<Vec<Downtime>> {
+        self.hold_strays(hold).await?;
+        let downtime = hold.release().await?;
+        self.setting.progress.step("health");
+        let Some(docker) = self.docker else { return Ok(downtime) };
+        let health = async {
+            let sick = fence::wait_healthy(docker, self.containers).await.into_iter().next();
+            sick.map_or(Ok(()), Err)
+        };
+        self.setting.unless_interrupted("wait for the health of", health).await?;
+        Ok(downtime)
+    }
+
+    /// A container that somebody else started meanwhile has the old directories mounted, and
+    /// would go on to write there.
+    async fn hold_strays(&self, hold: &Hold) -> Result<()> {
+        let strays = hold.strays().await;
+        for stray in &strays {
+            self.setting.progress.warn(Code::ContainerNotHeld, stray.clone());
         }
+        if strays.is_empty() { Ok(()) } else { hold.hold_again().await }
     }
-}
 
-/// Finds out anew, now that the writers are held, what there is to replace.
-async fn look_again(
-    docker: Option<&Docker>,
-    reaches: &[&Reach],
-    restore: &mut RestoreRecord,
-) -> Result<()> {
-    for swap in &mut restore.databases {
-        let target = &reach_of(reaches, &swap.component)?.target;
-        swap.look_again(target).await?;
+    /// Lets the containers go on for good, and ends the guard.
+    async fn end(&self, mut hold: Hold, restore: &RestoreRecord) -> Result<Vec<Downtime>> {
+        hold.settle_restore()?;
+        self.setting.progress.step("resume");
+        self.hold_strays(&hold).await?;
+        let downtime = hold.resume().await?;
+        self.leave(hold, restore).await?;
+        Ok(downtime)
     }
-    for tree in &mut restore.trees {
-        *tree = perform(docker, &restore.key, tree, Action::LookAgain).await?;
+
+    async fn leave(&self, hold: Hold, restore: &RestoreRecord) -> Result<()> {
+        hold.finish().await?;
+        volume::discard(self.docker, restore).await
     }
-    Ok(())
+
+    fn save(&self, restore: &mut RestoreRecord, stage: Stage) -> Result<()> {
+        restore.save(&self.setting.config.state.dir, stage)
+    }
 }
 
 fn reach_of<'a>(reaches: &[&'a Reach], component: &str) -> Result<&'a Reach> {
@@ -169,12 +216,4 @@ pub(super) async fn turn(
         perform(docker, &restore.key, tree, action).await?;
     }
     Ok(())
-}
-
-async fn healthy(docker: Option<&Docker>, containers: &[Container]) -> Result<()> {
-    let Some(docker) = docker else { return Ok(()) };
-    match fence::wait_healthy(docker, containers).await.into_iter().next() {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
 }

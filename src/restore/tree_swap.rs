@@ -2,15 +2,23 @@
 //!
 //! The new tree is built beside the live one, so both lie in one file system. Where the
 //! live directory is itself a mount point it cannot be renamed; then the new tree is built
-//! inside it, and its entries change places one by one. Either way the inode numbers that
-//! were recorded beforehand tell after a crash what has already moved.
+//! inside it, and its entries change places one by one. After a crash the inode number that
+//! was recorded beforehand tells which directory is live, and for a mount point the name of
+//! the one that keeps the replaced entries.
+
+mod entries;
+#[cfg(test)]
+mod tests;
 
 use super::volume::{self, VolumePlace};
 use crate::error::{Code, Error, Result};
+use entries::{ChangeTime, Entries};
 use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +40,10 @@ pub struct TreeSwap {
     pub method: Method,
     /// Whether there was a live tree when the restore began.
     pub live_existed: bool,
+    /// The patterns of files that the backup does not hold: if there are such, what is kept
+    /// has the only copy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// The Docker volume in which all of this lies, as a helper container sees it; none for
     /// a directory of this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,10 +61,17 @@ pub enum Method {
     },
     /// The entries of a mount point are renamed one by one.
     Entries {
-        /// Inode by name of the new tree's top entries, known once it is built. Names
-        /// that are not UTF-8 are matched by their inode alone.
-        new_inodes: BTreeMap<u64, String>,
+        /// When the mount point was changed last before the restore.
+        #[serde(default)]
+        live_changed: Option<ChangeTime>,
+        /// When the top directory of the restored tree was changed last.
+        #[serde(default)]
+        new_changed: Option<ChangeTime>,
     },
+}
+
+impl Method {
+    const ENTRIES: Self = Self::Entries { live_changed: None, new_changed: None };
 }
 
 impl TreeSwap {
@@ -67,13 +86,29 @@ impl TreeSwap {
         let live = live.as_path();
         let parent = live.parent().unwrap_or(Path::new("/"));
         let (base, method) = if live_existed && is_mount_point(live, parent)? {
-            (live, Method::Entries { new_inodes: BTreeMap::new() })
+            (live, Method::ENTRIES)
         } else {
             (parent, Method::Directory { new_inode: 0 })
         };
         let [new, kept] = names(component, key).map(|name| base.join(name));
         let (component, live) = (component.into(), live.into());
-        Ok(Self { component, live, new, kept, method, live_existed, volume: None })
+        let left_out = Vec::new();
+        Ok(Self { component, live, new, kept, method, live_existed, left_out, volume: None })
+    }
+
+    /// Plans a tree that goes to `target`, where nothing is.
+    pub(super) fn beside(component: &str, target: &Path, key: &str) -> Self {
+        let [new, kept] = names(component, key).map(|name| target.with_file_name(name));
+        Self {
+            component: component.into(),
+            live: target.into(),
+            new,
+            kept,
+            method: Method::Directory { new_inode: 0 },
+            live_existed: false,
+            left_out: Vec::new(),
+            volume: None,
+        }
     }
 
     /// Plans the swap of what a volume holds, which only a helper container can reach.
@@ -85,14 +120,15 @@ impl TreeSwap {
             live,
             new,
             kept,
-            method: Method::Entries { new_inodes: BTreeMap::new() },
+            method: Method::ENTRIES,
             live_existed: true,
+            left_out: Vec::new(),
             volume: Some(place),
         }
     }
 
     /// A path of this swap, as people find it.
-    pub(super) fn shown(&self, path: &Path) -> String {
+    pub fn shown(&self, path: &Path) -> String {
         match &self.volume {
             None => path.display().to_string(),
             Some(place) => {
@@ -109,20 +145,23 @@ impl TreeSwap {
         Ok(())
     }
 
-    /// Notes the inodes of what was built. Must be recorded durably before [`Self::swap`].
+    /// Notes what building the new tree inside of the live one changes.
+    pub(super) fn note_live(&mut self) -> Result<()> {
+        if let Method::Entries { live_changed, .. } = &mut self.method {
+            *live_changed = Some(ChangeTime::of(&self.live)?);
+        }
+        Ok(())
+    }
+
+    /// Notes by what the built tree is recognised, and what the swap changes of it. Must be
+    /// recorded durably before [`Self::swap`].
     pub(super) fn note_built(&mut self) -> Result<()> {
-        let failed = |e| Error::io("look at", &self.new, e);
         match &mut self.method {
             Method::Directory { new_inode } => {
-                *new_inode = std::fs::metadata(&self.new).map_err(failed)?.ino();
+                let found = std::fs::metadata(&self.new);
+                *new_inode = found.map_err(|e| Error::io("look at", &self.new, e))?.ino();
             }
-            Method::Entries { new_inodes } => {
-                for entry in std::fs::read_dir(&self.new).map_err(failed)? {
-                    let entry = entry.map_err(failed)?;
-                    let name = entry.file_name().to_string_lossy().into_owned();
-                    new_inodes.insert(entry.metadata().map_err(failed)?.ino(), name);
-                }
-            }
+            Method::Entries { new_changed, .. } => *new_changed = Some(ChangeTime::of(&self.new)?),
         }
         Ok(())
     }
@@ -134,15 +173,11 @@ impl TreeSwap {
                 if inode(&self.live)? != Some(*new_inode) {
                     self.bring_live()?;
                 }
-                if self.live_existed && inode(&self.new)?.is_some() {
+                if self.live_existed && exists(&self.new)? {
                     rename(&self.new, &self.kept)?;
                 }
             }
-            Method::Entries { new_inodes } => {
-                make_dir(&self.kept)?;
-                move_entries(&self.live, &self.kept, |ino| !new_inodes.contains_key(&ino))?;
-                move_entries(&self.new, &self.live, |_| true)?;
-            }
+            Method::Entries { new_changed, .. } => self.entries().swap(*new_changed)?,
         }
         self.sync()
     }
@@ -152,7 +187,7 @@ impl TreeSwap {
     pub(super) fn swap_back(&self) -> Result<()> {
         match &self.method {
             Method::Directory { new_inode } => {
-                let is_kept = inode(&self.kept)?.is_some();
+                let is_kept = exists(&self.kept)?;
                 match inode(&self.live)? {
                     Some(live) if live == *new_inode => self.bring_back(is_kept)?,
                     None if is_kept => rename(&self.kept, &self.live)?,
@@ -160,13 +195,7 @@ impl TreeSwap {
                     _ => {}
                 }
             }
-            Method::Entries { new_inodes } => {
-                make_dir(&self.new)?;
-                move_entries(&self.live, &self.new, |ino| new_inodes.contains_key(&ino))?;
-                if inode(&self.kept)?.is_some() {
-                    move_entries(&self.kept, &self.live, |_| true)?;
-                }
-            }
+            Method::Entries { live_changed, .. } => self.entries().swap_back(*live_changed)?,
         }
         self.sync()
     }
@@ -179,11 +208,15 @@ impl TreeSwap {
     /// Removes what is not live: the built tree and the kept one.
     pub(super) fn purge(&self) -> Result<()> {
         remove(&self.new)?;
-        remove(&self.kept)
+        self.entries().asides().iter().try_for_each(|aside| remove(aside))
+    }
+
+    fn entries(&self) -> Entries<'_> {
+        Entries { live: &self.live, new: &self.new, kept: &self.kept }
     }
 
     fn bring_live(&self) -> Result<()> {
-        if self.live_existed && inode(&self.live)?.is_some() {
+        if self.live_existed && exists(&self.live)? {
             if exchange(&self.live, &self.new)? {
                 return Ok(());
             }
@@ -237,18 +270,41 @@ fn names(component: &str, key: &str) -> [String; 2] {
 fn exchange(live: &Path, new: &Path) -> Result<bool> {
     match renameat_with(CWD, live, CWD, new, RenameFlags::EXCHANGE) {
         Ok(()) => Ok(true),
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => Ok(false),
+        Err(Errno::INVAL | Errno::NOSYS) => Ok(false),
         Err(e) => Err(Error::io("swap", live, e.into())),
     }
 }
 
+/// Renames to a name that is not taken.
 fn rename(from: &Path, to: &Path) -> Result<()> {
     renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
         .or_else(|e| match e {
-            rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS => rustix::fs::rename(from, to),
+            // A file system that cannot promise it; nobody else is at work here.
+            Errno::INVAL | Errno::NOSYS if to.symlink_metadata().is_ok() => Err(Errno::EXIST),
+            Errno::INVAL | Errno::NOSYS => rustix::fs::rename(from, to),
             e => Err(e),
         })
         .map_err(|e| Error::io("rename", from, e.into()))
+}
+
+/// Renames to the first of `name.~1~`, `name.~2~` … in `dir` that is not taken.
+fn rename_to_free(from: &Path, dir: &Path, name: &OsStr) -> Result<()> {
+    const LONGEST_NAME: usize = 255;
+    for number in 1_u64.. {
+        let ending = format!(".~{number}~");
+        let room = LONGEST_NAME - ending.len();
+        let mut free = name.as_bytes()[..name.len().min(room)].to_vec();
+        free.extend_from_slice(ending.as_bytes());
+        let to = dir.join(OsString::from_vec(free));
+        if !exists(&to)? {
+            return rename(from, &to);
+        }
+    }
+    Ok(())
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    Ok(inode(path)?.is_some())
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -265,19 +321,6 @@ fn make_dir(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Moves the entries of `from` whose inode is wanted into `to`; backstop's own stay.
-fn move_entries(from: &Path, to: &Path, wanted: impl Fn(u64) -> bool) -> Result<()> {
-    let failed = |e| Error::io("list", from, e);
-    for entry in std::fs::read_dir(from).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let own = entry.file_name().to_string_lossy().starts_with(OWN_PREFIX);
-        if !own && wanted(entry.metadata().map_err(failed)?.ino()) {
-            rename(&entry.path(), &to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
 }
 
 fn inode(path: &Path) -> Result<Option<u64>> {
@@ -298,93 +341,4 @@ fn is_mount_point(live: &Path, parent: &Path) -> Result<bool> {
         .map_err(|e| Error::io("look at", live, e.into()))?;
     let is_root = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
     Ok(is_root || device(live)? != device(parent)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    fn content(dir: &Path) -> Option<String> {
-        fs::read_to_string(dir.join("a")).ok()
-    }
-
-    fn built(live_existed: bool, method: Method) -> (tempfile::TempDir, TreeSwap) {
-        let dir = tempfile::tempdir().unwrap();
-        let live = dir.path().join("live");
-        if live_existed {
-            fs::create_dir(&live).unwrap();
-            fs::write(live.join("a"), "old").unwrap();
-        }
-        let mut swap = TreeSwap::plan("uploads", &live, "k").unwrap();
-        if let Method::Entries { .. } = method {
-            swap.new = live.join(".backstop-restore-k-uploads");
-            swap.kept = live.join(".backstop-kept-k-uploads");
-        }
-        swap.method = method;
-        fs::create_dir(&swap.new).unwrap();
-        fs::write(swap.new.join("a"), "new").unwrap();
-        swap.note_built().unwrap();
-        (dir, swap)
-    }
-
-    fn methods() -> [Method; 2] {
-        [Method::Directory { new_inode: 0 }, Method::Entries { new_inodes: BTreeMap::new() }]
-    }
-
-    #[test]
-    fn the_new_tree_becomes_live_and_the_old_comes_back() {
-        for method in methods() {
-            let (_dir, swap) = built(true, method);
-            swap.swap().unwrap();
-            swap.swap().unwrap();
-            assert_eq!(content(&swap.live).as_deref(), Some("new"));
-            assert_eq!(content(&swap.kept).as_deref(), Some("old"));
-            swap.swap_back().unwrap();
-            swap.swap_back().unwrap();
-            assert_eq!(content(&swap.live).as_deref(), Some("old"));
-            assert_eq!(content(&swap.new).as_deref(), Some("new"));
-        }
-    }
-
-    #[test]
-    fn a_swap_that_did_not_begin_is_undone_as_nothing() {
-        for method in methods() {
-            let (_dir, swap) = built(true, method);
-            swap.swap_back().unwrap();
-            assert_eq!(content(&swap.live).as_deref(), Some("old"));
-            assert_eq!(content(&swap.new).as_deref(), Some("new"));
-        }
-    }
-
-    #[test]
-    fn a_swap_cut_short_after_the_exchange_is_undone_and_can_go_on() {
-        let (_dir, swap) = built(true, Method::Directory { new_inode: 0 });
-        exchange(&swap.live, &swap.new).unwrap();
-        swap.swap_back().unwrap();
-        assert_eq!(content(&swap.live).as_deref(), Some("old"));
-        exchange(&swap.live, &swap.new).unwrap();
-        swap.swap().unwrap();
-        assert_eq!(content(&swap.live).as_deref(), Some("new"));
-        assert_eq!(content(&swap.kept).as_deref(), Some("old"));
-    }
-
-    #[test]
-    fn a_swap_of_entries_cut_short_is_undone() {
-        let (_dir, swap) = built(true, Method::Entries { new_inodes: BTreeMap::new() });
-        fs::create_dir(&swap.kept).unwrap();
-        fs::rename(swap.live.join("a"), swap.kept.join("a")).unwrap();
-        swap.swap_back().unwrap();
-        assert_eq!(content(&swap.live).as_deref(), Some("old"));
-    }
-
-    #[test]
-    fn a_destroyed_tree_is_put_in_place_and_taken_out_again() {
-        let (_dir, swap) = built(false, Method::Directory { new_inode: 0 });
-        swap.swap().unwrap();
-        assert_eq!(content(&swap.live).as_deref(), Some("new"));
-        swap.swap_back().unwrap();
-        assert!(!swap.live.exists());
-        assert_eq!(content(&swap.new).as_deref(), Some("new"));
-    }
 }

@@ -16,7 +16,8 @@ pub(super) async fn undo(setting: &Setting, key: &str) -> Result<()> {
     let mut restore = RestoreRecord::find(state_dir, key)?;
     let goal = match restore.stage {
         Stage::Swapping => Stage::Abandoned,
-        Stage::SwappingBack => Stage::RolledBack,
+        // What was written to the new state meanwhile is kept.
+        Stage::Resuming | Stage::SwappingBack => Stage::RolledBack,
         Stage::Building | Stage::Swapped | Stage::RolledBack | Stage::Abandoned | Stage::Purged => {
             return Ok(());
         }

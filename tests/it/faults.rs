@@ -5,6 +5,7 @@ mod catalog;
 mod databases;
 mod disks;
 mod docker;
+mod repository;
 mod secrets;
 
 use crate::support::host::{Host, Ran, files_with_password, tells_password};

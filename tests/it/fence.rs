@@ -141,6 +141,42 @@ async fn dependents_are_held_first_and_resumed_last_once_their_needs_are_healthy
 }
 
 #[tokio::test]
+async fn one_that_somebody_else_let_go_or_removed_is_told() {
+    if !docker_answers() {
+        return;
+    }
+    let docker = Docker::connect().await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let [still, runs, ran, gone] = std::array::from_fn(|_| TestContainer::run(&[], &[]));
+    let names = [&still, &runs, &ran, &gone].map(|c| c.name.as_str());
+    let containers = selected(&docker, &names, Quiesce::Stop).await;
+    let guardian = guard(state.path(), "backup", &containers).await;
+    let mut held = held(&docker, &guardian).await;
+    assert_eq!(held.strays().await, [""; 0]);
+    self::docker(&["start", &runs.name]);
+    self::docker(&["start", &ran.name]);
+    self::docker(&["stop", &ran.name]);
+    self::docker(&["rm", &gone.name]);
+    let told = held.strays().await;
+    assert_eq!(told.len(), 3, "{told:?}");
+    for name in [&runs.name, &ran.name, &gone.name] {
+        assert!(told.iter().any(|sentence| sentence.contains(name.as_str())), "{told:?}");
+    }
+    // What is held again is no stray any more, but for what is gone.
+    held.hold_again().await.unwrap();
+    assert_eq!([runs.state(), ran.state()], ["exited", "exited"]);
+    assert_eq!(held.strays().await.len(), 1);
+
+    // A container that is gone does not run again, and nobody says it does.
+    let error = held.release().await.unwrap_err();
+    assert_eq!(error.code(), Code::NotResumed);
+    assert!(error.to_string().contains(&gone.name), "{error}");
+    assert_eq!([still.state(), runs.state(), ran.state()], ["running"; 3]);
+    drop(held);
+    assert_eq!(journals(state.path()), 0);
+}
+
+#[tokio::test]
 async fn dropping_held_containers_resumes_them() {
     if !docker_answers() {
         return;

@@ -7,6 +7,7 @@ mod attempt;
 mod backup;
 mod restore;
 mod site;
+mod swap_back;
 
 use attempt::{Moment, Way};
 use std::time::Duration;

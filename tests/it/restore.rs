@@ -1,7 +1,12 @@
 //! The way back, through the program.
 
+mod attributes;
+mod concurrent;
 mod damage;
 mod elsewhere;
 mod failures;
 mod in_place;
+mod left_out;
+mod mount_point;
+mod onlookers;
 mod trees;

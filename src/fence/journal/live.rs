@@ -107,6 +107,18 @@ impl LiveJournal {
         self.update(|j| j.containers.clear())
     }
 
+    /// Forgets the containers, which run, and the restore, which must not be undone any more,
+    /// both at once.
+    ///
+    /// # Errors
+    /// [`Code::Io`] and its kin; [`Code::NotResumed`] once abandoned.
+    pub fn settle(&self) -> Result<()> {
+        self.update(|j| {
+            j.containers.clear();
+            j.restore = None;
+        })
+    }
+
     /// Names the restore that must be undone before the containers are resumed, or that
     /// there is none any more, durably.
     ///

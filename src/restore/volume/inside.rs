@@ -89,6 +89,7 @@ pub(crate) fn act(mut input: impl Read, mut output: impl Write) -> Result<()> {
 
 /// The first archive is the backup's own.
 fn build(mut tree: TreeSwap, archives: &[Placed], index: &Path) -> Result<Answer> {
+    tree.note_live()?;
     let index = IndexReader::open(index)?;
     let find = |stored_in: &str, object: &str| {
         let is_it = |it: &&Placed| it.stored_in == stored_in && it.object == object;

@@ -99,7 +99,8 @@ async fn a_truncated_dump_is_refused_in_every_format() {
         let read = backstop::database::read_dump(&tools, &path, format).await.unwrap_err();
         assert_eq!(read.code(), Code::BackupDamaged, "{format:?}: {read}");
         let name = format!("{}_{}", database.name(), format.as_str());
-        let scratch = Scratch::create(&target(&component), &name, &detail).await.unwrap();
+        let scratch =
+            Scratch::create(&target(&component), &name, &detail, silent().as_ref()).await.unwrap();
         let jobs = 2.try_into().unwrap();
         let filled = scratch.fill(&tools, &path, &detail, jobs, &silent()).await;
         scratch.drop().await.unwrap();
@@ -117,7 +118,9 @@ async fn a_missing_owner_is_named_with_what_to_do() {
     let component = cluster.component("shop", SUPERUSER, database.name());
     let mut detail = back_up(&component, DumpFormat::Custom, &tools, backup.path()).await;
     detail.owner = "nobody of that name".into();
-    let error = Scratch::create(&target(&component), "orphan_new", &detail).await.unwrap_err();
+    let error = Scratch::create(&target(&component), "orphan_new", &detail, silent().as_ref())
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::DatabaseFailed);
     assert!(error.to_string().contains("nobody of that name"), "{error}");
     assert!(error.hint_text().contains("globals.sql"), "{}", error.hint_text());

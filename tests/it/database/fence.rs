@@ -39,7 +39,8 @@ async fn rows_written_after_the_fence_are_in_no_dump() {
             &dumped,
         );
         let name = format!("{}_new", database.name());
-        let scratch = Scratch::create(held.target(), &name, &detail).await.unwrap();
+        let scratch =
+            Scratch::create(held.target(), &name, &detail, silent().as_ref()).await.unwrap();
         let dump = request.backup.join(&detail.object);
         let jobs = 2.try_into().unwrap();
         scratch.fill(&tools, &dump, &detail, jobs, &silent()).await.unwrap();

@@ -56,7 +56,9 @@ async fn every_format_survives_the_way_there_and_back() {
             assert!(read_dump(tools, &path, format).await.unwrap() > 1000);
 
             let name = derived_name(database.name(), "restore", &format!("{format:?}{place}"));
-            let scratch = Scratch::create(&target(&component), &name, &detail).await.unwrap();
+            let scratch = Scratch::create(&target(&component), &name, &detail, silent().as_ref())
+                .await
+                .unwrap();
             let jobs = 3.try_into().unwrap();
             scratch.fill(tools, &path, &detail, jobs, &silent()).await.unwrap();
             scratch.verify(&detail.tables).await.unwrap();
@@ -103,7 +105,8 @@ async fn the_owner_of_a_database_needs_no_superuser_to_restore_it() {
     let component = database.component();
     let detail = back_up(&component, DumpFormat::Directory, &tools, backup.path()).await;
     let name = format!("{}_again", database.name());
-    let scratch = Scratch::create(&target(&component), &name, &detail).await.unwrap();
+    let scratch =
+        Scratch::create(&target(&component), &name, &detail, silent().as_ref()).await.unwrap();
     let path = backup.path().join(&detail.object);
     scratch.fill(&tools, &path, &detail, 2.try_into().unwrap(), &silent()).await.unwrap();
     scratch.verify(&detail.tables).await.unwrap();
@@ -128,7 +131,7 @@ async fn encoding_and_icu_locale_come_back() {
         let detail = back_up(&component, DumpFormat::Custom, &tools, backup.path()).await;
         let at = target(&component);
         drop_database(&at, name).await.unwrap();
-        let scratch = Scratch::create(&at, name, &detail).await.unwrap();
+        let scratch = Scratch::create(&at, name, &detail, silent().as_ref()).await.unwrap();
         let path = backup.path().join(&detail.object);
         scratch.fill(&tools, &path, &detail, 1.try_into().unwrap(), &silent()).await.unwrap();
         let prepared = Prepared::connect(scratch.target()).await.unwrap();

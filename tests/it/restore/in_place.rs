@@ -116,6 +116,37 @@ fn sessions_that_are_in_the_way_are_ended() {
 }
 
 #[test]
+fn whoever_waits_for_the_lock_can_be_interrupted() {
+    use backstop::repository::{LockMode, Repository};
+    use rustix::process::{Pid, Signal, kill_process};
+    let host = Host::with_files();
+    host.back_up();
+    let repository = Repository::open(&host.repository()).unwrap();
+    let held = repository.lock(LockMode::Exclusive, std::time::Duration::ZERO).unwrap();
+    for arguments in
+        [&["verify", "--lock-wait", "1h"][..], &["verify", "--all", "--lock-wait", "1h"]]
+    {
+        let mut command = host.command(arguments);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // Bit 1 of the caught signals is SIGINT: from then on it ends as it should.
+        let status = format!("/proc/{}/status", child.id());
+        let catches = || {
+            let status = fs::read_to_string(&status).unwrap();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(mask.trim(), 16).unwrap() & 0b10 != 0
+        };
+        while !catches() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{arguments:?}: {said}");
+    }
+    drop(held);
+}
+
+#[test]
 fn a_restore_waits_for_the_lock_and_says_who_holds_it() {
     use backstop::repository::{LockMode, Repository};
     let host = Host::with_files();

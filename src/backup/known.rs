@@ -1,0 +1,94 @@
+//! Which repository lies at a path: remembered in the state directory from the first use on.
+//!
+//! A file system that is not mounted leaves an empty directory, and another disk may be mounted
+//! in its place. Without memory the next backup would begin a new repository there, and the
+//! history would seem to be gone.
+
+use crate::error::{Code, Error, Result};
+use crate::repository::{Repository, create_dir, write_replacing};
+use crate::setting::Setting;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// In the state directory: the id of the repository at each path that was ever used.
+const FILE: &str = "repositories.json";
+
+/// What is remembered of the repository that a config names.
+pub(super) struct Known<'a> {
+    file: PathBuf,
+    path: &'a Path,
+    ids: BTreeMap<PathBuf, String>,
+}
+
+/// Opens the repository, which must exist, and be the one that was there before.
+///
+/// # Errors
+/// `repository_not_found`, `repository_replaced`, `repository_format`.
+pub(crate) fn open_repository(setting: &Setting) -> Result<Repository> {
+    let mut known = Known::of(setting)?;
+    let repository = known.open()?;
+    known.remember(&repository)?;
+    Ok(repository)
+}
+
+impl<'a> Known<'a> {
+    /// Reads what is remembered.
+    pub(super) fn of(setting: &'a Setting) -> Result<Self> {
+        let file = setting.config.state.dir.join(FILE);
+        let ids = match std::fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|e| {
+                Error::new(Code::Io, "read", file.display())
+                    .source(e)
+                    .hint("move it away: the next command writes it anew")
+            })?,
+            Err(e) if e.kind() == ErrorKind::NotFound => BTreeMap::new(),
+            Err(e) => return Err(Error::io("read", &file, e)),
+        };
+        Ok(Self { file, path: &setting.config.repository.path, ids })
+    }
+
+    /// Whether a repository was used at this path before.
+    pub(super) fn is_known(&self) -> bool {
+        self.ids.contains_key(self.path)
+    }
+
+    /// Opens the repository without remembering it.
+    pub(super) fn open(&self) -> Result<Repository> {
+        let file = self.file.display();
+        match (Repository::open(self.path), self.ids.get(self.path)) {
+            (Ok(found), Some(id)) if found.id() != id => {
+                let error =
+                    Error::new(Code::RepositoryReplaced, "open repository", found.path().display());
+                Err(error
+                    .cause(format!("its id is {}, and was {id} when it was used last", found.id()))
+                    .hint(format!(
+                        "mount the file system that belongs there; to use this repository from \
+                         now on, move {file} away"
+                    )))
+            }
+            (Err(e), Some(id)) if e.code() == Code::RepositoryNotFound => Err(e
+                .cause(format!("the repository {id}, which was used there, is gone"))
+                .hint(format!(
+                    "mount its file system; if the backups are gone for good, move {file} and \
+                     catalog.duckdb beside it away, and the next backup begins a new repository"
+                ))),
+            (opened, _) => opened,
+        }
+    }
+
+    /// Remembers the repository.
+    pub(super) fn remember(&mut self, repository: &Repository) -> Result<()> {
+        if self.is_known() {
+            return Ok(());
+        }
+        self.ids.insert(self.path.to_path_buf(), repository.id().to_string());
+        let mut text = serde_json::to_vec_pretty(&self.ids)
+            .map_err(|e| Error::new(Code::Io, "write", self.file.display()).source(e))?;
+        text.push(b'\n');
+        if let Some(dir) = self.file.parent() {
+            create_dir(dir)?;
+        }
+        write_replacing(&self.file, &text)
+    }
+}

@@ -1,0 +1,50 @@
+//! What a person or program is shown of a restore before it begins.
+
+use serde::Serialize;
+use std::fmt;
+
+/// What a restore would replace.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanSummary {
+    /// The backup's name.
+    pub backup: String,
+    /// What would be replaced.
+    pub replaces: Vec<Replacement>,
+    /// The containers that would be stopped for the swap.
+    pub stops: Vec<String>,
+}
+
+/// One component that would be replaced.
+#[derive(Debug, Clone, Serialize)]
+pub struct Replacement {
+    /// Its name.
+    pub component: String,
+    /// Where it is.
+    pub place: String,
+    /// Whether there is something to replace.
+    pub exists: bool,
+    /// The patterns of what the backup does not hold: after the restore such files or tables
+    /// are only in what is kept aside.
+    pub left_out: Vec<String>,
+}
+
+impl fmt::Display for PlanSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Restore {}", self.backup)?;
+        for replaced in &self.replaces {
+            let what = if replaced.exists { "replaces" } else { "creates" };
+            writeln!(f, "  {}: {what} {}", replaced.component, replaced.place)?;
+            if replaced.exists && !replaced.left_out.is_empty() {
+                writeln!(
+                    f,
+                    "    what fits {} is not in the backup: it will be only in what is kept aside",
+                    replaced.left_out.join(", ")
+                )?;
+            }
+        }
+        for container in &self.stops {
+            writeln!(f, "  stops {container} for the swap")?;
+        }
+        write!(f, "What is replaced is kept aside.")
+    }
+}
