@@ -1,6 +1,7 @@
 //! The contract that other programs rely on, through the program itself.
 
 mod commands;
+mod doctor;
 mod exit_codes;
 mod output;
 mod record;
