@@ -14,7 +14,7 @@ mod reconcile;
 mod record;
 
 pub use event::{Event, EventName};
-pub use record::{BackupRecord, Status};
+pub use record::{BackupRecord, LastVerification, Status};
 
 use crate::error::Result;
 use crate::progress::Progress;

@@ -74,8 +74,11 @@ impl Evidence {
             );
         }
         if !self.files_changed.is_empty() {
-            let changed = self.files_changed.len();
-            return (Level::Snapshot, format!("{changed} files changed while they were read"));
+            let because = match self.files_changed.as_slice() {
+                [only] => format!("{only} changed while it was read"),
+                several => format!("{} files changed while they were read", several.len()),
+            };
+            return (Level::Snapshot, because);
         }
         if !self.writers_held {
             return (Level::Snapshot, "no container that writes was held".into());

@@ -56,6 +56,7 @@ impl Parts {
             reason: record.reason,
             labels: record.labels.clone(),
             version_label: record.version_label.clone(),
+            omitted: record.omitted.clone(),
             parent: None,
             started_at: record.started_at,
             finished_at: workplace.watch.reading(),

@@ -34,7 +34,7 @@ fn describe(estimate: &Estimate) -> String {
             size::bytes(part.source_bytes),
             match part.file_count {
                 0 => String::new(),
-                count => format!(" in {count} files"),
+                count => format!(" in {}", size::count(count, "file", "files")),
             }
         ));
     }

@@ -32,6 +32,7 @@ fn describe(records: &[BackupRecord]) -> String {
             "CONSISTENCY",
             "DOWNTIME",
             "STORED",
+            "HOLDS",
         ],
         &rows,
     )
@@ -44,9 +45,35 @@ fn row(record: &BackupRecord) -> Vec<String> {
         record.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         record.reason.as_str().into(),
         record.version_label.clone().unwrap_or_else(|| "-".into()),
-        record.status.as_str().into(),
+        status(record),
         record.consistency.as_ref().map_or("-", |c| c.level.as_str()).into(),
         if record.downtime.is_empty() { "-".into() } else { table::seconds(downtime) },
         if record.status == Status::Failed { "-".into() } else { size::bytes(record.stored_bytes) },
+        holds(record),
     ]
+}
+
+/// How far it came; damage that a verification found outweighs that.
+fn status(record: &BackupRecord) -> String {
+    if record.is_damaged() { "DAMAGED".into() } else { record.status.as_str().into() }
+}
+
+/// The kinds of its parts, and whether parts of the stack were left out.
+fn holds(record: &BackupRecord) -> String {
+    let kinds = [
+        ("database", "databases"),
+        ("globals", "globals"),
+        ("files", "files"),
+        ("container", "containers"),
+    ];
+    let held: Vec<&str> = kinds
+        .iter()
+        .filter(|(kind, _)| record.components.iter().any(|part| part.detail.type_name() == *kind))
+        .map(|(_, shown)| *shown)
+        .collect();
+    match (held.as_slice(), record.omitted.as_slice()) {
+        ([], _) => "-".into(),
+        (_, []) => held.join(", "),
+        (_, omitted) => format!("{} (partial: no {})", held.join(", "), omitted.join(", ")),
+    }
 }

@@ -48,6 +48,9 @@ pub(super) fn describe(record: &BackupRecord) -> String {
     if let Some(version) = &record.version_label {
         line("version", version.clone());
     }
+    if !record.omitted.is_empty() {
+        line("partial", format!("without {}, which --only left out", record.omitted.join(", ")));
+    }
     line("started", moment(record.started_at));
     if let Some(duration) = record.duration_seconds {
         line("took", table::seconds(duration));
@@ -65,13 +68,20 @@ pub(super) fn describe(record: &BackupRecord) -> String {
         line(
             component.detail.type_name(),
             format!(
-                "{}  {} in {} files, {} stored",
+                "{}  {} in {}, {} stored",
                 component.name,
                 size::bytes(component.source_bytes),
-                component.file_count,
+                size::count(component.file_count, "file", "files"),
                 size::bytes(component.stored_bytes)
             ),
         );
+    }
+    if let Some(found) = &record.last_verification {
+        let result = if found.ok { "every byte is as it was written" } else { "DAMAGED" };
+        line("verified", format!("{}: {result}", moment(found.at)));
+        for damage in &found.damages {
+            line("damage", format!("{} {}", damage.object, damage.fault));
+        }
     }
     for warning in &record.warnings {
         line("warning", format!("[{}] {}", warning.code.as_str(), warning.message));

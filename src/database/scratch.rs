@@ -14,6 +14,7 @@ use crate::config::DumpFormat;
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::manifest::{DatabaseDetail, TableRows};
+use crate::size;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
@@ -180,7 +181,8 @@ impl Scratch {
             let sql = format!("SELECT count(*) FROM ONLY {}", row.get::<_, &str>(0));
             let rows: i64 = connection.row(ATTEMPTED, &sql, &[]).await?.get(0);
             if u64::try_from(rows) != Ok(table.rows) {
-                wrong.push(format!("{} has {rows} rows instead of {}", table.table, table.rows));
+                let rows = size::count(rows.unsigned_abs(), "row", "rows");
+                wrong.push(format!("{} has {rows} instead of {}", table.table, table.rows));
             }
         }
         if wrong.is_empty() {

@@ -3,5 +3,6 @@
 mod commands;
 mod doctor;
 mod exit_codes;
+mod holdings;
 mod output;
 mod record;
