@@ -47,7 +47,7 @@ pub use observer::Release;
 pub use password::{Password, Surroundings};
 pub use quote::{quote_identifier, quote_literal};
 pub use roles::create_missing_roles;
-pub use scratch::{Scratch, database_exists, drop_database};
+pub use scratch::{Scratch, database_exists, database_size, drop_database};
 pub use snapshot::{HeldSnapshot, Prepared};
 pub use target::{SslMode, Target};
 pub use tools::{ToolVersion, Tools};

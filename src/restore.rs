@@ -8,6 +8,7 @@ mod database_swap;
 mod databases;
 mod elsewhere;
 mod files;
+mod kept;
 mod plan;
 mod record;
 mod recover;
@@ -19,6 +20,7 @@ pub(crate) mod volume;
 
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
+pub use kept::{Kept, kept};
 pub use plan::PlanSummary;
 pub use record::{RestoreRecord, Stage};
 pub use recover::{Recovery, guard, recover, resume};

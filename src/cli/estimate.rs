@@ -8,8 +8,14 @@ use crate::error::Result;
 use crate::size;
 use clap::Args;
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop estimate               of the whole stack
+  backstop estimate --only files  of its files alone";
+
 /// The arguments of `backstop estimate`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct EstimateArgs {
     /// Only `databases`, `files`, or the component of this name; may be given several times
     #[arg(long, value_name = "databases|files|NAME")]

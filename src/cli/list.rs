@@ -7,8 +7,14 @@ use crate::error::Result;
 use crate::size;
 use clap::Args;
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop list                   every backup, newest first
+  backstop list --json            the same for programs";
+
 /// The arguments of `backstop list`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ListArgs {}
 
 pub(super) fn run(_args: &ListArgs, context: &Context) -> Result<Ending> {

@@ -9,8 +9,15 @@ use clap::Args;
 use jiff::Timestamp;
 use std::fmt::Write;
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop show                   the newest backup
+  backstop show 4f2a              the one whose id begins so
+  backstop show latest --json     the same for programs";
+
 /// The arguments of `backstop show`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ShowArgs {
     /// A unique prefix of an id, a name, or `latest`
     #[arg(default_value = "latest")]

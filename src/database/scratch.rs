@@ -246,6 +246,15 @@ pub async fn database_exists(target: &Target, name: &str) -> Result<bool> {
     Ok(!connection.rows("look for database", sql, &[&name]).await?.is_empty())
 }
 
+/// The size of the database `name` on the server of `target` in bytes; none where there is
+/// no such database.
+pub async fn database_size(target: &Target, name: &str) -> Result<Option<u64>> {
+    let connection = maintenance::connect(target, &[name]).await?;
+    let sql = "SELECT pg_database_size(oid) FROM pg_database WHERE datname = $1";
+    let rows = connection.rows("measure database", sql, &[&name]).await?;
+    Ok(rows.first().map(|row| row.get::<_, i64>(0).unsigned_abs()))
+}
+
 /// Drops the database `name` on the server of `target`, whoever is connected to it; does
 /// nothing where there is none.
 pub async fn drop_database(target: &Target, name: &str) -> Result<()> {
