@@ -8,6 +8,12 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 use std::path::Path;
 
+/// What is accepted where a file is not TOML or not YAML at all.
+const TOML: &str = "write it as TOML: `key = \"text\"`, `key = 2`, tables as `[stack]` and \
+    `[[databases]]`; config/backstop.example.toml shows every key";
+const YAML: &str = "write it as YAML: `key: text`, lists as `- name: shop`; \
+    config/backstop.example.yaml shows every key";
+
 /// What one file or one variable says.
 pub(super) struct Layer {
     source: Source,
@@ -43,9 +49,9 @@ pub(super) fn read(path: &Path) -> Result<(Layer, Lines)> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         invalid().source(error).hint("the config has to be a readable UTF-8 text file")
     })?;
-    let parsed = match path.extension().and_then(std::ffi::OsStr::to_str) {
-        Some("toml") => toml::parse(&text),
-        Some("yaml" | "yml") => yaml::parse(&text),
+    let (parsed, form) = match path.extension().and_then(std::ffi::OsStr::to_str) {
+        Some("toml") => (toml::parse(&text), TOML),
+        Some("yaml" | "yml") => (yaml::parse(&text), YAML),
         _ => {
             return Err(invalid()
                 .cause("its ending says neither TOML nor YAML")
@@ -54,7 +60,7 @@ pub(super) fn read(path: &Path) -> Result<(Layer, Lines)> {
     };
     let (values, lines) = parsed.map_err(|(line, message)| {
         let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-        invalid().cause(format!("{place}{}", message.trim().replace('\n', ", ")))
+        invalid().cause(format!("{place}{}", message.trim().replace('\n', ", "))).hint(form)
     })?;
     Ok((Layer::new(path, values), lines))
 }
