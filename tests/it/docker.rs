@@ -320,8 +320,13 @@ async fn a_definition_is_recorded_with_its_compose_project() {
     let docker = docker_or_skip!();
     let dir = tempfile::tempdir().unwrap();
     let project = unique("project");
-    std::fs::write(dir.path().join("compose.yml"), "services: {}\n").unwrap();
-    std::fs::write(dir.path().join(".env"), "PASSWORD=secret\n").unwrap();
+    let compose = "services:\n  web: {image: a, env_file: web.env}\n  \
+                   worker: {image: a, env_file: [worker/.env, {path: x.env, required: false}]}\n";
+    std::fs::write(dir.path().join("compose.yml"), compose).unwrap();
+    std::fs::create_dir(dir.path().join("worker")).unwrap();
+    for name in [".env", "web.env", "worker/.env"] {
+        std::fs::write(dir.path().join(name), "PASSWORD=secret\n").unwrap();
+    }
     let at = dir.path().display();
     let labels = [
         format!("com.docker.compose.project={project}"),
@@ -349,6 +354,8 @@ async fn a_definition_is_recorded_with_its_compose_project() {
         detail.object.clone(),
         format!("containers/compose/{project}/compose.yml"),
         format!("containers/compose/{project}/.env"),
+        format!("containers/compose/{project}/web.env"),
+        format!("containers/compose/{project}/worker/.env"),
     ]
     .into_iter()
     .map(std::path::PathBuf::from)
