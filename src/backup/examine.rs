@@ -10,6 +10,7 @@ use super::sources::Source;
 use super::space;
 use crate::catalog::Catalog;
 use crate::config::Database;
+use crate::database::rights;
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
 use crate::repository::Repository;
@@ -43,6 +44,7 @@ impl Finding {
 pub async fn examine(setting: &Setting) -> Vec<Finding> {
     let config = &setting.config;
     let mut findings = vec![
+        Finding::new("user", Ok(user())),
         Finding::new("repository", repository(&config.repository.path)),
         Finding::new("state directory", state(setting)),
     ];
@@ -73,6 +75,18 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
         findings.push(Finding::new(format!("files {}", tree.name), found.await));
     }
     findings
+}
+
+/// As whom backstop runs, and what that user cannot do.
+fn user() -> String {
+    match rustix::process::geteuid() {
+        user if user.is_root() => "root".into(),
+        user => format!(
+            "uid {}, not root: owners of files are not restored, and volumes are reached \
+             through Docker",
+            user.as_raw()
+        ),
+    }
 }
 
 fn repository(path: &Path) -> Result<String> {
@@ -108,10 +122,17 @@ async fn examine_database(
 ) -> Result<String> {
     let reach = Reach::find(setting, database, docker, None).await?;
     let prepared = reach.prepare().await?;
+    let rights = rights(prepared.connection(), &database.exclude_tables).await?;
+    let may = match (rights.superuser, rights.creates_databases) {
+        (true, _) => "a superuser",
+        (false, true) => "who may create databases, but not read passwords of roles",
+        (false, false) => "who may not create databases, as a restore must",
+    };
     Ok(format!(
-        "server {}, pg_dump {}, format {}",
+        "server {}, pg_dump {}, format {}, user {} ({may})",
         prepared.server().version,
         reach.tools.version().text,
-        database.dump_format().as_str()
+        database.dump_format().as_str(),
+        rights.user,
     ))
 }

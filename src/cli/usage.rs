@@ -27,7 +27,10 @@ fn asks_for_json(mut arguments: impl Iterator<Item = OsString>) -> bool {
 fn fault(error: &clap::Error) -> Error {
     let text = error.render().to_string();
     let cause = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "it names no command".to_string(),
+        // The parser would list commands that are nobody's to type.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "it names no command".to_string()
+        }
         _ => one_line(text.split("\n\n").next().unwrap_or_default()),
     };
     let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));

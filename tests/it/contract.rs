@@ -4,5 +4,8 @@ mod commands;
 mod doctor;
 mod exit_codes;
 mod holdings;
+mod json;
 mod output;
 mod record;
+mod setup;
+mod stopped;

@@ -17,9 +17,10 @@ fn faults(found: &Value) -> Vec<(&str, &str)> {
 fn doctor_looks_at_everything_and_one_failure_hides_no_other() {
     let host = Host::with_database();
     let ran = host.run(&["doctor"]).ok();
-    for subject in ["repository", "state directory", "database shop", "files uploads"] {
+    for subject in ["user", "repository", "state directory", "database shop", "files uploads"] {
         assert!(ran.stdout.contains(&format!("ok    {subject}")), "{ran:?}");
     }
+    assert!(ran.stdout.contains("user postgres (a superuser)"), "{ran:?}");
     assert!(ran.stdout.contains("pg_dump") && ran.stdout.contains(" free"), "{ran:?}");
 
     std::fs::remove_dir_all(host.live()).unwrap();
