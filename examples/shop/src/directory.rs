@@ -96,7 +96,9 @@ impl Directory {
         for entry in fs::read_dir(&self.path).map_err(|e| named(&self.path, e))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(UNFINISHED) {
+            // No upload has a hidden name: those are unfinished ones, or somebody else's, such
+            // as a state that a restore keeps aside.
+            if name.starts_with('.') {
                 continue;
             }
             match File::open(entry.path()).and_then(Content::read) {

@@ -16,6 +16,7 @@ const PASSWORD_ENV: &str = "SHOP_DB_PASSWORD";
 /// One machine, removed after the test.
 pub(crate) struct Host {
     place: tempfile::TempDir,
+    cluster: Option<&'static Cluster>,
     database: Option<TestDatabase<'static>>,
 }
 
@@ -31,7 +32,7 @@ impl Host {
     /// With the live tree only, no database.
     pub(crate) fn with_files() -> Self {
         let place = tempfile::Builder::new().prefix("backstop-host-").tempdir().unwrap();
-        let host = Self { place, database: None };
+        let host = Self { place, cluster: None, database: None };
         host.write("one.txt", "one");
         host.write("below/two.bin", &"two ".repeat(5000));
         host.configure("");
@@ -40,8 +41,19 @@ impl Host {
 
     /// With a database of 1,000 rows in the table `item` as well.
     pub(crate) fn with_database() -> Self {
+        Self::with_database_on(Cluster::shared())
+    }
+
+    /// The same on a server of its own, whose roles no other test dumps and restores. It lives
+    /// as long as the tests.
+    pub(crate) fn with_own_server() -> Self {
+        Self::with_database_on(Box::leak(Box::new(Cluster::start())))
+    }
+
+    fn with_database_on(cluster: &'static Cluster) -> Self {
         let mut host = Self::with_files();
-        let database = Cluster::shared().database("host");
+        host.cluster = Some(cluster);
+        let database = cluster.database("host");
         database.sql(
             "CREATE TABLE item (id int PRIMARY KEY, name text); \
              INSERT INTO item SELECT i, md5(i::text) FROM generate_series(1, 1000) i",
@@ -81,7 +93,7 @@ impl Host {
 
     /// A url without password.
     pub(crate) fn url(&self, user: &str, database: &str) -> String {
-        let port = Cluster::shared().port();
+        let port = self.cluster().port();
         format!("postgres://{user}@127.0.0.1:{port}/{}", encode(database))
     }
 
@@ -103,6 +115,10 @@ impl Host {
 
     pub(crate) fn live(&self) -> PathBuf {
         self.path().join("live/uploads")
+    }
+
+    pub(crate) fn cluster(&self) -> &'static Cluster {
+        self.cluster.unwrap_or_else(Cluster::shared)
     }
 
     pub(crate) fn database(&self) -> &TestDatabase<'static> {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::support::mount::LoopMount;
 use crate::support::need::{self, Need};
+use std::os::unix::fs::PermissionsExt;
 
 struct Ground {
     mount: LoopMount,
@@ -14,6 +15,8 @@ impl Ground {
     fn new(mount: LoopMount) -> Option<Self> {
         let uploads = mount.path().join("uploads");
         fs::create_dir(&uploads).unwrap();
+        // The application runs as a user of its own.
+        fs::set_permissions(&uploads, fs::Permissions::from_mode(0o777)).unwrap();
         let stack = Stack::start_with(&[("SHOP_UPLOADS", uploads.to_str().unwrap())])?;
         let site = Site::of(&stack, "");
         Some(Self { mount, stack, site })

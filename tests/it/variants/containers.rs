@@ -38,8 +38,10 @@ fn argv_tells() -> bool {
 
 /// What was written into the container itself, outside of its volumes. The server's own
 /// socket directory comes and goes with the server.
-fn written_inside(container: &str) -> String {
-    docker(&["diff", container])
+fn written_inside(container: &str) -> Vec<String> {
+    let mut lines: Vec<String> = docker(&["diff", container]).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
 }
 
 #[test]

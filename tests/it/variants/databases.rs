@@ -64,7 +64,9 @@ fn one_database_under_two_names_is_refused() {
     let cluster = Cluster::shared();
     let database = cluster.database("twin");
     let by_ip = url(cluster, SUPERUSER, database.name());
-    let by_name = by_ip.replace("127.0.0.1", "localhost").replace(SUPERUSER, USER);
+    let by_name = by_ip
+        .replace("127.0.0.1", "localhost")
+        .replace(&format!("{SUPERUSER}@"), &format!("{USER}@"));
     let site = Site::new(PASSWORD, &[entry("shop", &by_ip), entry("again", &by_name)].concat());
     let ran = site.run(&["backup"]).failed(2, "config_invalid");
     assert!(ran.stderr.contains("again") && ran.stderr.contains("shop"), "{ran:?}");

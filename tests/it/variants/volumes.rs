@@ -38,7 +38,8 @@ fn a_user_with_docker_alone_backs_up_restores_and_rolls_back_a_volume() {
 
     // What came later goes, what was lost comes back.
     let uploads = stack.uploads();
-    let lost = fs::read_dir(&uploads).unwrap().flatten().next().unwrap().path();
+    // The first upload, which was there before the backup.
+    let lost = fs::read_dir(&uploads).unwrap().flatten().map(|entry| entry.path()).min().unwrap();
     fs::remove_file(&lost).unwrap();
     let stray = uploads.join("stray.bin");
     fs::write(&stray, "written after the backup").unwrap();
