@@ -1,7 +1,7 @@
 //! `backstop list`: the backups, newest first.
 
 use super::context::Context;
-use super::{Ending, table};
+use super::{Ending, show, table};
 use crate::catalog::{BackupRecord, Status};
 use crate::error::Result;
 use crate::size;
@@ -51,17 +51,12 @@ fn row(record: &BackupRecord) -> Vec<String> {
         record.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         record.reason.as_str().into(),
         record.version_label.clone().unwrap_or_else(|| "-".into()),
-        status(record),
+        show::status(record).into(),
         record.consistency.as_ref().map_or("-", |c| c.level.as_str()).into(),
         if record.downtime.is_empty() { "-".into() } else { table::seconds(downtime) },
         if record.status == Status::Failed { "-".into() } else { size::bytes(record.stored_bytes) },
         holds(record),
     ]
-}
-
-/// How far it came; damage that a verification found outweighs that.
-fn status(record: &BackupRecord) -> String {
-    if record.is_damaged() { "DAMAGED".into() } else { record.status.as_str().into() }
 }
 
 /// The kinds of its parts, and whether parts of the stack were left out.

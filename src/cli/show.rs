@@ -30,6 +30,11 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
+/// How far it came; damage that a verification found outweighs that.
+pub(super) fn status(record: &BackupRecord) -> &'static str {
+    if record.is_damaged() { "DAMAGED" } else { record.status.as_str() }
+}
+
 /// A time to the second, in UTC.
 fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
@@ -43,7 +48,7 @@ pub(super) fn describe(record: &BackupRecord) -> String {
     };
     line("backup", record.name.clone());
     line("id", record.id.to_string());
-    line("status", record.status.as_str().into());
+    line("status", status(record).into());
     if let Some(path) = &record.path {
         line("path", path.display().to_string());
     }

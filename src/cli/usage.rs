@@ -9,9 +9,11 @@ use std::process::ExitCode;
 /// Prints what the parser has to say and returns the exit code. With `--json` anywhere on
 /// the command line a fault is the JSON object of every other failure.
 pub(super) fn report(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() && asks_for_json(std::env::args_os().skip(1)) {
+    let json = asks_for_json(std::env::args_os().skip(1));
+    // The parser's own words would list commands that are nobody's to type.
+    if error.use_stderr() && (json || error.kind() == ErrorKind::MissingSubcommand) {
         let error = fault(error);
-        Output::new(true, false).error(&error);
+        Output::new(json, false).error(&error);
         return ExitCode::from(error.code().exit());
     }
     // A reader that has gone away is no failure.
@@ -27,7 +29,6 @@ fn asks_for_json(mut arguments: impl Iterator<Item = OsString>) -> bool {
 fn fault(error: &clap::Error) -> Error {
     let text = error.render().to_string();
     let cause = match error.kind() {
-        // The parser would list commands that are nobody's to type.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             "it names no command".to_string()
         }

@@ -62,7 +62,7 @@ fn table(entries: &Dict, schema: &Schema, key: &str, origins: &Origins, problems
         let message = format!("is missing; expected {}", expected(schema));
         let remedy = match Shape::of(schema) {
             Shape::Table => format!("add [{path}] with {}", quoted_list(required_keys(schema))),
-            _ => format!("add {path}, {}", expected(schema)),
+            _ => format!("add {path} ({})", expected(schema)),
         };
         problems.add_with_remedy(origins.nearest(key), &path, message, remedy);
     }

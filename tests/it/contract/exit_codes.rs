@@ -29,6 +29,8 @@ fn usage_and_config_are_2() {
         assert_eq!(error["error"]["code"], "usage", "{arguments:?}");
         assert!(error["error"]["hint"].as_str().unwrap().contains("backstop help"), "{error}");
     }
+    let ran = host.run(&["--quiet"]).failed(2, "usage");
+    assert!(!ran.stderr.contains("guardian"), "{ran:?}");
     assert_eq!(host.run(&["--help", "--json"]).ok().stderr, "");
     host.configure("[backups]\nat = 3\n");
     let ran = host.run(&["list"]).failed(2, "config_invalid");

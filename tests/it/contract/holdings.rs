@@ -54,6 +54,7 @@ fn damage_that_verify_found_is_seen_until_a_verification_finds_none() {
             text.contains(" UTC: DAMAGED\ndamage       files/uploads.tar.zst has 1 byte"),
             "{text}"
         );
+        assert!(text.contains("status       DAMAGED\n"), "{text}");
         assert!(host.run(&["list"]).ok().stdout.contains("  DAMAGED  "));
         found
     };
