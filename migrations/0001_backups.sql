@@ -12,6 +12,8 @@ CREATE TABLE backups (
     consistency_level VARCHAR,
     started_at        TIMESTAMP NOT NULL,
     finished_at       TIMESTAMP,
+    verified_at       TIMESTAMP,
+    verified_ok       BOOLEAN,
     source_bytes      BIGINT NOT NULL,
     stored_bytes      BIGINT NOT NULL,
     file_count        BIGINT NOT NULL,

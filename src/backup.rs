@@ -9,6 +9,7 @@ mod databases;
 mod definitions;
 mod estimate;
 mod examine;
+mod idle;
 mod known;
 mod link;
 mod parent;
@@ -47,6 +48,7 @@ use crate::repository::{Lock, LockMode, Repository};
 use crate::setting::Setting;
 use bystanders::Bystanders;
 use consistency::Evidence;
+use idle::Idle;
 use plan::Plan;
 use publish::Sealed;
 use std::collections::BTreeMap;
@@ -161,21 +163,21 @@ async fn take(
     let incoming = workplace.incoming()?;
     let definitions = definitions::write(&plan, incoming.path(), setting).await?;
     let mut archives = archives::Writer::create(incoming.path(), id, trees, setting)?;
-    let (docker, writers) = (plan.docker.clone(), plan.held());
+    let (docker, held) = (plan.docker.clone(), plan.held());
     let bystanders = Bystanders::of(&plan);
     let mut seen = bystanders.look().await?;
     let jobs = archives::Job::plan(plan.sources, id)?;
 
     progress.step("quiesce");
     let sound = match &docker {
-        Some(docker) => fence::sound(docker, &writers).await,
+        Some(docker) => fence::sound(docker, &held).await,
         None => Vec::new(),
     };
-    let mut journal = Journal::new(id.as_str(), &writers);
+    let mut journal = Journal::new(id.as_str(), &held);
     journal.captures = jobs.iter().filter_map(archives::Job::journal_entry).collect();
     let mut hold = Hold::post(setting, journal).await?;
     hold.quiesce(docker.as_ref(), setting).await?;
-    let writers_held = hold.is_holding();
+    let idle = Idle::look(docker.as_ref(), &plan.containers.writers).await;
 
     progress.step("fence");
     let fenced_at = crate::clock::now();
@@ -185,6 +187,7 @@ async fn take(
     archives = archives.capture(jobs, docker.as_ref(), &hold).await?;
     let look = async { Ok((bystanders.look().await?, hold.strays().await)) };
     let (observed, (seen_now, strays)) = tokio::try_join!(databases::observe(&fenced), look)?;
+    let writers = idle.judge(hold.is_holding()).await;
 
     progress.step("resume");
     let downtime = hold.resume().await?;
@@ -203,7 +206,7 @@ async fn take(
         fenced_at,
         databases: observed,
         has_files: !files.components.is_empty(),
-        writers_held,
+        writers,
         files_changed: files.changed.clone(),
         disturbances: bystanders::disturbances(&seen, strays, progress.as_ref()),
     };

@@ -16,7 +16,7 @@ mod record;
 
 pub use event::{Event, EventName};
 pub use query::{Answer, Query, Value};
-pub use record::{BackupRecord, Status};
+pub use record::{BackupRecord, LastVerification, Status};
 
 use crate::error::Result;
 use crate::progress::Progress;

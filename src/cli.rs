@@ -25,6 +25,7 @@ mod signal;
 mod sql;
 mod table;
 mod time;
+mod usage;
 mod verify;
 mod volume_helper;
 
@@ -118,7 +119,6 @@ enum Command {
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
     /// Write the manual pages into a directory
-    #[command(hide = true)]
     Manpages(completions::ManpagesArgs),
     /// Resume held containers when the parent dies
     #[command(hide = true)]
@@ -161,7 +161,10 @@ impl Ending {
 
 /// Parses the command line, runs the command, prints its error and returns its exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error),
+    };
     let output = Output::new(cli.global.json, cli.global.quiet);
     match run(cli, &output) {
         Ok(ending) => ExitCode::from(ending.exit()),
@@ -178,7 +181,7 @@ fn run(cli: Cli, output: &Output) -> Result<Ending> {
         Command::ExecChild(args) => return exec_child::run(args),
         Command::VolumeHelper(args) => return volume_helper::run(args),
         Command::Completions(args) => return completions::print(args, output),
-        Command::Manpages(args) => return completions::write_manpages(args),
+        Command::Manpages(args) => return completions::write_manpages(args, output),
         _ => {}
     }
     // The guardian waits for one pipe all its life: it needs no worker threads.
@@ -222,5 +225,45 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         | Command::VolumeHelper(_)
         | Command::Completions(_)
         | Command::Manpages(_) => Ok(Ending::Done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The example commands at the end of a help text, without what describes them.
+    fn examples(help: &str) -> Vec<&str> {
+        let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
+        let commands = lines.filter(|line| line.starts_with("backstop "));
+        commands.map(|line| line.split("  ").next().unwrap_or(line)).collect()
+    }
+
+    /// Fails for a command without examples that are commands, and for those below it.
+    fn check_examples(command: &clap::Command, name: &str) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.starts_with("Examples:\n  backstop"), "`{name} --help` has no examples");
+        for example in examples(&help) {
+            // What follows is the shell's business.
+            let words = example.split_whitespace().take_while(|word| *word != ">");
+            assert!(example.starts_with(name) || name == "backstop", "{name}: {example}");
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("`{example}` of `{name} --help`: {error}");
+            }
+        }
+        for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+            check_examples(below, &format!("{name} {}", below.get_name()));
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_examples_that_are_commands() {
+        check_examples(&Cli::command(), "backstop");
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
     }
 }

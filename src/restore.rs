@@ -8,6 +8,7 @@ mod database_swap;
 mod databases;
 mod elsewhere;
 mod files;
+mod kept;
 mod onlookers;
 mod paths;
 mod plan;
@@ -22,6 +23,7 @@ pub(crate) mod volume;
 
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
+pub use kept::{Kept, kept};
 pub use paths::restore_paths;
 pub use record::{RestoreRecord, Stage};
 pub use recover::{Recovery, guard, recover, resume};

@@ -1,4 +1,4 @@
-//! Bytes as people read them.
+//! Bytes and counts as people read them.
 
 /// `3.2 GiB`: bytes in binary units with one decimal; below 1 KiB the bytes themselves.
 pub fn bytes(count: u64) -> String {
@@ -36,6 +36,11 @@ pub fn parse(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// `1 file`, `2 files`: a count with its noun.
+pub fn count(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +70,12 @@ mod tests {
         assert_eq!(bytes(1024 * 1024 - 1), "1.0 MiB");
         assert_eq!(bytes(58_372_935_680), "54.4 GiB");
         assert_eq!(bytes(u64::MAX), "16384.0 PiB");
+    }
+
+    #[test]
+    fn counts_have_the_noun_that_fits() {
+        assert_eq!(count(0, "file", "files"), "0 files");
+        assert_eq!(count(1, "directory", "directories"), "1 directory");
+        assert_eq!(count(2, "entry", "entries"), "2 entries");
     }
 }

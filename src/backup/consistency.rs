@@ -14,6 +14,19 @@ pub(super) struct Observed {
     pub(super) clients_seen: bool,
 }
 
+/// What is proven of the containers that write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Writers {
+    /// None are selected: who writes is not known.
+    Unknown,
+    /// Those that ran are held, and the others did not run.
+    Held,
+    /// Containers are selected, and none of them ran.
+    Stopped,
+    /// These were not held, and ran or may have.
+    Stirred(Vec<String>),
+}
+
 /// What was seen of the whole stack.
 #[derive(Debug, Clone)]
 pub(super) struct Evidence {
@@ -23,8 +36,8 @@ pub(super) struct Evidence {
     pub(super) databases: Vec<Observed>,
     /// Whether files are part of the backup.
     pub(super) has_files: bool,
-    /// Whether containers were held during the fence.
-    pub(super) writers_held: bool,
+    /// What the containers that write did from the fence to the end of the capture.
+    pub(super) writers: Writers,
     /// Files that changed or vanished under the reader, as `COMPONENT/path`.
     pub(super) files_changed: Vec<String>,
     /// Who may have written although the writers were held, each as a sentence.
@@ -74,23 +87,36 @@ impl Evidence {
             reasons.push(format!("transactions ended in {} during the capture", moved.join(", ")));
         }
         if !self.files_changed.is_empty() {
-            let changed = self.files_changed.len();
-            reasons.push(format!("{changed} files changed while they were read"));
+            reasons.push(match self.files_changed.as_slice() {
+                [only] => format!("{only} changed while it was read"),
+                several => format!("{} files changed while they were read", several.len()),
+            });
         }
-        if !self.writers_held {
-            reasons.push("no container that writes was held".into());
-        }
+        let writers = match &self.writers {
+            Writers::Held => "the writers were held",
+            Writers::Stopped => "no selected container was running",
+            Writers::Unknown => {
+                reasons.push("no container that writes was held".into());
+                ""
+            }
+            Writers::Stirred(names) => {
+                reasons.push(format!("{} was started during the capture", names.join(", ")));
+                ""
+            }
+        };
         reasons.extend(self.disturbances.iter().cloned());
         if !reasons.is_empty() {
             return (Level::Snapshot, reasons.join("; "));
         }
         let because = if self.databases.iter().all(|seen| seen.unmoved) {
-            "the writers were held, and no transaction ended during the capture"
+            format!("{writers}, and no transaction ended during the capture")
         } else {
-            "the writers were held; transaction ids moved without any client but backstop \
-             (the server's own work, such as autovacuum)"
+            format!(
+                "{writers}; transaction ids moved without any client but backstop (the server's \
+                 own work, such as autovacuum)"
+            )
         };
-        (Level::Fenced, because.into())
+        (Level::Fenced, because)
     }
 }
 
@@ -119,7 +145,7 @@ mod tests {
             fenced_at: crate::clock::now(),
             databases,
             has_files: true,
-            writers_held: true,
+            writers: Writers::Held,
             files_changed: Vec::new(),
             disturbances: Vec::new(),
         }
@@ -166,8 +192,24 @@ mod tests {
     #[test]
     fn without_held_writers_nothing_is_proven() {
         let mut seen = evidence(vec![observed(100, true, false)]);
-        seen.writers_held = false;
+        seen.writers = Writers::Unknown;
         assert_eq!(seen.judge().level, Level::Snapshot);
+    }
+
+    #[test]
+    fn writers_that_do_not_run_are_as_good_as_held_until_one_is_started() {
+        let mut seen = evidence(vec![observed(100, true, false)]);
+        seen.writers = Writers::Stopped;
+        let consistency = seen.clone().judge();
+        assert_eq!(consistency.level, Level::Fenced);
+        assert!(consistency.because.contains("no selected container was running"));
+        seen.writers = Writers::Stirred(vec!["shop-app-1".into()]);
+        let consistency = seen.clone().judge();
+        assert_eq!(consistency.level, Level::Snapshot);
+        assert!(consistency.because.contains("shop-app-1"));
+        seen.writers = Writers::Stopped;
+        seen.databases = vec![observed(103, false, true)];
+        assert_eq!(seen.judge().level, Level::Snapshot, "somebody else wrote");
     }
 
     #[test]

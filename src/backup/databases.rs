@@ -50,12 +50,11 @@ pub(super) async fn write(
 ) -> Result<Vec<Component>> {
     let mut components = globals(&fenced, dir, setting).await?;
     for database in fenced {
-        let mut request = DumpRequest::new(
+        let request = DumpRequest::new(
             &database.reach.config,
             setting.config.repository.compression_level,
             dir,
         );
-        request.source_bytes = Some(database.description.size);
         let result =
             dump::dump(&database.held, &database.reach.tools, &request, &setting.progress).await?;
         components.push(database.component(result));

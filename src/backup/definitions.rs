@@ -1,7 +1,8 @@
 //! How the containers were made: written into the backup before they are held.
 
 use super::plan::Plan;
-use crate::error::{Error, Result};
+use crate::config::without_passwords;
+use crate::error::{Code, Error, Result};
 use crate::repository::create_dir;
 use crate::repository::manifest::{Component, Detail};
 use crate::setting::Setting;
@@ -34,12 +35,19 @@ pub(super) async fn write(plan: &Plan, dir: &Path, setting: &Setting) -> Result<
 }
 
 /// Copies the config file into the backup, so that an empty host can begin with it. It
-/// holds references to secrets; a password inside a url is stored as it stands there, in
-/// a file that only its owner can read.
+/// holds references to secrets only: passwords inside of urls are left out. Where that
+/// cannot be done for certain the whole copy is, with a warning.
 fn write_config(dir: &Path, setting: &Setting) -> Result<()> {
     let Some(file) = &setting.config_file else { return Ok(()) };
     let extension = file.extension().and_then(|text| text.to_str()).unwrap_or("toml");
-    let text = std::fs::read(file).map_err(|e| Error::io("read", file, e))?;
+    let text = std::fs::read_to_string(file).map_err(|e| Error::io("read", file, e))?;
+    let Some(text) = without_passwords(file, &text) else {
+        let message = "the backup holds no copy of the config: a password in a url is written so \
+                       that it cannot be left out; give it by password_env or password_file";
+        setting.progress.warn(Code::ConfigInvalid, message);
+        return Ok(());
+    };
+    let copy = dir.join("config").join(format!("backstop.{extension}"));
     create_dir(&dir.join("config"))?;
-    crate::repository::write_new(&dir.join("config").join(format!("backstop.{extension}")), &text)
+    crate::repository::write_new(&copy, text.as_bytes())
 }

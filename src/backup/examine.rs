@@ -1,18 +1,21 @@
 //! `doctor`: each thing a backup needs, looked at by itself, so that one failure does not
 //! hide another.
 
+mod containers;
+mod journals;
+
 use super::known::Known;
 use super::plan::connect_if_needed;
 use super::reach::Reach;
 use super::sources::Source;
 use super::space;
-use super::writers::Selected;
 use crate::catalog::Catalog;
 use crate::config::Database;
+use crate::database::rights;
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
 use crate::setting::Setting;
-use crate::size::bytes;
+use crate::size::{bytes, count};
 use serde::Serialize;
 use std::path::Path;
 
@@ -41,9 +44,11 @@ impl Finding {
 pub async fn examine(setting: &Setting) -> Vec<Finding> {
     let config = &setting.config;
     let mut findings = vec![
+        Finding::new("user", Ok(user())),
         Finding::new("repository", repository(setting)),
         Finding::new("state directory", state(setting)),
     ];
+    findings.extend(journals::examine(&config.state.dir));
     let docker = match connect_if_needed(setting).await {
         Ok(docker) => docker,
         Err(e) => {
@@ -55,7 +60,7 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
         let version = docker.version().await;
         let described = version.map(|found| format!("engine {}, API {}", found.server, found.api));
         findings.push(Finding::new("docker", described));
-        findings.push(Finding::new("containers", containers(setting, docker).await));
+        findings.extend(containers::examine(setting, docker).await);
     }
     for database in &config.databases {
         let found = examine_database(setting, database, docker.as_ref()).await;
@@ -72,15 +77,27 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
     findings
 }
 
+/// As whom backstop runs, and what that user cannot do.
+fn user() -> String {
+    match rustix::process::geteuid() {
+        user if user.is_root() => "root".into(),
+        user => format!(
+            "uid {}, not root: owners of files are not restored, and volumes are reached \
+             through Docker",
+            user.as_raw()
+        ),
+    }
+}
+
 fn repository(setting: &Setting) -> Result<String> {
     let path = &setting.config.repository.path;
     let known = Known::of(setting)?;
     let free = space::free_bytes(path)?;
     match known.open() {
         Ok(repository) => {
-            let backups = repository.names()?.len();
+            let backups = count(repository.names()?.len() as u64, "backup", "backups");
             check_writable(path)?;
-            Ok(format!("{}: {backups} backups, {} free", path.display(), bytes(free)))
+            Ok(format!("{}: {backups}, {} free", path.display(), bytes(free)))
         }
         Err(e) if e.code() == Code::RepositoryNotFound && !known.is_known() && !path.exists() => {
             Ok(format!("{}: created by the first backup, {} free", path.display(), bytes(free)))
@@ -92,28 +109,12 @@ fn repository(setting: &Setting) -> Result<String> {
 fn state(setting: &Setting) -> Result<String> {
     let dir = &setting.config.state.dir;
     let session = Catalog::in_dir(dir).session(&setting.progress)?;
-    let rows = session.list()?.len();
-    Ok(format!("{}: the catalog lists {rows} backups", dir.display()))
+    let backups = count(session.list()?.len() as u64, "backup", "backups");
+    Ok(format!("{}: the catalog lists {backups}", dir.display()))
 }
 
 fn check_writable(path: &Path) -> Result<()> {
     tempfile::tempfile_in(path).map(drop).map_err(|e| Error::io("write to", path, e))
-}
-
-async fn containers(setting: &Setting, docker: &Docker) -> Result<String> {
-    let selected = Selected::find(setting, Some(docker)).await?;
-    let names: Vec<String> = selected
-        .writers
-        .into_iter()
-        .map(|container| {
-            let quiet = if container.is_running() { "" } else { " (does not run)" };
-            format!("{}{quiet}", container.name)
-        })
-        .collect();
-    if names.is_empty() {
-        return Ok("none would be held".into());
-    }
-    Ok(format!("would be held: {}", names.join(", ")))
 }
 
 async fn examine_database(
@@ -123,10 +124,17 @@ async fn examine_database(
 ) -> Result<String> {
     let reach = Reach::find(setting, database, docker, None).await?;
     let prepared = reach.prepare().await?;
+    let rights = rights(prepared.connection(), &database.exclude_tables).await?;
+    let may = match (rights.superuser, rights.creates_databases) {
+        (true, _) => "a superuser",
+        (false, true) => "who may create databases, but not read passwords of roles",
+        (false, false) => "who may not create databases, as a restore must",
+    };
     Ok(format!(
-        "server {}, pg_dump {}, format {}",
+        "server {}, pg_dump {}, format {}, user {} ({may})",
         prepared.server().version,
         reach.tools.version().text,
-        database.dump_format().as_str()
+        database.dump_format().as_str(),
+        rights.user,
     ))
 }

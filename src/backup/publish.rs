@@ -68,6 +68,7 @@ impl Parts {
             reason: record.reason,
             labels: record.labels.clone(),
             version_label: record.version_label.clone(),
+            omitted: record.omitted.clone(),
             parent: record.parent.clone(),
             started_at: record.started_at,
             finished_at: workplace.watch.reading(),

@@ -14,6 +14,14 @@ impl Selection {
         Self(only)
     }
 
+    /// The databases and file trees of the config that are not wanted.
+    pub fn omitted(&self, config: &Config) -> Vec<String> {
+        let databases = config.databases.iter().map(|database| &database.name);
+        let files = config.files.iter().map(|tree| &tree.name);
+        let databases = databases.filter(|name| !self.wants_database(name));
+        databases.chain(files.filter(|name| !self.wants_files(name))).cloned().collect()
+    }
+
     /// Whether everything is wanted.
     pub fn is_everything(&self) -> bool {
         self.0.is_empty()

@@ -1,8 +1,9 @@
 //! Verification: every stored byte is read and compared with what was written.
 
 use super::{lock, open_repository};
-use crate::catalog::{BackupRecord, Catalog, Event, EventName, Status};
-use crate::error::Result;
+use crate::catalog::{BackupRecord, Catalog, Event, EventName, LastVerification};
+use crate::clock;
+use crate::error::{Code, Error, Result};
 use crate::progress::Event as ProgressEvent;
 use crate::repository::{BackupId, Damage, LockMode, Repository};
 use crate::setting::Setting;
@@ -85,12 +86,9 @@ fn verify_one(
 
 fn note(setting: &Setting, record: &BackupRecord, found: &Verification) -> Result<()> {
     let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
-    let status = if found.ok { Status::Verified } else { Status::Completed };
-    session.put(&BackupRecord { status, ..record.clone() })?;
-    let detail = serde_json::json!({
-        "ok": found.ok,
-        "method": "full",
-        "damages": found.damages,
-    });
+    let last = LastVerification { at: clock::now(), ok: found.ok, damages: found.damages.clone() };
+    let detail = serde_json::to_value(&last)
+        .map_err(|e| Error::new(Code::CatalogFailed, "record", "a verification").source(e))?;
+    session.put(&record.clone().verified(last))?;
     session.record_event(&Event::now(EventName::BackupVerified, Some(&record.id), detail))
 }

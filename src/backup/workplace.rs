@@ -9,6 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Kind;
 use crate::repository::{BackupId, IncomingBackup, Lock, LockMode, Repository, backup_name};
 use crate::setting::Setting;
+use crate::size::count;
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,7 @@ pub(super) fn begin(
         BackupRecord::in_progress(id, name, stack, Kind::Full, request.reason, started_at);
     record.labels = request.labels.clone();
     record.version_label = request.version_label.clone();
+    record.omitted = request.only.omitted(&setting.config);
     Ok(record)
 }
 
@@ -169,7 +171,10 @@ fn refuse_listed(setting: &Setting) -> Result<()> {
     match records.iter().filter(lay_there).count() {
         0 => Ok(()),
         known => Err(Error::new(Code::RepositoryNotFound, "open repository", path.display())
-            .cause(format!("it is gone, but the catalog knows of {known} backups in it"))
+            .cause(format!(
+                "it is gone, but the catalog knows of {} in it",
+                count(known as u64, "backup", "backups")
+            ))
             .hint(
                 "mount its file system; if the backups are gone for good, move catalog.duckdb away",
             )),

@@ -49,8 +49,8 @@ impl Selected {
     ) -> Result<Self> {
         let Some(docker) = docker else { return Ok(Self::default()) };
         let selected = docker.select(selections).await?;
-        for warning in selected.warnings {
-            setting.progress.warn(warning.code, warning.message);
+        for unfit in &selected.unfit {
+            setting.progress.warn(unfit.code(), unfit.to_string());
         }
         let mut serving = BTreeSet::new();
         for database in &setting.config.databases {

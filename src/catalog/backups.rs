@@ -126,7 +126,8 @@ pub(super) fn put(connection: &Connection, record: &BackupRecord) -> Result<()> 
         connection.execute_batch("BEGIN")?;
         connection.execute(
             "INSERT OR REPLACE INTO backups VALUES
-             (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::TIMESTAMP, ?::TIMESTAMP, ?, ?, ?, ?)",
+             (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::TIMESTAMP, ?::TIMESTAMP,
+              ?::TIMESTAMP, ?, ?, ?, ?, ?)",
             params![
                 record.id.as_str(),
                 record.name,
@@ -139,6 +140,8 @@ pub(super) fn put(connection: &Connection, record: &BackupRecord) -> Result<()> 
                 record.consistency.as_ref().map(|consistency| consistency.level.as_str()),
                 sql_time(record.started_at),
                 record.finished_at.map(sql_time),
+                record.last_verification.as_ref().map(|found| sql_time(found.at)),
+                record.last_verification.as_ref().map(|found| found.ok),
                 record.source_bytes as i64,
                 record.stored_bytes as i64,
                 record.file_count as i64,

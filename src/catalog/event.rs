@@ -6,7 +6,7 @@ use super::{Session, journal};
 use crate::clock;
 use crate::error::Result;
 use crate::repository::BackupId;
-use duckdb::{Connection, params};
+use duckdb::{Connection, ToSql, params};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -61,13 +61,25 @@ impl Session {
 
     /// The newest events, newest first.
     pub fn events(&self, limit: usize) -> Result<Vec<Event>> {
+        self.read_events("ORDER BY occurred_at DESC LIMIT ?", params![limit as i64])
+    }
+
+    /// The event of this kind that was recorded last of a backup, whatever the clock said.
+    pub(super) fn newest_event(&self, event: EventName, id: &BackupId) -> Result<Option<Event>> {
+        let newest = "WHERE event = ? AND backup_id = ? ORDER BY rowid DESC LIMIT 1";
+        let found = self.read_events(newest, params![event.text(), id.as_str()])?;
+        Ok(found.into_iter().next())
+    }
+
+    /// The events that the end of a query selects.
+    fn read_events(&self, end: &str, params: &[&dyn ToSql]) -> Result<Vec<Event>> {
         let read = || -> duckdb::Result<Vec<String>> {
-            let mut statement = self.connection.prepare(
-                "SELECT to_json({'at': strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'), 'event': event,
-                                 'backup_id': backup_id, 'detail': detail})::VARCHAR
-                 FROM events ORDER BY occurred_at DESC LIMIT ?",
-            )?;
-            statement.query_map(params![limit as i64], |row| row.get(0))?.collect()
+            let mut statement = self.connection.prepare(&format!(
+                "SELECT to_json({{'at': strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'), 'event': event,
+                                 'backup_id': backup_id, 'detail': detail}})::VARCHAR
+                 FROM events {end}"
+            ))?;
+            statement.query_map(params, |row| row.get(0))?.collect()
         };
         read()
             .map_err(|e| failed("read events from", e))?
@@ -77,14 +89,20 @@ impl Session {
     }
 }
 
+impl EventName {
+    /// The name as the journal writes it.
+    fn text(self) -> Option<String> {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned))
+    }
+}
+
 pub(super) fn insert(connection: &Connection, event: &Event) -> Result<()> {
-    let name = serde_json::to_value(event.event).ok();
     connection
         .execute(
             "INSERT INTO events VALUES (?::TIMESTAMP, ?, ?, ?)",
             params![
                 sql_time(event.at),
-                name.as_ref().and_then(|name| name.as_str()),
+                event.event.text(),
                 event.backup_id.as_ref().map(BackupId::as_str),
                 event.detail.to_string(),
             ],

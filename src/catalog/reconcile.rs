@@ -1,8 +1,8 @@
 //! Bringing the catalog in line with the repository, which is the truth.
 
 use super::backups::failed;
-use super::record::{BackupRecord, Status};
-use super::{Session, backups};
+use super::record::{BackupRecord, LastVerification};
+use super::{EventName, Session, backups};
 use crate::error::{Code, Result};
 use crate::progress::Progress;
 use crate::repository::{BackupId, Repository};
@@ -29,8 +29,8 @@ impl Session {
             match repository.backup(name) {
                 Ok(backup) => {
                     let mut record = BackupRecord::published(&backup);
-                    if self.was_verified(&record.id)? {
-                        record.status = Status::Verified;
+                    if let Some(found) = self.last_verification(&record.id)? {
+                        record = record.verified(found);
                     }
                     self.put(&record)?;
                 }
@@ -73,15 +73,10 @@ impl Session {
         Ok(path.and_then(|path| Some(PathBuf::from(path).parent()?.parent()?.to_path_buf())))
     }
 
-    /// Whether the journal knows that every byte of a backup was read back.
-    fn was_verified(&self, id: &BackupId) -> Result<bool> {
-        self.connection
-            .query_row(
-                "SELECT count(*) > 0 FROM events
-                 WHERE event = 'backup_verified' AND backup_id = ? AND (detail->>'ok') = 'true'",
-                [id.as_str()],
-                |row| row.get(0),
-            )
-            .map_err(|e| failed("read events from", e))
+    /// What the last verification of a backup found, as the journal knows it.
+    fn last_verification(&self, id: &BackupId) -> Result<Option<LastVerification>> {
+        let newest = self.newest_event(EventName::BackupVerified, id)?;
+        // A verification that an earlier version noted in another form counts as none.
+        Ok(newest.and_then(|event| serde_json::from_value(event.detail).ok()))
     }
 }

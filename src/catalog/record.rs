@@ -1,7 +1,7 @@
 //! One backup as lists and `--json` show it, whether it was published or failed.
 
 use crate::repository::manifest::{Component, Consistency, Downtime, Kind, Manifest, Reason};
-use crate::repository::{BackupId, PublishedBackup};
+use crate::repository::{BackupId, Damage, PublishedBackup};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +36,17 @@ impl Status {
     }
 }
 
+/// What the last verification of a backup found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastVerification {
+    /// When it ended, UTC.
+    pub at: Timestamp,
+    /// Whether nothing was damaged.
+    pub ok: bool,
+    /// What was damaged.
+    pub damages: Vec<Damage>,
+}
+
 /// One backup: the object that `backup --json` ends with and `list --json` is an array of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BackupRecord {
@@ -62,6 +73,9 @@ pub struct BackupRecord {
     /// The backup that it builds upon.
     #[serde(default)]
     pub parent: Option<BackupId>,
+    /// Databases and file trees of the stack that `--only` left out.
+    #[serde(default)]
+    pub omitted: Vec<String>,
     /// When it was started, UTC.
     pub started_at: Timestamp,
     /// When it was finished or had failed, UTC.
@@ -82,6 +96,9 @@ pub struct BackupRecord {
     pub file_count: u64,
     /// Faults that were survived.
     pub warnings: Vec<crate::progress::Warning>,
+    /// What its last verification found; none where there was none yet.
+    #[serde(default)]
+    pub last_verification: Option<LastVerification>,
     /// The error of a failed backup, as [`crate::error::Error::to_json`] writes it.
     pub error: Option<serde_json::Value>,
 }
@@ -108,6 +125,7 @@ impl BackupRecord {
             labels: BTreeMap::new(),
             version_label: None,
             parent: None,
+            omitted: Vec::new(),
             started_at,
             finished_at: None,
             duration_seconds: None,
@@ -118,6 +136,7 @@ impl BackupRecord {
             stored_bytes: 0,
             file_count: 0,
             warnings: Vec::new(),
+            last_verification: None,
             error: None,
         }
     }
@@ -134,6 +153,7 @@ impl BackupRecord {
             labels,
             version_label,
             parent,
+            omitted,
             started_at,
             finished_at,
             duration_seconds,
@@ -158,6 +178,7 @@ impl BackupRecord {
             labels,
             version_label,
             parent,
+            omitted,
             started_at,
             finished_at: Some(finished_at),
             duration_seconds: Some(duration_seconds),
@@ -168,8 +189,22 @@ impl BackupRecord {
             stored_bytes,
             file_count,
             warnings,
+            last_verification: None,
             error: None,
         }
+    }
+
+    /// The same backup after a verification, whose result decides its status.
+    #[must_use]
+    pub fn verified(mut self, found: LastVerification) -> Self {
+        self.status = if found.ok { Status::Verified } else { Status::Completed };
+        self.last_verification = Some(found);
+        self
+    }
+
+    /// Whether its last verification found damage.
+    pub fn is_damaged(&self) -> bool {
+        self.last_verification.as_ref().is_some_and(|found| !found.ok)
     }
 
     /// The same backup, failed with `error` at `at`.

@@ -6,8 +6,31 @@ use crate::config;
 use crate::error::Result;
 use clap::{Args, Subcommand};
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop config check                  name everything that is wrong with the config
+  backstop config show                   what is in effect, and where it comes from
+  backstop config schema > schema.json   for editors
+
+docs/configuration.md explains every key.";
+
+const SHOW: &str = "\
+Examples:
+  backstop config show                          passwords are masked
+  backstop config show --config ./backstop.toml";
+
+const CHECK: &str = "\
+Examples:
+  backstop config check                         exit code 2 and every fault with its line
+  backstop config check --config ./backstop.toml";
+
+const SCHEMA: &str = "\
+Examples:
+  backstop config schema                        JSON Schema, draft 2020-12";
+
 /// The arguments of `backstop config`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ConfigArgs {
     #[command(subcommand)]
     action: Action,
@@ -16,10 +39,13 @@ pub(super) struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Print the effective config, and where each value comes from
+    #[command(after_help = SHOW)]
     Show,
     /// Check the config without touching anything else
+    #[command(after_help = CHECK)]
     Check,
     /// Print the JSON Schema of the config
+    #[command(after_help = SCHEMA)]
     Schema,
 }
 

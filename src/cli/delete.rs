@@ -6,8 +6,15 @@ use crate::error::Result;
 use crate::retention;
 use clap::Args;
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop delete 4f2a            asks first
+  backstop delete 4f2a --yes      without a question
+  backstop delete 4f2a --dry-run  only says what would be deleted";
+
 /// The arguments of `backstop delete`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct DeleteArgs {
     /// A unique prefix of an id, a name, or `latest`
     id: String,

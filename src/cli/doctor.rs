@@ -6,8 +6,16 @@ use crate::backup::{self, Finding};
 use crate::error::Result;
 use clap::Args;
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop doctor                 look at everything the config names; touches nothing
+  backstop doctor --json          the same for programs
+
+Exit code 3 says that something is wrong; each finding has a hint.";
+
 /// The arguments of `backstop doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {}
 
 pub(super) async fn run(_args: DoctorArgs, context: &Context) -> Result<Ending> {

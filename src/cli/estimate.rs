@@ -8,8 +8,14 @@ use crate::error::Result;
 use crate::size;
 use clap::Args;
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop estimate               of the whole stack
+  backstop estimate --only files  of its files alone";
+
 /// The arguments of `backstop estimate`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct EstimateArgs {
     /// Only `databases`, `files`, or the component of this name; may be given several times
     #[arg(long, value_name = "databases|files|NAME")]
@@ -34,7 +40,7 @@ fn describe(estimate: &Estimate) -> String {
             size::bytes(part.source_bytes),
             match part.file_count {
                 0 => String::new(),
-                count => format!(" in {count} files"),
+                count => format!(" in {}", size::count(count, "file", "files")),
             }
         ));
     }

@@ -1,14 +1,20 @@
 //! `backstop list`: the backups, newest first.
 
 use super::context::Context;
-use super::{Ending, table};
+use super::{Ending, show, table};
 use crate::catalog::{BackupRecord, Status};
 use crate::error::Result;
 use crate::size;
 use clap::Args;
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop list                   every backup, newest first
+  backstop list --json            the same for programs";
+
 /// The arguments of `backstop list`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ListArgs {}
 
 pub(super) fn run(_args: &ListArgs, context: &Context) -> Result<Ending> {
@@ -32,6 +38,7 @@ fn describe(records: &[BackupRecord]) -> String {
             "CONSISTENCY",
             "DOWNTIME",
             "STORED",
+            "HOLDS",
         ],
         &rows,
     )
@@ -44,9 +51,30 @@ fn row(record: &BackupRecord) -> Vec<String> {
         record.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         record.reason.as_str().into(),
         record.version_label.clone().unwrap_or_else(|| "-".into()),
-        record.status.as_str().into(),
+        show::status(record).into(),
         record.consistency.as_ref().map_or("-", |c| c.level.as_str()).into(),
         if record.downtime.is_empty() { "-".into() } else { table::seconds(downtime) },
         if record.status == Status::Failed { "-".into() } else { size::bytes(record.stored_bytes) },
+        holds(record),
     ]
+}
+
+/// The kinds of its parts, and whether parts of the stack were left out.
+fn holds(record: &BackupRecord) -> String {
+    let kinds = [
+        ("database", "databases"),
+        ("globals", "globals"),
+        ("files", "files"),
+        ("container", "containers"),
+    ];
+    let held: Vec<&str> = kinds
+        .iter()
+        .filter(|(kind, _)| record.components.iter().any(|part| part.detail.type_name() == *kind))
+        .map(|(_, shown)| *shown)
+        .collect();
+    match (held.as_slice(), record.omitted.as_slice()) {
+        ([], _) => "-".into(),
+        (_, []) => held.join(", "),
+        (_, omitted) => format!("{} (partial: no {})", held.join(", "), omitted.join(", ")),
+    }
 }

@@ -4,18 +4,32 @@ use super::context::Context;
 use super::signal::until_interrupted;
 use super::{Ending, table};
 use crate::error::Result;
-use crate::restore::{self, RestoreRecord};
+use crate::restore::{self, Kept, RestoreRecord};
+use crate::setting::Setting;
+use crate::size;
 use clap::Args;
+use serde::Serialize;
+
+const EXAMPLES: &str = "\
+Examples:
+  backstop rollback                                    back to before the newest restore
+  backstop rollback --list                             what restores keep aside, and where
+  backstop rollback 20261121030000_4f2a                back to before this restore
+  backstop rollback 20261121030000_4f2a --purge        free the room; no way back after that
+
+A restore keeps aside what it replaced, a rollback what the restore had brought, until it is
+purged. A key is printed by `backstop restore` and by `--list`.";
 
 /// The arguments of `backstop rollback`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct RollbackArgs {
     /// The key of a restore; without it the newest one
     key: Option<String>,
-    /// List the restores and what they keep
+    /// List the restores, what they keep aside, where, and how large it is
     #[arg(long, conflicts_with_all = ["key", "purge"])]
     list: bool,
-    /// Remove what the restore keeps aside, instead of going back to it
+    /// Remove for good what the restore of KEY keeps aside, instead of going back to it
     #[arg(long, requires = "key")]
     purge: bool,
     /// Do not ask
@@ -30,16 +44,21 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Ending>
     context.recover_first().await?;
     let setting = context.setting()?;
     if args.list {
-        let records = RestoreRecord::all(&setting.config.state.dir)?;
-        context.output.result(&records, || list(&records))?;
+        let mut listed = Vec::new();
+        for record in RestoreRecord::all(&setting.config.state.dir)? {
+            listed.push(Listed::of(&setting, record).await);
+        }
+        context.output.result(&listed, || list(&listed))?;
         return Ok(Ending::Done);
     }
     let record = restore::rollback_target(&setting, args.key.as_deref(), args.purge)?;
-    let what = describe(&record, args.purge);
+    let target = Listed::of(&setting, record).await;
+    let what = describe(&target, args.purge);
     if args.dry_run {
-        context.output.result(&record, || what)?;
+        context.output.result(&target, || what)?;
         return Ok(Ending::Done);
     }
+    let record = target.record;
     if !args.yes {
         context.output.confirm(&what, &context.cancel)?;
     }
@@ -58,63 +77,95 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Ending>
     Ok(Ending::Done)
 }
 
-fn describe(record: &RestoreRecord, purge: bool) -> String {
-    let mut text = if purge {
-        format!("Remove for good what restore {} kept aside:\n", record.key)
-    } else {
-        format!(
-            "Go back to the state before the restore of {} ({}); what was written since is \
-             kept aside:\n",
-            record.backup_name, record.started_at
-        )
-    };
-    // What a rollback has put back is live: then the restored state is what is kept.
-    let keeps_replaced = record.is_live();
+/// A restore and what it keeps aside, as `--json` prints it.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    record: RestoreRecord,
+    kept: Vec<Kept>,
+}
+
+impl Listed {
+    async fn of(setting: &Setting, record: RestoreRecord) -> Self {
+        let kept = restore::kept(setting, &record).await;
+        Self { record, kept }
+    }
+}
+
+fn describe(target: &Listed, purge: bool) -> String {
+    let Listed { record, kept } = target;
+    if purge {
+        let what = format!("Remove for good what restore {} keeps aside:\n", record.key);
+        let only_copies = if record.is_live() { only_copies(record) } else { String::new() };
+        return what + &kept.iter().map(line).collect::<String>() + &only_copies;
+    }
+    let mut text = format!(
+        "Go back to the state before the restore of {} ({}); what was written since is \
+         kept aside:\n",
+        record.backup_name, record.started_at
+    );
     for tree in &record.trees {
-        let place = match (purge, keeps_replaced) {
-            (false, _) => &tree.live,
-            (true, true) => &tree.kept,
-            (true, false) => &tree.new,
-        };
-        text.push_str(&format!("  files {} at {}\n", tree.component, tree.shown(place)));
-        if purge && keeps_replaced {
-            text.push_str(&only_copy("files", &tree.left_out));
-        }
+        text.push_str(&format!("  files {} at {}\n", tree.component, tree.shown(&tree.live)));
     }
     for database in &record.databases {
-        let name = match (purge, keeps_replaced) {
-            (false, _) => &database.database,
-            (true, true) => &database.kept,
-            (true, false) => &database.new,
-        };
-        text.push_str(&format!("  database {name}\n"));
-        if purge && keeps_replaced {
-            text.push_str(&only_copy("tables", &database.left_out));
-        }
+        text.push_str(&format!("  database {}\n", database.database));
     }
     text
 }
 
 /// A warning about what no backup holds.
-fn only_copy(what: &str, left_out: &[String]) -> String {
-    if left_out.is_empty() {
-        return String::new();
-    }
-    let left_out = left_out.join(", ");
-    format!("    {what} that fit {left_out} were not in the backup: if there are any, only here\n")
+fn only_copies(record: &RestoreRecord) -> String {
+    let trees = record.trees.iter().map(|tree| ("files", &tree.component, &tree.left_out));
+    let databases = record.databases.iter().map(|one| ("tables", &one.component, &one.left_out));
+    trees
+        .chain(databases)
+        .filter(|(_, _, left_out)| !left_out.is_empty())
+        .map(|(what, component, left_out)| {
+            let left_out = left_out.join(", ");
+            format!(
+                "  {what} of {component} that fit {left_out} are in no backup, if there are any\n"
+            )
+        })
+        .collect()
 }
 
-fn list(records: &[RestoreRecord]) -> String {
-    let rows: Vec<Vec<String>> = records
-        .iter()
-        .map(|record| {
-            vec![
-                record.key.clone(),
-                record.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-                record.stage.as_str().into(),
-                record.backup_name.clone(),
-            ]
-        })
-        .collect();
-    table::table(&["KEY", "STARTED (UTC)", "STAGE", "BACKUP"], &rows)
+fn list(listed: &[Listed]) -> String {
+    if listed.is_empty() {
+        return "No restore has replaced anything yet: there is nothing to go back to.\n".into();
+    }
+    let row = |Listed { record, kept }: &Listed| {
+        let keeps = if kept.is_empty() { "nothing".into() } else { together(kept) };
+        vec![
+            record.key.clone(),
+            record.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            record.stage.as_str().into(),
+            keeps,
+            record.backup_name.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
+    let text = table::table(&["KEY", "STARTED (UTC)", "STAGE", "KEEPS", "BACKUP"], &rows);
+    let mut lines = text.lines();
+    let mut text = lines.next().map(|header| format!("{header}\n")).unwrap_or_default();
+    for (row, Listed { kept, .. }) in lines.zip(listed) {
+        text.push_str(&format!("{row}\n"));
+        text.extend(kept.iter().map(line));
+    }
+    text
+}
+
+/// The sum of what is kept; a part that cannot be counted makes it a lower bound.
+fn together(kept: &[Kept]) -> String {
+    let sum = size::bytes(kept.iter().filter_map(|kept| kept.bytes).sum());
+    let uncounted = kept.iter().filter(|kept| kept.bytes.is_none()).count();
+    match (uncounted, kept.len()) {
+        (0, _) => sum,
+        (none, all) if none == all => "unknown".into(),
+        _ => format!("over {sum}"),
+    }
+}
+
+fn line(kept: &Kept) -> String {
+    let bytes = kept.bytes.map_or_else(|| "size unknown".into(), size::bytes);
+    format!("  {}: {} ({bytes})\n", kept.component, kept.place)
 }

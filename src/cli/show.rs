@@ -9,8 +9,15 @@ use clap::Args;
 use jiff::Timestamp;
 use std::fmt::Write;
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop show                   the newest backup
+  backstop show 4f2a              the one whose id begins so
+  backstop show latest --json     the same for programs";
+
 /// The arguments of `backstop show`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ShowArgs {
     /// A unique prefix of an id, a name, or `latest`
     #[arg(default_value = "latest")]
@@ -21,6 +28,11 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Ending> {
     let record = context.reconciled()?.find(&args.id)?;
     context.output.result(&record, || describe(&record))?;
     Ok(Ending::Done)
+}
+
+/// How far it came; damage that a verification found outweighs that.
+pub(super) fn status(record: &BackupRecord) -> &'static str {
+    if record.is_damaged() { "DAMAGED" } else { record.status.as_str() }
 }
 
 /// A time to the second, in UTC.
@@ -36,7 +48,7 @@ pub(super) fn describe(record: &BackupRecord) -> String {
     };
     line("backup", record.name.clone());
     line("id", record.id.to_string());
-    line("status", record.status.as_str().into());
+    line("status", status(record).into());
     if let Some(path) = &record.path {
         line("path", path.display().to_string());
     }
@@ -47,6 +59,9 @@ pub(super) fn describe(record: &BackupRecord) -> String {
     }
     if let Some(version) = &record.version_label {
         line("version", version.clone());
+    }
+    if !record.omitted.is_empty() {
+        line("partial", format!("without {}, which --only left out", record.omitted.join(", ")));
     }
     line("started", moment(record.started_at));
     if let Some(duration) = record.duration_seconds {
@@ -65,13 +80,20 @@ pub(super) fn describe(record: &BackupRecord) -> String {
         line(
             component.detail.type_name(),
             format!(
-                "{}  {} in {} files, {} stored",
+                "{}  {} in {}, {} stored",
                 component.name,
                 size::bytes(component.source_bytes),
-                component.file_count,
+                size::count(component.file_count, "file", "files"),
                 size::bytes(component.stored_bytes)
             ),
         );
+    }
+    if let Some(found) = &record.last_verification {
+        let result = if found.ok { "every byte is as it was written" } else { "DAMAGED" };
+        line("verified", format!("{}: {result}", moment(found.at)));
+        for damage in &found.damages {
+            line("damage", format!("{} {}", damage.object, damage.fault));
+        }
     }
     for warning in &record.warnings {
         line("warning", format!("[{}] {}", warning.code.as_str(), warning.message));

@@ -7,8 +7,17 @@ use crate::backup::{self, Verification};
 use crate::error::Result;
 use clap::Args;
 
+const EXAMPLES: &str = "\
+Examples:
+  backstop verify                 read back every byte of the newest backup
+  backstop verify 4f2a            of the one whose id begins so
+  backstop verify --all           of every backup
+
+Exit code 6 says that damage was found; `backstop list` and `show` go on showing it.";
+
 /// The arguments of `backstop verify`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct VerifyArgs {
     /// A unique prefix of an id, a name, or `latest`
     #[arg(default_value = "latest", conflicts_with = "all")]

@@ -4,7 +4,7 @@
 //! users see cannot drift from what is accepted.
 
 use super::origin::{Origins, child, entry};
-use super::problem::{Problems, did_you_mean, quoted_list};
+use super::problem::{Problems, did_you_mean, meant, quoted_list};
 use super::schema::{Shape, choices, expected, keys, present};
 use super::source::kind;
 use super::{DatabaseUrl, Selector, Timeout};
@@ -41,7 +41,8 @@ pub(super) fn check(
         (other, _) => Some(format!("expected {}, found {}", expected(schema), kind(other))),
     };
     if let Some(message) = problem {
-        problems.add(origins.nearest(key), key, message);
+        let remedy = format!("set {key} to {}", expected(schema));
+        problems.add_with_remedy(origins.nearest(key), key, message, remedy);
     }
 }
 
@@ -50,14 +51,32 @@ fn table(entries: &Dict, schema: &Schema, key: &str, origins: &Origins, problems
         let path = child(key, name);
         match schema["properties"].get(name) {
             Some(schema) => check(value, schema, &path, origins, problems),
-            None => problems.add(origins.nearest(&path), &path, unknown_key(name, schema)),
+            None => {
+                let (message, remedy) = (unknown_key(name, schema), known_key(name, &path, schema));
+                problems.add_with_remedy(origins.nearest(&path), &path, message, remedy);
+            }
         }
     }
-    let required = schema["required"].as_array().into_iter().flatten().filter_map(Schema::as_str);
-    for name in required.filter(|name| !entries.contains_key(*name)) {
-        let expected = expected(present(&schema["properties"][name]));
-        let message = format!("is missing; expected {expected}");
-        problems.add(origins.nearest(key), &child(key, name), message);
+    for name in required_keys(schema).filter(|name| !entries.contains_key(*name)) {
+        let (path, schema) = (child(key, name), present(&schema["properties"][name]));
+        let message = format!("is missing; expected {}", expected(schema));
+        let remedy = match Shape::of(schema) {
+            Shape::Table => format!("add [{path}] with {}", quoted_list(required_keys(schema))),
+            _ => format!("add {path} ({})", expected(schema)),
+        };
+        problems.add_with_remedy(origins.nearest(key), &path, message, remedy);
+    }
+}
+
+fn required_keys(schema: &Schema) -> impl Iterator<Item = &str> {
+    schema["required"].as_array().into_iter().flatten().filter_map(Schema::as_str)
+}
+
+/// What to write instead of the unknown key `name`, which lies at `path`.
+fn known_key(name: &str, path: &str, schema: &Schema) -> String {
+    match meant(name, keys(schema)) {
+        Some(meant) => format!("write `{meant}` instead of `{name}`"),
+        None => format!("remove {path}, or write one of {}", quoted_list(keys(schema))),
     }
 }
 

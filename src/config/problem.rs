@@ -4,12 +4,17 @@ use super::origin::Origin;
 use crate::error::{Code, Error, Result};
 use std::path::Path;
 
+/// How many remedies a hint names. The message names every problem.
+const REMEDIES: usize = 3;
+
 /// One thing that is wrong: where, which key, and what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Problem {
     origin: Origin,
     key: String,
     message: String,
+    /// What to write instead, where the message alone does not say it as an instruction.
+    remedy: Option<String>,
 }
 
 /// Everything that is wrong with one config.
@@ -22,6 +27,23 @@ impl Problems {
             origin: origin.clone(),
             key: key.to_owned(),
             message: message.into(),
+            remedy: None,
+        });
+    }
+
+    /// As [`add`](Self::add), with what to write instead.
+    pub(super) fn add_with_remedy(
+        &mut self,
+        origin: &Origin,
+        key: &str,
+        message: impl Into<String>,
+        remedy: String,
+    ) {
+        self.0.push(Problem {
+            origin: origin.clone(),
+            key: key.to_owned(),
+            message: message.into(),
+            remedy: Some(remedy),
         });
     }
 
@@ -39,7 +61,11 @@ impl Problems {
             [only] => only.clone(),
             several => format!("{} problems\n  {}", several.len(), several.join("\n  ")),
         };
-        Err(Error::new(Code::ConfigInvalid, "accept config", subject).cause(cause))
+        let mut remedies: Vec<&str> =
+            self.0.iter().filter_map(|problem| problem.remedy.as_deref()).collect();
+        remedies.truncate(REMEDIES);
+        let error = Error::new(Code::ConfigInvalid, "accept config", subject).cause(cause);
+        Err(if remedies.is_empty() { error } else { error.hint(remedies.join("; ")) })
     }
 }
 
@@ -65,11 +91,18 @@ pub(super) fn quoted_list<'a>(words: impl IntoIterator<Item = &'a str>) -> Strin
 
 /// The word that was probably meant by `written`, as the end of a message.
 pub(super) fn did_you_mean<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> String {
+    meant(written, words).map(|word| format!("; did you mean `{word}`?")).unwrap_or_default()
+}
+
+/// The word that was probably meant by `written`.
+pub(super) fn meant<'a>(
+    written: &str,
+    words: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     words
         .into_iter()
         .map(|word| (strsim::jaro_winkler(written, word), word))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, word)| format!("; did you mean `{word}`?"))
-        .unwrap_or_default()
+        .map(|(_, word)| word)
 }

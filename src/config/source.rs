@@ -8,6 +8,15 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 use std::path::Path;
 
+/// What is accepted where a file is not TOML or not YAML at all.
+const TOML: &str = "write it as TOML: `key = \"text\"`, `key = 2`, tables as `[stack]` and \
+    `[[databases]]`; config/backstop.example.toml shows every key";
+const YAML: &str = "write it as YAML: `key: text`, lists as `- name: shop`; \
+    config/backstop.example.yaml shows every key";
+
+/// What a text says, or what is wrong with it.
+pub(super) type Parsed = Result<(Dict, Lines), (Option<usize>, String)>;
+
 /// What one file or one variable says.
 pub(super) struct Layer {
     source: Source,
@@ -43,20 +52,35 @@ pub(super) fn read(path: &Path) -> Result<(Layer, Lines)> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         invalid().source(error).hint("the config has to be a readable UTF-8 text file")
     })?;
-    let parsed = match path.extension().and_then(std::ffi::OsStr::to_str) {
-        Some("toml") => toml::parse(&text),
-        Some("yaml" | "yml") => yaml::parse(&text),
-        _ => {
-            return Err(invalid()
-                .cause("its ending says neither TOML nor YAML")
-                .hint("name it .toml, .yaml or .yml"));
-        }
+    let (Some(parsed), Some(form)) = (parse(path, &text), form(path)) else {
+        return Err(invalid()
+            .cause("its ending says neither TOML nor YAML")
+            .hint("name it .toml, .yaml or .yml"));
     };
     let (values, lines) = parsed.map_err(|(line, message)| {
         let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-        invalid().cause(format!("{place}{}", message.trim().replace('\n', ", ")))
+        invalid().cause(format!("{place}{}", message.trim().replace('\n', ", "))).hint(form)
     })?;
     Ok((Layer::new(path, values), lines))
+}
+
+/// The values of a text in the format that the ending of `path` names, with the line of each
+/// key, or the line and the reason of a fault. None for another ending.
+pub(super) fn parse(path: &Path, text: &str) -> Option<Parsed> {
+    match path.extension().and_then(std::ffi::OsStr::to_str) {
+        Some("toml") => Some(toml::parse(text)),
+        Some("yaml" | "yml") => Some(yaml::parse(text)),
+        _ => None,
+    }
+}
+
+/// What is accepted in the format that the ending of `path` names.
+fn form(path: &Path) -> Option<&'static str> {
+    match path.extension().and_then(std::ffi::OsStr::to_str) {
+        Some("toml") => Some(TOML),
+        Some("yaml" | "yml") => Some(YAML),
+        _ => None,
+    }
 }
 
 /// All values of `figment`. They may be secrets, and their `Debug` shows them.

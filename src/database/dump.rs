@@ -37,8 +37,6 @@ pub struct DumpRequest {
     pub compression_level: i32,
     /// The directory of the backup that is being written.
     pub backup: PathBuf,
-    /// The size of the database on its server, where it is known.
-    pub source_bytes: Option<u64>,
 }
 
 impl DumpRequest {
@@ -50,7 +48,6 @@ impl DumpRequest {
             exclude_tables: database.exclude_tables.clone(),
             compression_level,
             backup: backup.to_owned(),
-            source_bytes: None,
         }
     }
 }
@@ -100,7 +97,8 @@ pub async fn dump(
     let object = object(name, request.format);
     let path = request.backup.join(&object);
     store::private_directory(&request.backup.join(DATABASES))?;
-    let mut meter = Meter::start(progress, format!("database {name}"), request.source_bytes);
+    // How large the dump becomes is known at its end: it is compressed, and holds no indexes.
+    let mut meter = Meter::start(progress, format!("database {name}"), None);
     let write = async {
         match request.format {
             DumpFormat::Directory => directory(held, tools, request, &path, &mut meter).await,

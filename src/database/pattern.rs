@@ -3,16 +3,31 @@
 //! Source: PostgreSQL manual, psql, "Patterns": `*` is any sequence, `?` any character, a
 //! dot parts schema and name, letters fold to lower case, double quotes take text literally.
 
+use super::quote::quote_literal;
+
 /// A pattern as two anchored regular expressions: for the schema, where one is named, and
 /// for the table.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Pattern {
-    pub(super) schema: Option<String>,
-    pub(super) table: String,
+struct Pattern {
+    schema: Option<String>,
+    table: String,
+}
+
+/// The end of a `WHERE` clause that leaves out the tables which fit a pattern; `c` is
+/// `pg_class` and `n` is `pg_namespace`.
+pub(super) fn not_excluded(exclude: &[String]) -> String {
+    let conditions = exclude.iter().map(|text| Pattern::parse(text)).map(|pattern| {
+        let schema = match pattern.schema {
+            Some(schema) => format!("n.nspname ~ {}", quote_literal(&schema)),
+            None => "pg_table_is_visible(c.oid)".to_owned(),
+        };
+        format!(" AND NOT ({schema} AND c.relname ~ {})", quote_literal(&pattern.table))
+    });
+    conditions.collect()
 }
 
 impl Pattern {
-    pub(super) fn parse(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         let mut parts = vec![String::new()];
         let mut quoted = false;
         let mut characters = text.chars().peekable();

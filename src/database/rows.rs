@@ -1,7 +1,7 @@
 //! How many rows each table had at the fence, counted inside its snapshot.
 
 use super::connection::Connection;
-use super::pattern::Pattern;
+use super::pattern::not_excluded;
 use super::quote::quote_literal;
 use super::snapshot::HeldSnapshot;
 use crate::error::Result;
@@ -94,7 +94,7 @@ pub(super) async fn confirm(connection: &Connection, counted: Counted) -> Result
 }
 
 fn tables(exclude: &[String]) -> String {
-    let mut sql = "\
+    let sql = "\
         SELECT c.oid, c.relfilenode, format('%I.%I', n.nspname, c.relname), \
                pg_table_size(c.oid), c.reltuples \
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -104,14 +104,6 @@ fn tables(exclude: &[String]) -> String {
           AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
           AND NOT row_security_active(c.oid) \
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass \
-                          AND d.objid = c.oid AND d.deptype = 'e')"
-        .to_owned();
-    for Pattern { schema, table } in exclude.iter().map(|text| Pattern::parse(text)) {
-        let schema = match schema {
-            Some(schema) => format!("n.nspname ~ {}", quote_literal(&schema)),
-            None => "pg_table_is_visible(c.oid)".to_owned(),
-        };
-        sql.push_str(&format!(" AND NOT ({schema} AND c.relname ~ {})", quote_literal(&table)));
-    }
-    sql + " ORDER BY 3"
+                          AND d.objid = c.oid AND d.deptype = 'e')";
+    format!("{sql}{} ORDER BY 3", not_excluded(exclude))
 }

@@ -14,6 +14,7 @@ use crate::config::DumpFormat;
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::manifest::{DatabaseDetail, TableRows};
+use crate::size;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
@@ -217,7 +218,8 @@ impl Scratch {
             let sql = format!("SELECT count(*) FROM ONLY {}", row.get::<_, &str>(0));
             let rows: i64 = connection.row(ATTEMPTED, &sql, &[]).await?.get(0);
             if u64::try_from(rows) != Ok(table.rows) {
-                wrong.push(format!("{} has {rows} rows instead of {}", table.table, table.rows));
+                let rows = size::count(rows.unsigned_abs(), "row", "rows");
+                wrong.push(format!("{} has {rows} instead of {}", table.table, table.rows));
             }
         }
         if wrong.is_empty() {
@@ -312,6 +314,15 @@ pub async fn rename_database(target: &Target, name: &str, to: &str) -> Result<()
     let sql =
         format!("ALTER DATABASE {} RENAME TO {}", quote_identifier(name), quote_identifier(to));
     connection.run(&format!("rename database {name} of"), &sql).await
+}
+
+/// The size of the database `name` on the server of `target` in bytes; none where there is
+/// no such database.
+pub async fn database_size(target: &Target, name: &str) -> Result<Option<u64>> {
+    let connection = maintenance::connect(target, &[name]).await?;
+    let sql = "SELECT pg_database_size(oid) FROM pg_database WHERE datname = $1";
+    let rows = connection.rows("measure database", sql, &[&name]).await?;
+    Ok(rows.first().map(|row| row.get::<_, i64>(0).unsigned_abs()))
 }
 
 /// Drops the database `name` on the server of `target`, whoever is connected to it; does

@@ -3,8 +3,9 @@
 //! Compose v2 writes dependencies into a label. Compose v1 (still shipped by Debian 12)
 //! does not, so they are read from the compose file that its labels name.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+mod file;
+
+use file::{DependsOn, read};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -16,9 +17,6 @@ const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
 const ENVIRONMENT_FILES: &str = "com.docker.compose.project.environment_file";
 const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
-
-/// The largest compose file that is read.
-const LARGEST: u64 = 4 << 20;
 
 /// The project a container belongs to.
 pub(super) fn project(labels: &Labels) -> Option<&str> {
@@ -47,6 +45,31 @@ pub(super) fn environment_files(labels: &Labels) -> Vec<PathBuf> {
         Some(dir) if named.is_empty() => vec![dir.join(".env")],
         _ => named,
     }
+}
+
+/// A file whose variables a service gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EnvFile {
+    pub(super) path: PathBuf,
+    /// Whether compose refuses to start the service without it.
+    pub(super) required: bool,
+}
+
+/// The files that `env_file:` names, of every service: the project cannot be brought up
+/// without any of them. Relative to the project's directory, as compose reads them.
+pub(super) fn service_environment_files(labels: &Labels) -> Vec<EnvFile> {
+    let mut found = Vec::new();
+    for file in config_files(labels) {
+        let base = working_dir(labels).or_else(|| file.parent().map(Path::to_path_buf));
+        let base = base.unwrap_or_default();
+        for service in read(&file).services.into_values() {
+            let named = service.env_file.named().into_iter();
+            found.extend(
+                named.map(|EnvFile { path, required }| EnvFile { path: base.join(path), required }),
+            );
+        }
+    }
+    found
 }
 
 fn paths(labels: &Labels, label: &str) -> Vec<PathBuf> {
@@ -88,44 +111,9 @@ fn from_label(label: &str) -> Vec<Need> {
         .collect()
 }
 
-#[derive(Deserialize)]
-struct ComposeFile {
-    #[serde(default)]
-    services: BTreeMap<String, Service>,
-}
-
-#[derive(Deserialize)]
-struct Service {
-    #[serde(default)]
-    depends_on: DependsOn,
-    #[serde(flatten)]
-    _rest: BTreeMap<String, IgnoredAny>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(untagged)]
-enum DependsOn {
-    #[default]
-    None,
-    Names(Vec<String>),
-    Conditions(BTreeMap<String, Condition>),
-}
-
-#[derive(Deserialize)]
-struct Condition {
-    #[serde(default)]
-    condition: String,
-}
-
-/// A file that is gone or unreadable tells nothing: the order is then Docker's own.
+/// Where the file tells nothing, the order is Docker's own.
 fn from_file(file: &Path, service: &str) -> Vec<Need> {
-    let small = |meta: std::fs::Metadata| meta.is_file() && meta.len() <= LARGEST;
-    if !std::fs::metadata(file).is_ok_and(small) {
-        return Vec::new();
-    }
-    let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
-    let Ok(mut parsed) = serde_saphyr::from_str::<ComposeFile>(&text) else { return Vec::new() };
-    match parsed.services.remove(service).map(|s| s.depends_on) {
+    match read(file).services.remove(service).map(|s| s.depends_on) {
         Some(DependsOn::Names(names)) => {
             names.into_iter().map(|service| Need { service, healthy: false }).collect()
         }
@@ -172,6 +160,28 @@ mod tests {
         assert_eq!(of("web"), [Need { service: "api".into(), healthy: false }]);
         assert_eq!(of("api"), [Need { service: "db".into(), healthy: true }]);
         assert_eq!(of("db"), []);
+    }
+
+    #[test]
+    fn the_environment_files_of_all_services_are_known_in_every_form() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "services:\n  api:\n    env_file: api.env\n  db:\n    image: c\n  \
+                    web:\n    env_file:\n      - /etc/shop/web.env\n      \
+                    - {path: local.env, required: false}\n";
+        std::fs::write(dir.path().join("compose.yml"), text).unwrap();
+        let found = service_environment_files(&labels(&[
+            (CONFIG_FILES, "compose.yml,gone.yml"),
+            (WORKING_DIR, dir.path().to_str().unwrap()),
+        ]));
+        let file = |path: PathBuf, required| EnvFile { path, required };
+        assert_eq!(
+            found,
+            [
+                file(dir.path().join("api.env"), true),
+                file("/etc/shop/web.env".into(), true),
+                file(dir.path().join("local.env"), false),
+            ]
+        );
     }
 
     #[test]

@@ -67,8 +67,8 @@ pub struct Status {
     pub health: Health,
     /// How it ended, once it has.
     pub exit_code: Option<i64>,
-    /// When it was started last, as Docker writes it; another one after every start.
-    pub started_at: String,
+    /// When it was started last, as Docker writes it; tells whether it ran between two looks.
+    pub started_at: Option<String>,
 }
 
 /// What a health check says.

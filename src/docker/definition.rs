@@ -28,8 +28,17 @@ pub struct Definition {
 #[derive(Clone)]
 struct Project {
     name: String,
-    /// What to read, and its name below the project's directory in the backup.
-    files: Vec<(PathBuf, PathBuf)>,
+    files: Vec<ProjectFile>,
+}
+
+#[derive(Clone)]
+struct ProjectFile {
+    /// What to read.
+    source: PathBuf,
+    /// Its name below the project's directory in the backup.
+    name: PathBuf,
+    /// Whether its absence is worth a warning.
+    required: bool,
 }
 
 impl std::fmt::Debug for Definition {
@@ -83,7 +92,7 @@ impl Definition {
 
     /// Writes `containers/NAME.json` and `containers/compose/PROJECT/…` below
     /// `backup_dir` (files 0600, directories 0700), and returns the paths written,
-    /// relative to it. Compose files that are gone are a warning. Blocking.
+    /// relative to it. Compose and environment files that are gone are a warning. Blocking.
     ///
     /// # Errors
     /// [`Code::Io`] and its kin.
@@ -98,15 +107,14 @@ impl Definition {
 
         let Some(project) = &self.compose else { return Ok(written) };
         let below = Path::new("containers/compose").join(&project.name);
-        for (source, name) in &project.files {
+        for ProjectFile { source, name, required } in &project.files {
             match read_small(source) {
                 Ok(bytes) => {
                     let path = below.join(name);
                     write_private(&backup_dir.join(&path), &bytes)?;
                     written.push(path);
                 }
-                // Not every project has a `.env`.
-                Err(e) if e.kind() == io::ErrorKind::NotFound && source.ends_with(".env") => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !required => {}
                 Err(e) => {
                     let error = Error::io("record compose file", source, e);
                     progress.warn(error.code(), error.to_string());
@@ -118,25 +126,34 @@ impl Definition {
 }
 
 /// The files that describe a container's project, each with a name of its own: its path
-/// below the working directory, else its last part.
-fn project_files(container: &Container) -> Vec<(PathBuf, PathBuf)> {
-    let dir = compose::working_dir(&container.labels).unwrap_or_default();
-    let mut sources = compose::config_files(&container.labels);
-    sources.extend(compose::environment_files(&container.labels));
+/// below the working directory, else its last part. They are the same for every container
+/// of the project, which share that directory in the backup.
+fn project_files(container: &Container) -> Vec<ProjectFile> {
+    let labels = &container.labels;
+    let dir = compose::working_dir(labels).unwrap_or_default();
+    let mut sources: Vec<(PathBuf, bool)> =
+        compose::config_files(labels).into_iter().map(|source| (source, true)).collect();
+    for source in compose::environment_files(labels) {
+        // Not every project has a `.env`.
+        let required = !source.ends_with(".env");
+        sources.push((source, required));
+    }
+    let of_services = compose::service_environment_files(labels).into_iter();
+    sources.extend(of_services.map(|file| (file.path, file.required)));
     let mut taken = BTreeSet::new();
-    let mut files = Vec::new();
-    for source in sources {
+    let mut files: Vec<ProjectFile> = Vec::new();
+    for (source, required) in sources {
         let inside = source.strip_prefix(&dir).ok().filter(|p| is_plain(p));
         let name = inside.map(Path::to_path_buf).or_else(|| source.file_name().map(PathBuf::from));
         let Some(mut name) = name else { continue };
-        if files.iter().any(|(known, _)| *known == source) {
+        if files.iter().any(|known| known.source == source) {
             continue;
         }
         if !taken.insert(name.clone()) {
             name = PathBuf::from(format!("{}-{}", taken.len(), name.display()));
             taken.insert(name.clone());
         }
-        files.push((source, name));
+        files.push(ProjectFile { source, name, required });
     }
     files
 }

@@ -45,7 +45,7 @@ impl Docker {
                 _ => Health::Unchecked,
             },
             exit_code: state.exit_code,
-            started_at: state.started_at.unwrap_or_default(),
+            started_at: state.started_at.map(|at| at.to_string()),
         })
     }
 

@@ -39,6 +39,18 @@ impl Kind {
         }
     }
 
+    /// What helps where there is none of this name.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Container => "`docker ps -a` shows the containers",
+            Self::Image => "`docker image ls` shows the images",
+            Self::Volume => {
+                "`docker volume ls` shows the volumes; compose puts its project's name before \
+                 theirs, as in shop_uploads"
+            }
+        }
+    }
+
     fn attempted(self) -> &'static str {
         match self {
             Self::Container => "inspect container",
@@ -67,7 +79,10 @@ impl Docker {
         let message = json.get("message").and_then(Value::as_str).unwrap_or_default();
         match status {
             200 => Ok(json),
-            404 => Err(Error::new(Code::ContainerNotFound, kind.attempted(), name).cause(message)),
+            404 => {
+                let missing = Error::new(Code::ContainerNotFound, kind.attempted(), name);
+                Err(missing.cause(message).hint(kind.hint()))
+            }
             _ => Err(refused(message)),
         }
     }

@@ -4,19 +4,18 @@ use super::answers::Endpoints;
 use super::{Container, Dependency, Docker, Mount, RunState, compose, failed, helper};
 use crate::config::{ContainerSelection, Quiesce, Selector};
 use crate::error::{Code, Error, Result};
-use crate::progress::Warning;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, MountPoint};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// What a config selects.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Selection {
     /// The containers, running or not, each once, in the order of the config.
     pub containers: Vec<Container>,
-    /// The selections that no container fits.
-    pub warnings: Vec<Warning>,
+    /// One error for each selection that no container fits.
+    pub unfit: Vec<Error>,
 }
 
 impl Docker {
@@ -25,7 +24,7 @@ impl Docker {
     ///
     /// # Errors
     /// [`Code::ContainerNotFound`] when the container of a `name=` does not exist (a label
-    /// or a compose project that fits nothing is a warning); [`Code::DockerFailed`] for a
+    /// or a compose project that fits nothing is in [`Selection::unfit`]); [`Code::DockerFailed`] for a
     /// running container that Docker would delete when it is stopped (`--rm`);
     /// [`Code::DockerUnreachable`].
     pub async fn select(&self, selections: &[ContainerSelection]) -> Result<Selection> {
@@ -38,9 +37,7 @@ impl Docker {
                 let missing = nothing_fits(&selection.select);
                 match selection.select {
                     Selector::Name(_) => return Err(missing),
-                    Selector::Label(_) | Selector::Compose(_) => selected
-                        .warnings
-                        .push(Warning { code: missing.code(), message: missing.to_string() }),
+                    Selector::Label(_) | Selector::Compose(_) => selected.unfit.push(missing),
                 }
             }
             for found in fits.filter(|c| seen.insert(c.id.clone())) {
@@ -87,7 +84,19 @@ impl Docker {
 }
 
 fn nothing_fits(selector: &Selector) -> Error {
+    let hint = match selector {
+        Selector::Label(label) => format!(
+            "give the containers that write the label {label}; \
+             `docker ps -a --format '{{{{.Names}}}} {{{{.Labels}}}}'` shows the labels there are"
+        ),
+        Selector::Name(_) => {
+            "`docker ps -a --format '{{.Names}}'` shows the names there are".into()
+        }
+        Selector::Compose(_) => "`docker compose ls -a` shows the projects there are".into(),
+    };
     Error::new(Code::ContainerNotFound, "find a container with", selector)
+        .cause("there is none, running or not")
+        .hint(hint)
 }
 
 /// A container as the list shows it.

@@ -38,7 +38,7 @@ codes! {
     /// No config file was found and the environment does not describe a stack.
     ConfigNotFound = "config_not_found", exit 2, "name one with --config or $BACKSTOP_CONFIG; `backstop config schema` describes it";
     /// The config has an unknown key, a wrong type or contradictory values.
-    ConfigInvalid = "config_invalid", exit 2, "`backstop config schema` lists every key";
+    ConfigInvalid = "config_invalid", exit 2, "the message says what would be accepted; `backstop config schema` lists every key";
     /// A question had to be asked and nobody is there to answer it.
     ConfirmationRequired = "confirmation_required", exit 2, "run it on a terminal, or add --yes";
 

@@ -28,7 +28,7 @@ pub struct HeldContainers {
     journal: Journal,
     asked_at: Clock,
     /// When each was started last before it was held.
-    started_at: Mutex<BTreeMap<String, String>>,
+    started_at: Mutex<BTreeMap<String, Option<String>>>,
     settled: bool,
 }
 

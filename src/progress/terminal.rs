@@ -1,6 +1,7 @@
 //! Progress for a person at a terminal.
 
 use super::{Event, Progress};
+use crate::size;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
@@ -114,7 +115,11 @@ fn bar(task: &str, total_bytes: Option<u64>) -> ProgressBar {
 
 fn finished(task: &str, bar: &ProgressBar) -> String {
     let seconds = bar.elapsed().as_secs_f64();
-    format!("  {task}: {} in {seconds:.1} s", indicatif::HumanBytes(bar.position()))
+    match bar.position() {
+        // Programs that work in parallel do not tell their bytes.
+        0 => format!("  {task}: done in {seconds:.1} s"),
+        bytes => format!("  {task}: {} in {seconds:.1} s", size::bytes(bytes)),
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +171,7 @@ mod tests {
         let hidden = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         let shown = shown(Some(hidden));
         let (before, after) = shown.split_once(" in ").unwrap();
-        assert_eq!(before, "• capture files\n! warning: cannot read a\n  files uploads: 2.00 KiB");
+        assert_eq!(before, "• capture files\n! warning: cannot read a\n  files uploads: 2.0 KiB");
         assert!(after.ends_with(" s\n  done\n"), "{after}");
     }
 

@@ -47,6 +47,9 @@ pub struct Manifest {
     pub version_label: Option<String>,
     /// The backup this one builds upon; none for a full one.
     pub parent: Option<BackupId>,
+    /// Databases and file trees of the stack that `--only` left out.
+    #[serde(default)]
+    pub omitted: Vec<String>,
     /// When it was started, UTC.
     pub started_at: Timestamp,
     /// When everything but the manifest lay on disk, UTC, by the monotonic clock.

@@ -5,7 +5,8 @@ use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file, hash_file_un
 use super::incoming::files_below;
 use super::manifest::{Elsewhere, FORMAT, MANIFEST, Manifest, Object};
 use crate::error::{Code, Error, Result};
-use serde::Serialize;
+use crate::size::count;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ pub struct PublishedBackup {
 }
 
 /// One stored file that is not what it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
     /// The file, relative to the backup's directory.
     pub object: String,
@@ -93,7 +94,11 @@ impl PublishedBackup {
                 Ok(found) if found.is_file() && found.len() == object.size => {}
                 Ok(found) if found.is_file() => damages.push(Damage {
                     object: object.path.clone(),
-                    fault: format!("has {} bytes instead of {}", found.len(), object.size),
+                    fault: format!(
+                        "has {} instead of {}",
+                        count(found.len(), "byte", "bytes"),
+                        object.size
+                    ),
                 }),
                 Ok(_) => damages.push(Damage::new(&object.path, "is not a file")),
                 Err(e) if e.kind() == ErrorKind::NotFound => {

@@ -6,6 +6,7 @@ use crate::error::{Code, Result};
 use crate::repository::PublishedBackup;
 use crate::repository::manifest::{Component, FilesDetail};
 use crate::setting::Setting;
+use crate::size;
 use std::path::Path;
 
 /// The index of a backup, relative to its directory.
@@ -59,8 +60,8 @@ pub(super) fn warn_incomplete(setting: &Setting, component: &str, count: u64, fi
         setting.progress.warn(
             Code::PermissionDenied,
             format!(
-                "{count} of {component} files came back without all of their metadata, \
-                 the first: {first}"
+                "{} of {component} came back without all metadata, the first: {first}",
+                size::count(count, "file", "files")
             ),
         );
     }

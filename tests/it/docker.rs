@@ -68,7 +68,7 @@ async fn containers_are_selected_by_label_name_and_project_each_once() {
     );
     assert_eq!(selection.containers[0].quiesce, Quiesce::Pause);
     assert_eq!(selection.containers[0].id, labelled.id);
-    assert!(selection.warnings.is_empty());
+    assert!(selection.unfit.is_empty());
 
     let one = docker.select(&[select(&format!("label={key}=no"))]).await.unwrap();
     assert_eq!(one.containers.len(), 1);
@@ -76,7 +76,7 @@ async fn containers_are_selected_by_label_name_and_project_each_once() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_is_an_error_and_an_unused_label_a_warning() {
+async fn an_unknown_name_is_an_error_and_an_unused_label_is_reported() {
     let docker = docker_or_skip!();
     let error = docker.select(&[select("name=backstop-no-such")]).await.unwrap_err();
     assert_eq!(error.code(), Code::ContainerNotFound);
@@ -85,8 +85,8 @@ async fn an_unknown_name_is_an_error_and_an_unused_label_a_warning() {
         .await
         .unwrap();
     assert!(selection.containers.is_empty());
-    assert_eq!(selection.warnings.len(), 2);
-    assert!(selection.warnings[0].message.contains("label=backstop.no.such"));
+    assert_eq!(selection.unfit.len(), 2);
+    assert!(selection.unfit[0].to_string().contains("label=backstop.no.such"));
 }
 
 #[tokio::test]
@@ -320,8 +320,13 @@ async fn a_definition_is_recorded_with_its_compose_project() {
     let docker = docker_or_skip!();
     let dir = tempfile::tempdir().unwrap();
     let project = unique("project");
-    std::fs::write(dir.path().join("compose.yml"), "services: {}\n").unwrap();
-    std::fs::write(dir.path().join(".env"), "PASSWORD=secret\n").unwrap();
+    let compose = "services:\n  web: {image: a, env_file: web.env}\n  \
+                   worker: {image: a, env_file: [worker/.env, {path: x.env, required: false}]}\n";
+    std::fs::write(dir.path().join("compose.yml"), compose).unwrap();
+    std::fs::create_dir(dir.path().join("worker")).unwrap();
+    for name in [".env", "web.env", "worker/.env"] {
+        std::fs::write(dir.path().join(name), "PASSWORD=secret\n").unwrap();
+    }
     let at = dir.path().display();
     let labels = [
         format!("com.docker.compose.project={project}"),
@@ -349,6 +354,8 @@ async fn a_definition_is_recorded_with_its_compose_project() {
         detail.object.clone(),
         format!("containers/compose/{project}/compose.yml"),
         format!("containers/compose/{project}/.env"),
+        format!("containers/compose/{project}/web.env"),
+        format!("containers/compose/{project}/worker/.env"),
     ]
     .into_iter()
     .map(std::path::PathBuf::from)

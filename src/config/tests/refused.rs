@@ -164,3 +164,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_hint_says_what_to_write_instead() {
+    let hint = |name: &str, text: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(name), text).unwrap();
+        let environment = environment(directory.path(), &[]);
+        let error = Config::load_from(Some(Path::new(name)), &environment).unwrap_err();
+        error.hint_text().to_owned()
+    };
+    let of = |old: &str, new: &str| hint("backstop.toml", &sample_with(old, new));
+    assert_eq!(of("jobs = 2", "job = 2"), "write `jobs` instead of `job`");
+    assert_eq!(
+        of("[state]", "[zebra]"),
+        "remove zebra, or write one of `stack`, `repository`, `state`, `databases`, `files`, \
+         `containers`"
+    );
+    assert_eq!(
+        of("jobs = 2", "jobs = \"two\""),
+        "set databases[0].jobs to a whole number from 1 to 65535"
+    );
+    assert_eq!(of("\"stop\"", "\"freeze\""), "set containers[0].quiesce to one of `stop`, `pause`");
+    assert_eq!(
+        hint("backstop.toml", "[[files]]\nname = \"u\"\npath = \"/u\"\n"),
+        "add [repository] with `path`; add [stack] with `name`"
+    );
+    assert!(hint("backstop.toml", "[stack\n").starts_with("write it as TOML"));
+    assert!(hint("backstop.yaml", "stack: [\n").starts_with("write it as YAML"));
+    assert_eq!(
+        of("\"uploads\"", "\"shop\""),
+        "the message says what would be accepted; `backstop config schema` lists every key"
+    );
+}

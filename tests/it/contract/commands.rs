@@ -114,32 +114,6 @@ fn estimate_measures_the_sources() {
 }
 
 #[test]
-fn doctor_looks_at_everything_and_one_failure_hides_no_other() {
-    let host = Host::with_database();
-    let ran = host.run(&["doctor"]).ok();
-    for subject in ["repository", "state directory", "database shop", "files uploads"] {
-        assert!(ran.stdout.contains(&format!("ok    {subject}")), "{ran:?}");
-    }
-    assert!(ran.stdout.contains("pg_dump") && ran.stdout.contains(" free"), "{ran:?}");
-
-    std::fs::remove_dir_all(host.live()).unwrap();
-    host.configure_url(Some("postgres://shop@127.0.0.1:1/shop"), "", "");
-    let ran = host.run(&["doctor"]).ended(3);
-    assert!(ran.stdout.contains("ok    repository"), "{ran:?}");
-    assert_eq!(ran.stdout.matches("FAIL").count(), 2, "{ran:?}");
-    assert_eq!(ran.stdout.matches("hint: ").count(), 2, "{ran:?}");
-    let found = host.run(&["doctor", "--json"]).ended(3).json();
-    let codes: Vec<_> = found
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|finding| finding["error"]["code"].as_str())
-        .collect();
-    assert_eq!(codes, ["database_unreachable", "io"]);
-    assert!(!host.repository().exists(), "doctor creates no repository");
-}
-
-#[test]
 fn the_config_is_shown_checked_and_described() {
     let host = Host::with_database();
     let shown = host.run(&["config", "show"]).ok().stdout;

@@ -19,6 +19,19 @@ fn usage_and_config_are_2() {
     host.run(&["backup", "--no-such-flag"]).ended(2);
     host.run(&["no-such-command"]).ended(2);
     host.run(&["--config", "/does/not/exist.toml", "list"]).failed(2, "config_not_found");
+    // For programs the same, as the one object of every failure.
+    for arguments in
+        [&["backup", "--no-such-flag", "--json"][..], &["--json", "no-such-command"], &["--json"]]
+    {
+        let ran = host.run(arguments).ended(2);
+        assert_eq!(ran.stdout, "", "{arguments:?}");
+        let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+        assert_eq!(error["error"]["code"], "usage", "{arguments:?}");
+        assert!(error["error"]["hint"].as_str().unwrap().contains("backstop help"), "{error}");
+    }
+    let ran = host.run(&["--quiet"]).failed(2, "usage");
+    assert!(!ran.stderr.contains("guardian"), "{ran:?}");
+    assert_eq!(host.run(&["--help", "--json"]).ok().stderr, "");
     host.configure("[backups]\nat = 3\n");
     let ran = host.run(&["list"]).failed(2, "config_invalid");
     assert!(ran.stderr.contains("backstop.toml") && ran.stderr.contains("backups"), "{ran:?}");

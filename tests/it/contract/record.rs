@@ -34,7 +34,9 @@ fn a_backup_is_described_by_one_object_with_the_promised_fields() {
             "id",
             "kind",
             "labels",
+            "last_verification",
             "name",
+            "omitted",
             "parent",
             "path",
             "reason",
@@ -121,6 +123,27 @@ fn progress_is_json_lines_on_stderr_and_the_result_alone_is_on_stdout() {
         fields(&error["error"]),
         ["attempted", "cause", "code", "hint", "message", "subject"]
     );
+}
+
+#[test]
+fn the_progress_of_a_dump_ends_at_what_was_stored() {
+    let host = Host::with_database();
+    for format in ["directory", "custom", "plain"] {
+        host.configure_database(&format!("format = {format:?}"), "");
+        let ran = host.run(&["backup", "--json", "--only", "databases"]).ok();
+        let lines = ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap());
+        let events: Vec<Value> =
+            lines.filter(|line: &Value| line["task"] == "database shop").collect();
+        assert_eq!(
+            (&events[0]["event"], &events[0]["total_bytes"]),
+            (&"started".into(), &Value::Null)
+        );
+        let told: u64 = events.iter().filter_map(|line| line["bytes"].as_u64()).sum();
+        let record = ran.json();
+        let parts = record["components"].as_array().unwrap();
+        let shop = parts.iter().find(|part| part["name"] == "shop").unwrap();
+        assert_eq!(told, shop["stored_bytes"], "{format}");
+    }
 }
 
 #[test]

@@ -95,4 +95,12 @@ fn a_user_who_may_not_read_a_table_gets_its_name() {
     host.configure_url(Some(&host.url(OWNER, database)), "", "");
     let ran = fails(&host, "database_failed");
     assert!(ran.stderr.contains("private"), "{ran:?}");
+    // doctor says so beforehand, and knows what is left out.
+    let ran = host.run(&["doctor"]).ended(3);
+    assert!(ran.stdout.contains("may not read public.private"), "{ran:?}");
+    assert!(ran.stdout.contains("GRANT pg_read_all_data"), "{ran:?}");
+    host.configure_url(Some(&host.url(OWNER, database)), "exclude_tables = [\"private\"]", "");
+    let ran = host.run(&["doctor"]).ok();
+    assert!(ran.stdout.contains(&format!("user {OWNER} (who may")), "{ran:?}");
+    host.run(&["backup"]).ok();
 }

@@ -44,6 +44,7 @@ fn containers_and_volumes_that_are_not_there() {
     host.configure("[[files]]\nname = \"lost\"\nvolume = \"backstop-no-such-volume\"\n");
     let ran = fails(&host, "container_not_found");
     assert!(ran.stderr.contains("backstop-no-such-volume"), "{ran:?}");
+    assert!(ran.stderr.contains("hint: `docker volume ls`"), "{ran:?}");
     // A label that nobody has is no mistake: the containers may come later.
     host.configure(BY_LABEL);
     let record = host.back_up();

@@ -74,7 +74,7 @@ fn they_are_in_no_output_no_process_list_and_no_file() {
 }
 
 #[test]
-fn a_password_inside_a_url_is_told_by_nothing_but_the_copy_of_the_config() {
+fn a_password_inside_a_url_is_told_by_nothing_not_even_the_copy_of_the_config() {
     let host = Host::with_database();
     let url = host.url("postgres", host.database().name());
     let url = url.replace("postgres@", &format!("postgres:{}@", encode(PASSWORD)));
@@ -91,6 +91,14 @@ fn a_password_inside_a_url_is_told_by_nothing_but_the_copy_of_the_config() {
     }
     assert!(!tells_password(printed.as_bytes()), "{printed}");
     assert_eq!(files_with_password(&host.state()), Vec::<std::path::PathBuf>::new());
-    let told = files_with_password(&host.repository());
-    assert!(told.iter().all(|file| file.ends_with("config/backstop.toml")), "{told:?}");
+    assert_eq!(files_with_password(&host.repository()), Vec::<std::path::PathBuf>::new());
+    let record = host.json(&["show"]);
+    let copy = host.backup_dir(&record).join("config/backstop.toml");
+    let text = fs::read_to_string(&copy).unwrap();
+    assert!(text.contains("were left out") && text.contains("postgres://postgres@"), "{text}");
+    // With the password given another way the copy serves as it is.
+    let output = host.command(&["--config", copy.to_str().unwrap(), "doctor"]);
+    let output = { output }.env("PGPASSWORD", PASSWORD).output().unwrap();
+    let ran = Ran::of(&output);
+    assert!(ran.stdout.contains("ok    database shop"), "{ran:?}");
 }

@@ -41,24 +41,39 @@ fn what_was_changed_comes_back_is_kept_and_can_be_rolled_back() {
 
     let restores = host.json(&["rollback", "--list"]);
     assert_eq!((&restores[0]["key"], &restores[0]["stage"]), (&key.into(), &"swapped".into()));
-    assert!(host.run(&["rollback", "--list"]).ok().stdout.contains(key));
+    let listed = host.run(&["rollback", "--list"]).ok().stdout;
+    assert!(listed.contains(key), "{listed}");
+    let kept = restores[0]["kept"].as_array().unwrap();
+    assert_eq!(kept.len(), 2, "{restores}");
+    for part in kept {
+        assert!(part["bytes"].as_u64().unwrap() > 20_000, "{part}");
+        assert!(listed.contains(part["place"].as_str().unwrap()), "{listed}");
+    }
     host.run(&["rollback", "--dry-run"]).ok();
     host.run(&["rollback", "--yes"]).ok();
     assert_eq!(listing(&host.live()), changed);
     assert_eq!(host.database().sql(COUNT), "10");
     host.run(&["rollback", "--yes"]).failed(5, "nothing_to_roll_back");
+    let kept = host.json(&["rollback", "--list"])[0]["kept"].clone();
+    assert!(kept[0]["bytes"].as_u64().unwrap() > 0, "what the restore had brought: {kept}");
 
     host.run(&["rollback", key, "--purge", "--yes"]).ok();
     assert_eq!(fs::read_dir(host.live().parent().unwrap()).unwrap().count(), 1, "nothing is kept");
     let state = host.live_state();
     assert!(!state.contains(key), "{state}");
-    assert_eq!(host.json(&["rollback", "--list"])[0]["stage"], "purged");
+    let restores = host.json(&["rollback", "--list"]);
+    assert_eq!(
+        (&restores[0]["stage"], &restores[0]["kept"]),
+        (&"purged".into(), &serde_json::json!([]))
+    );
     host.run(&["rollback", key, "--purge", "--yes"]).failed(5, "nothing_to_roll_back");
 }
 
 #[test]
 fn what_was_destroyed_comes_back() {
     let host = Host::with_database();
+    let listed = host.run(&["rollback", "--list"]).ok().stdout;
+    assert_eq!(listed.lines().count(), 1, "no header over nothing: {listed}");
     host.back_up();
     let original = listing(&host.live());
     fs::remove_dir_all(host.live()).unwrap();

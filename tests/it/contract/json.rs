@@ -1,0 +1,122 @@
+//! `docs/json.md` against what each command prints: every field stands there, and every
+//! field that stands there is printed.
+
+use crate::support::host::Host;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const PAGE: &str = include_str!("../../../docs/json.md");
+
+/// The section of the page under `heading`.
+fn section(heading: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("\n{heading}\n")).expect(heading);
+    rest.split("\n#").next().unwrap()
+}
+
+/// The words in backticks of the first cell of each row.
+fn documented(text: &str) -> BTreeSet<String> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    cells.flat_map(|cell| cell.split("`, `")).map(|word| word.trim_matches('`').into()).collect()
+}
+
+#[track_caller]
+fn assert_described(value: &Value, text: &str) {
+    let printed: BTreeSet<String> = value.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(printed, documented(text));
+    // Fields of what lies inside are named where it is described: `{a, b}`.
+    for (name, inner) in value.as_object().unwrap() {
+        let Some(first) = inner.as_array().and_then(|entries| entries.first()) else { continue };
+        let row = text.lines().find(|line| line.contains(&format!("`{name}`"))).unwrap();
+        let Some(fields) = row.split_once("`{").and_then(|(_, rest)| rest.split_once("}`")) else {
+            continue;
+        };
+        let described: BTreeSet<&str> = fields.0.split(", ").collect();
+        let printed: BTreeSet<&str> =
+            first.as_object().unwrap().keys().map(String::as_str).collect();
+        assert!(printed.is_superset(&described), "{name}: {described:?}, printed {printed:?}");
+    }
+}
+
+#[track_caller]
+fn assert_row(command: &str, value: &Value) {
+    let row = PAGE.lines().find(|line| line.starts_with(&format!("| `{command}` | ")));
+    let row = row.unwrap_or_else(|| panic!("{command} is not on the page"));
+    let fields = row.split_once("`{").unwrap().1.split_once("}`").unwrap().0;
+    let described: BTreeSet<&str> = fields.split(", ").collect();
+    let printed: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(printed, described, "{command}");
+}
+
+#[test]
+fn every_command_prints_what_its_page_says() {
+    let host = Host::with_database();
+    let backup = section("## A backup");
+    let plans = section("### Plans");
+    let (of_backup, of_restore) = plans.split_once("Of a restore in place:").unwrap();
+    let restores = section("### What a restore keeps");
+    let restored = section("### A restore");
+
+    assert_described(&host.json(&["backup", "--dry-run"]), of_backup);
+    let record = host.back_up();
+    assert_described(&record, backup);
+    let id = record["id"].as_str().unwrap();
+    host.write("one.txt", "damaged by hand");
+    assert_described(&host.json(&["list"])[0], backup);
+    assert_described(&host.json(&["show"]), backup);
+    assert_described(&host.json(&["verify"])[0], section("### A verification"));
+    assert_described(&host.json(&["delete", id, "--dry-run"]), backup);
+    assert_described(&host.json(&["doctor"])[0], section("### A finding"));
+    assert_described(&host.json(&["estimate"]), section("### An estimate"));
+
+    assert_described(&host.json(&["restore", "latest", "--dry-run"]), of_restore);
+    let to = host.path().join("out");
+    let elsewhere = ["restore", "latest", "--to", to.to_str().unwrap()];
+    assert_described(&host.json(&[&elsewhere[..], &["--dry-run"]].concat()), restored);
+    let done = host.json(&["restore", "latest", "--yes"]);
+    assert_described(&done, restored);
+    let key = done["key"].as_str().unwrap();
+    assert_described(&host.json(&["rollback", "--list"])[0], restores);
+    assert_described(&host.json(&["rollback", "--dry-run"]), restores);
+    let ended = host.json(&["rollback", "--yes"]);
+    let without_kept = |mut fields: BTreeSet<String>| {
+        fields.remove("kept");
+        fields
+    };
+    let printed: BTreeSet<String> = ended.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(printed, without_kept(documented(restores)));
+    let purged = host.json(&["rollback", key, "--purge", "--yes"]);
+    let printed: BTreeSet<String> = purged.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(printed, without_kept(documented(restores)));
+
+    assert_row("recover", &host.json(&["recover"]));
+    assert_row("config show", &host.json(&["config", "show"]));
+    assert_row("config check", &host.json(&["config", "check"]));
+    assert!(host.json(&["config", "schema"])["properties"].is_object());
+    assert_row("completions", &host.json(&["completions", "fish"]));
+    let dir = host.path().join("man");
+    assert_row("manpages", &host.json(&["manpages", dir.to_str().unwrap()]));
+    assert_described(&host.json(&["delete", id, "--yes"]), backup);
+}
+
+#[test]
+fn every_line_of_progress_is_on_the_page() {
+    let host = Host::with_database();
+    let ran = host.run(&["backup", "--json"]).ok();
+    let page = section("## Progress");
+    let mut seen = BTreeSet::new();
+    for line in ran.stderr.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let event = line["event"].as_str().unwrap().to_owned();
+        let row = page.lines().find(|row| row.starts_with(&format!("| `{event}` | "))).unwrap();
+        for field in line.as_object().unwrap().keys() {
+            let named = ["at", "event"].contains(&field.as_str());
+            assert!(named || row.contains(&format!("`{field}`")), "{row}: {field}");
+        }
+        if let Some(step) = line["step"].as_str() {
+            assert!(row.contains(&format!("`{step}`")), "{step}");
+        }
+        seen.insert(event);
+    }
+    assert!(seen.contains("step") && seen.contains("started"), "{seen:?}");
+}
