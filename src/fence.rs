@@ -1,8 +1,8 @@
 //! The fence: holding the containers that write, capturing files at the instant, and
 //! making sure that every held container runs again whatever happens to backstop.
 //!
-//! In the order of a backup: [`Plan`](capture::Plan) how each file tree is captured, write
-//! the [`Journal`], start the [`Guardian`], [`quiesce`], take the captures,
+//! In the order of a backup: [`Plan`](capture::Plan) how each file tree is captured, start
+//! the [`Guardian`], write the [`Journal`], [`quiesce`], take the captures,
 //! [`resume`](HeldContainers::resume), read and remove the captures,
 //! [`finish`](Guardian::finish). Whoever dies in between, the guardian or the next
 //! command's [`recover`] does the rest from the journal.

@@ -20,12 +20,13 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Writes the journal and starts the guardian. Nothing is held yet.
+    /// Starts the guardian and writes the journal. Nothing is held yet.
     pub async fn post(setting: &Setting, journal: Journal) -> Result<Self> {
         let containers = !journal.containers.is_empty();
-        let live = LiveJournal::create(&setting.config.state.dir, journal)?;
+        let live = LiveJournal::reserve(&setting.config.state.dir, journal)?;
         let config = setting.config_file.as_deref();
         let guardian = Guardian::spawn(live, &setting.executable, config).await?;
+        guardian.journal().write()?;
         Ok(Self { held: None, guardian, containers })
     }
 

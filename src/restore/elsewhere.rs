@@ -35,7 +35,7 @@ pub struct Elsewhere {
 /// that is still free: what another run has made under it is never touched.
 ///
 /// # Errors
-/// What was built until then is removed.
+/// What was built and has not got its name yet is removed.
 pub async fn elsewhere(
     setting: &Setting,
     record: &BackupRecord,
@@ -101,7 +101,11 @@ async fn place(plan: &Plan, restore: &mut RestoreRecord) -> Result<()> {
     while let Some(tree) = restore.trees.first() {
         // Replaces an empty directory, and nothing else (rename(2)).
         match std::fs::rename(&tree.new, &tree.live) {
-            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => return Err(occupied(&tree.live)),
+            Err(e)
+                if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) =>
+            {
+                return Err(occupied(&tree.live));
+            }
             renamed => renamed.map_err(|e| Error::io("rename", &tree.new, e))?,
         }
         restore.trees.remove(0);

@@ -81,7 +81,9 @@ impl RestoreRecord {
     /// A restore of `backup` that begins now, after those which `state_dir` records.
     pub(super) fn begin(state_dir: &Path, backup: &BackupId, backup_name: &str) -> Result<Self> {
         let random = BackupId::random()?;
-        let newest = Self::all(state_dir)?.first().map_or(0, |record| record.sequence);
+        // A record that cannot be read must not stand in the way of a restore.
+        let readable = paths(state_dir)?.into_iter().filter_map(|path| Self::read(&path).ok());
+        let newest = readable.map(|record| record.sequence).max().unwrap_or(0);
         let started_at = clock::now();
         Ok(Self {
             key: format!("{}_{}", started_at.strftime("%Y%m%d%H%M%S"), random.suffix()),
@@ -150,19 +152,8 @@ impl RestoreRecord {
 
     /// Every restore that is recorded, newest first.
     pub fn all(state_dir: &Path) -> Result<Vec<Self>> {
-        let dir = directory(state_dir);
-        let entries = match std::fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(Error::io("list restores in", &dir, e)),
-        };
-        let mut records = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|e| Error::io("list restores in", &dir, e))?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                records.push(Self::read(&path)?);
-            }
-        }
+        let mut records =
+            paths(state_dir)?.iter().map(|path| Self::read(path)).collect::<Result<Vec<_>>>()?;
         // Records of versions without a sequence are older than all others.
         records.sort_by(|a: &Self, b| (b.sequence, &b.key).cmp(&(a.sequence, &a.key)));
         Ok(records)
@@ -170,12 +161,14 @@ impl RestoreRecord {
 
     /// The restore that `key` names.
     pub(super) fn find(state_dir: &Path, key: &str) -> Result<Self> {
-        let known = Self::all(state_dir)?;
-        known.into_iter().find(|record| record.key == key).ok_or_else(|| {
-            Error::new(Code::NothingToRollBack, "find restore", key)
+        // By its name alone: undoing one restore must not fail because of another's record.
+        let named = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == key);
+        match paths(state_dir)?.iter().find(|path| named(path)) {
+            Some(path) => Self::read(path),
+            None => Err(Error::new(Code::NothingToRollBack, "find restore", key)
                 .cause("no restore has this key")
-                .hint("`backstop rollback --list` shows the restores")
-        })
+                .hint("`backstop rollback --list` shows the restores")),
+        }
     }
 
     fn read(path: &Path) -> Result<Self> {
@@ -183,6 +176,25 @@ impl RestoreRecord {
         serde_json::from_slice(&text)
             .map_err(|e| Error::new(Code::Io, "read restore record", path.display()).source(e))
     }
+}
+
+/// The files of the records.
+fn paths(state_dir: &Path) -> Result<Vec<PathBuf>> {
+    let dir = directory(state_dir);
+    let failed = |e| Error::io("list restores in", &dir, e);
+    let entries = match std::fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(failed(e)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
 }
 
 fn directory(state_dir: &Path) -> PathBuf {
@@ -207,5 +219,11 @@ mod tests {
         assert_eq!(RestoreRecord::all(dir.path()).unwrap(), vec![newer, older.clone()]);
         assert_eq!(RestoreRecord::find(dir.path(), &older.key).unwrap().stage, Stage::Swapped);
         assert!(RestoreRecord::find(dir.path(), "other").is_err());
+
+        // A damaged record is reported where it is looked for, and hinders no restore.
+        std::fs::write(directory(dir.path()).join("bad.json"), "{").unwrap();
+        assert!(RestoreRecord::all(dir.path()).is_err());
+        assert_eq!(RestoreRecord::find(dir.path(), &older.key).unwrap(), older);
+        assert_eq!(RestoreRecord::begin(dir.path(), &backup, "three").unwrap().sequence, 3);
     }
 }

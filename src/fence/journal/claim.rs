@@ -115,6 +115,21 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_that_was_only_reserved_leaves_nothing_to_undo() {
+        let state = tempfile::tempdir().unwrap();
+        let live = LiveJournal::reserve(state.path(), Journal::new("one", &[])).unwrap();
+        let path = live.path().to_path_buf();
+        assert!(list(state.path()).unwrap().is_empty());
+        drop(live);
+        assert!(matches!(claim(&path).unwrap(), Claim::Gone));
+        let live = LiveJournal::reserve(state.path(), Journal::new("one", &[])).unwrap();
+        live.write().unwrap();
+        drop(live);
+        claimed(&path).remove().unwrap();
+        assert_eq!(fs::read_dir(state.path().join("journal")).unwrap().count(), 0);
+    }
+
+    #[test]
     fn an_abandoned_journal_is_written_by_its_heir_alone() {
         let state = tempfile::tempdir().unwrap();
         let live = LiveJournal::create(state.path(), Journal::new("two", &[])).unwrap();

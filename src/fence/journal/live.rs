@@ -36,6 +36,17 @@ impl LiveJournal {
     /// # Errors
     /// [`Code::Io`] and its kin; [`Code::Locked`] when its id is in use.
     pub fn create(state_dir: &Path, journal: Journal) -> Result<Self> {
+        let reserved = Self::reserve(state_dir, journal)?;
+        reserved.write()?;
+        Ok(reserved)
+    }
+
+    /// Takes the lock of a journal that is not written yet: a guardian can be posted before
+    /// there is anything to guard, so that no death finds a journal without one.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn reserve(state_dir: &Path, journal: Journal) -> Result<Self> {
         let dir = state_dir.join("journal");
         let path = dir.join(format!("{}.json", journal.id));
         let failed = |e| Error::io("write journal", &path, e);
@@ -50,8 +61,19 @@ impl LiveJournal {
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
         lock.set_len(0).map_err(failed)?;
-        replace(&path, &journal)?;
         Ok(Self::held(&path, journal, lock))
+    }
+
+    /// Writes a reserved journal, durably.
+    ///
+    /// # Errors
+    /// [`Code::Io`] and its kin; [`Code::NotResumed`] once abandoned.
+    pub fn write(&self) -> Result<()> {
+        let inner = self.inner();
+        if inner.lock.is_none() {
+            return Err(self.abandoned());
+        }
+        replace(&self.path, &inner.journal)
     }
 
     /// Where it lies.
