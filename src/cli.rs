@@ -17,6 +17,7 @@ mod history;
 mod list;
 mod ls;
 mod output;
+mod pipe;
 mod recover;
 mod restore;
 mod rollback;

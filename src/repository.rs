@@ -22,7 +22,7 @@ pub use incoming::IncomingBackup;
 pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
 pub use name::backup_name;
-pub use published::{Damage, PublishedBackup};
+pub use published::{Checked, Damage, PublishedBackup};
 
 use crate::error::{Code, Error, Result};
 use header::Header;

@@ -6,8 +6,8 @@ use crate::archive::{Base, Contents};
 use crate::catalog::BackupRecord;
 use crate::clock;
 use crate::error::{Code, Result};
-use crate::repository::manifest::{Detail, Kind};
-use crate::repository::{PublishedBackup, Repository};
+use crate::repository::manifest::{Component, Detail, Kind};
+use crate::repository::{BackupId, PublishedBackup, Repository};
 use crate::setting::Setting;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -42,7 +42,16 @@ pub(super) fn choose(
     records: &[BackupRecord],
 ) -> Result<(Kind, Option<Parent>)> {
     let stack = &setting.config.stack.name;
-    let ours = |record: &&BackupRecord| record.is_published() && record.stack == *stack;
+    let damaged: Vec<&BackupId> =
+        records.iter().filter(|record| record.is_damaged()).map(|record| &record.id).collect();
+    // What a verification found once is not built upon, nor what has contents in it.
+    let is_sound = |record: &BackupRecord| {
+        let mut elsewhere = record.components.iter().flat_map(Component::elsewhere);
+        !damaged.contains(&&record.id) && !elsewhere.any(|one| damaged.contains(&&one.backup))
+    };
+    let ours = |record: &&BackupRecord| {
+        record.is_published() && record.stack == *stack && is_sound(record)
+    };
     let covers = |record: &&BackupRecord| {
         let held = record.components.iter().filter(|held| wanted.contains(&held.name.as_str()));
         (held.count(), record.sequence)

@@ -5,7 +5,7 @@ use crate::catalog::{BackupRecord, Catalog, Event, EventName, LastVerification};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event as ProgressEvent;
-use crate::repository::{BackupId, Damage, LockMode, Repository};
+use crate::repository::{BackupId, Checked, Damage, LockMode, Repository};
 use crate::setting::Setting;
 use serde::Serialize;
 
@@ -31,7 +31,9 @@ pub async fn verify(setting: &Setting, records: &[BackupRecord]) -> Result<Vec<V
     setting
         .clone()
         .blocking(move || {
-            records.iter().map(|record| verify_one(&setting, &repository, record)).collect()
+            let mut checked = Checked::new();
+            let mut verify = |record| verify_one(&setting, &repository, record, &mut checked);
+            records.iter().map(&mut verify).collect()
         })
         .await
 }
@@ -57,6 +59,7 @@ fn verify_one(
     setting: &Setting,
     repository: &Repository,
     record: &BackupRecord,
+    checked: &mut Checked,
 ) -> Result<Verification> {
     let task = format!("verify {}", record.id.short());
     let progress = &setting.progress;
@@ -68,7 +71,8 @@ fn verify_one(
                 progress.report(ProgressEvent::Advanced { task: task.clone(), bytes });
             };
             let mut damages = backup.check_bytes(&|_| true, &setting.cancel, advance)?;
-            damages.extend(backup.check_references(&|_| true)?);
+            let references = backup.check_reference_bytes(&|_| true, &setting.cancel, checked)?;
+            damages.extend(references);
             progress.report(ProgressEvent::Finished { task: task.clone() });
             damages
         }

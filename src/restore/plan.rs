@@ -16,7 +16,7 @@ use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
 use crate::fence::capture::mounted_below;
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
-use crate::repository::{PublishedBackup, Repository};
+use crate::repository::{Checked, PublishedBackup, Repository};
 use crate::setting::Setting;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,8 @@ pub(super) struct Plan {
 pub(super) struct PlannedTree {
     pub(super) component: Component,
     pub(super) detail: FilesDetail,
-    pub(super) source: Source,
+    /// What it replaces; nothing where it goes elsewhere.
+    pub(super) source: Option<Source>,
 }
 
 /// A database of the backup and where it goes.
@@ -57,9 +58,36 @@ impl Plan {
         record: &BackupRecord,
         selection: &Selection,
     ) -> Result<Self> {
+        let docker = connect_if_needed(setting).await?;
+        Self::prepare_with(setting, record, selection, docker, true).await
+    }
+
+    /// The same for a restore elsewhere, which needs no live stack: Docker only where a
+    /// wanted database is reached through it.
+    pub(super) async fn prepare_elsewhere(
+        setting: &Setting,
+        record: &BackupRecord,
+        selection: &Selection,
+    ) -> Result<Self> {
+        let mut databases = setting.config.databases.iter();
+        let through_docker =
+            databases.any(|one| one.container.is_some() && selection.wants_database(&one.name));
+        let docker = match connect_if_needed(setting).await {
+            Err(_) if !through_docker => None,
+            connected => connected?,
+        };
+        Self::prepare_with(setting, record, selection, docker, false).await
+    }
+
+    async fn prepare_with(
+        setting: &Setting,
+        record: &BackupRecord,
+        selection: &Selection,
+        docker: Option<Docker>,
+        live: bool,
+    ) -> Result<Self> {
         let repository = open_repository(setting)?;
         let backup = open_verified(setting, &repository, record, selection).await?;
-        let docker = connect_if_needed(setting).await?;
         let mut plan = Self {
             docker,
             containers: Vec::new(),
@@ -69,7 +97,7 @@ impl Plan {
             backup: backup.clone(),
         };
         for component in &backup.manifest().components {
-            plan.add(setting, component, selection).await?;
+            plan.add(setting, component, selection, live).await?;
         }
         Ok(plan)
     }
@@ -89,17 +117,18 @@ impl Plan {
             return Err(Error::new(Code::ComponentNotFound, "restore", &record.name)
                 .cause("nothing that is wanted of it replaces anything live")
                 .hint(
-                    "name a database or a file tree; roles come with their databases,                      definitions of containers are for people to read",
+                    "name a database or a file tree; roles come with their databases, \
+                     definitions of containers are for people to read",
                 ));
         }
         for tree in &plan.trees {
-            if let Place::Directory(path) = &tree.source.place {
+            if let Some(Source { place: Place::Directory(path), .. }) = &tree.source {
                 let parent = path.parent().unwrap_or(path);
                 require_space(parent, tree.component.source_bytes, "restore files to")?;
             }
         }
         plan.containers = to_stop(setting, plan.docker.as_ref()).await?;
-        let sources = plan.trees.iter().map(|tree| &tree.source);
+        let sources = plan.trees.iter().filter_map(|tree| tree.source.as_ref());
         onlookers::refuse(plan.docker.as_ref(), sources, &plan.containers).await?;
         for planned in &plan.databases {
             databases::refuse_replicated(setting, planned).await?;
@@ -112,11 +141,15 @@ impl Plan {
         setting: &Setting,
         component: &Component,
         selection: &Selection,
+        live: bool,
     ) -> Result<()> {
         match &component.detail {
             Detail::Files(detail) if selection.wants_files(&component.name) => {
                 let tree = configured_tree(&setting.config, component, detail);
-                let source = Source::locate(&tree, self.docker.as_ref()).await?;
+                let source = match live {
+                    true => Some(Source::locate(&tree, self.docker.as_ref()).await?),
+                    false => None,
+                };
                 let (component, detail) = (component.clone(), detail.clone());
                 self.trees.push(PlannedTree { component, detail, source });
             }
@@ -153,7 +186,8 @@ impl Plan {
                     .cause("the config has no [[files]] entry of this name")
                     .hint("add one that says where they go, or restore with --to DIR"));
             }
-            let swap = match &tree.source.place {
+            let Some(source) = &tree.source else { continue };
+            let swap = match &source.place {
                 Place::Directory(live) => {
                     refuse_mounts_below(live)?;
                     TreeSwap::plan(name, live, &restore.key)?
@@ -215,7 +249,9 @@ impl Plan {
     /// The names of the components, and whether there is something live to be replaced.
     pub(super) fn components(&self) -> impl Iterator<Item = (&str, bool)> {
         let trees = self.trees.iter();
-        let trees = trees.map(|tree| (tree.component.name.as_str(), tree.source.exists()));
+        let trees = trees.map(|tree| {
+            (tree.component.name.as_str(), tree.source.as_ref().is_some_and(Source::exists))
+        });
         let databases = self.databases.iter();
         trees.chain(databases.map(|planned| (&*planned.component.name, planned.live_existed)))
     }
@@ -224,8 +260,8 @@ impl Plan {
     pub(super) fn summary(&self) -> PlanSummary {
         let trees = self.trees.iter().map(|tree| Replacement {
             component: tree.component.name.clone(),
-            place: tree.source.place.to_string(),
-            exists: tree.source.exists(),
+            place: tree.source.as_ref().map(|source| source.place.to_string()).unwrap_or_default(),
+            exists: tree.source.as_ref().is_some_and(Source::exists),
             left_out: tree.detail.exclude.clone(),
         });
         let databases = self.databases.iter().map(|planned| Replacement {
@@ -236,6 +272,8 @@ impl Plan {
         });
         PlanSummary {
             backup: self.backup.manifest().name.clone(),
+            taken_at: self.backup.manifest().started_at,
+            omitted: self.backup.manifest().omitted.clone(),
             replaces: trees.chain(databases).collect(),
             stops: self
                 .containers
@@ -275,7 +313,11 @@ async fn open_verified(
                 }),
             };
             let mut damages = checked.check_bytes(&concerned, &cancel, &mut |_| {})?;
-            damages.extend(checked.check_reference_bytes(&wants_files, &cancel)?);
+            damages.extend(checked.check_reference_bytes(
+                &wants_files,
+                &cancel,
+                &mut Checked::new(),
+            )?);
             Ok(damages)
         })
         .await?;
