@@ -55,7 +55,11 @@ impl Source {
         let place = match (&tree.path, &tree.volume, docker) {
             (Some(path), _, _) => Place::Directory(path.clone()),
             (None, Some(volume), Some(docker)) => in_volume(volume, docker).await?,
-            (None, _, _) => {
+            (None, Some(volume), None) => {
+                return Err(Error::new(Code::DockerUnreachable, "look for volume", volume)
+                    .cause("only Docker knows where it lies"));
+            }
+            (None, None, _) => {
                 return Err(Error::new(Code::ConfigInvalid, "locate files", &tree.name)
                     .cause("neither a path nor a volume"));
             }
