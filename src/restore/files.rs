@@ -29,7 +29,8 @@ pub(super) async fn extract(
         ));
     }
     let archive = backup.object(&detail.object)?;
-    let (points_elsewhere, whole) = (!detail.elsewhere.is_empty(), backup.clone());
+    // The archive of any but a full backup lacks what earlier ones hold, directories too.
+    let (is_partial, whole) = (backup.manifest().parent.is_some(), backup.clone());
     let index = backup.object(INDEX)?;
     let (name, target) = (component.name.clone(), target.to_path_buf());
     let (progress, cancel) = (setting.progress.clone(), setting.cancel.clone());
@@ -40,7 +41,7 @@ pub(super) async fn extract(
             let locate = |stored_in: &str, archive: &str| whole.locate(stored_in, archive);
             let what = Extraction {
                 archive: &archive,
-                locate: points_elsewhere.then_some(&locate),
+                locate: is_partial.then_some(&locate),
                 target: &target,
                 index: Some((&index, &name)),
                 select: None,
