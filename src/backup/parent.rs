@@ -63,9 +63,7 @@ pub(super) fn choose(
             if let Some(damaged) = records.iter().filter(ours).max_by_key(covers) {
                 stores_again(setting, damaged, "as a verification found, or what it needs is");
             } else if asked.is_some() {
-                setting
-                    .progress
-                    .note("there is no full backup to build upon: this one is full".into());
+                setting.progress.note("there is no full backup to build upon: this one is full");
             }
             Kind::Full
         }
