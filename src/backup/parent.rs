@@ -6,7 +6,7 @@ use crate::archive::{Base, Contents};
 use crate::catalog::BackupRecord;
 use crate::clock;
 use crate::error::{Code, Result};
-use crate::repository::manifest::{Detail, Kind};
+use crate::repository::manifest::{Component, Detail, Kind};
 use crate::repository::{PublishedBackup, Repository};
 use crate::setting::Setting;
 use jiff::Timestamp;
@@ -74,6 +74,7 @@ pub(super) fn choose(
     };
     let Some(record) = record else { return Ok((Kind::Full, None)) };
     let trouble = match repository.backup(&record.name) {
+        Ok(_) if let Some(damaged) = known_damage(record, records) => damaged,
         Ok(backup) => {
             let mut damages = backup.check_sizes()?;
             damages.extend(backup.check_references(&|_| true)?);
@@ -91,11 +92,23 @@ pub(super) fn choose(
     Ok((Kind::Full, None))
 }
 
+/// What a verification found damaged of a backup, or of one that has contents of its trees.
+fn known_damage(record: &BackupRecord, records: &[BackupRecord]) -> Option<String> {
+    let needs = |other: &&BackupRecord| {
+        let mut elsewhere = record.components.iter().flat_map(Component::elsewhere);
+        other.id == record.id || elsewhere.any(|earlier| earlier.backup == other.id)
+    };
+    let damaged = records.iter().filter(needs).find(|other| other.is_damaged())?;
+    let found = damaged.last_verification.as_ref()?;
+    let first = found.damages.first().map(ToString::to_string).unwrap_or_default();
+    Some(format!("verification of {} found {first}", damaged.name))
+}
+
 impl Parent {
     /// Reads what the parent's file trees hold; nothing where it has none, or where its index
     /// is not what was written. Blocking.
     pub(super) fn trees(&self, setting: &Setting) -> Result<Option<ParentTrees>> {
-        const INDEX: &str = super::archives::INDEX;
+        const INDEX: &str = super::INDEX;
         let manifest = self.backup.manifest();
         let files = manifest.components.iter().filter(|c| matches!(c.detail, Detail::Files(_)));
         let components: Vec<String> = files.map(|component| component.name.clone()).collect();

@@ -3,7 +3,7 @@
 
 use super::Restored;
 use super::database_swap::DatabaseSwap;
-use super::plan::{Plan, PlannedDatabase};
+use super::plan::{Plan, PlannedDatabase, Wanted};
 use super::record::{RestoreRecord, Stage};
 use super::recover::remove_built;
 use super::tree_swap::TreeSwap;
@@ -27,6 +27,8 @@ pub struct Elsewhere {
     pub dir: Option<PathBuf>,
     /// Databases of the backup and their new names.
     pub databases: Vec<(String, String)>,
+    /// Whether what is whole comes back though something is damaged.
+    pub salvage: bool,
 }
 
 /// Restores elsewhere. With `dry_run` everything is verified and nothing written.
@@ -46,7 +48,10 @@ pub async fn elsewhere(
     let repository = open_repository(setting)?;
     let _lock = lock(setting, &repository, LockMode::Shared).await?;
     setting.progress.step("verify");
-    let plan = Plan::prepare(setting, record, &wanted.restricted(record)?).await?;
+    let selection = wanted.restricted(record)?;
+    let salvage = wanted.salvage;
+    let plan = Plan::prepare(setting, record, Wanted { selection: &selection, salvage }).await?;
+    plan.refuse_all_lost(record)?;
     if let Some(dir) = &wanted.dir {
         refuse_live(setting, plan.docker.as_ref(), dir).await?;
         let bytes = plan.trees.iter().map(|tree| tree.component.source_bytes).sum();
@@ -66,6 +71,7 @@ pub async fn elsewhere(
         backup_name: record.name.clone(),
         safety_backup: None,
         places: restore.places(),
+        lost: plan.lost.clone(),
         downtime: Vec::new(),
         seconds: watch.elapsed().as_secs_f64(),
     })
@@ -213,6 +219,9 @@ impl Elsewhere {
             }
         }
         for (old, new) in &self.databases {
+            if plan.lost.iter().any(|lost| lost.component.as_ref() == Some(old)) {
+                continue;
+            }
             planned_database(plan, old)?;
             restore.databases.push(DatabaseSwap {
                 component: old.clone(),

@@ -2,6 +2,7 @@
 
 use super::database_swap::DatabaseSwap;
 use super::record::{RestoreRecord, Stage};
+use super::salvage::{self, Lost, Reading};
 use super::summary::{PlanSummary, Replacement};
 use super::tree_swap::TreeSwap;
 use super::volume::{self, VolumePlace};
@@ -16,9 +17,10 @@ use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
 use crate::fence::capture::mounted_below;
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
-use crate::repository::{PublishedBackup, Repository};
+use crate::repository::{Damage, PublishedBackup};
 use crate::setting::Setting;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 /// A restore that may begin: the backup's bytes are verified.
 pub(super) struct Plan {
@@ -30,6 +32,16 @@ pub(super) struct Plan {
     pub(super) databases: Vec<PlannedDatabase>,
     /// The scripts with the roles of the databases' servers.
     pub(super) globals: Vec<(PathBuf, Vec<String>)>,
+    /// What is damaged and does not come back; only where that is accepted.
+    pub(super) lost: Vec<Lost>,
+}
+
+/// What of a backup is wanted, and whether it may be damaged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) selection: &'a Selection,
+    /// Whether what is whole comes back though something is damaged.
+    pub(super) salvage: bool,
 }
 
 /// A file tree of the backup and where it goes.
@@ -37,6 +49,7 @@ pub(super) struct PlannedTree {
     pub(super) component: Component,
     pub(super) detail: FilesDetail,
     pub(super) source: Source,
+    pub(super) reading: Reading,
 }
 
 /// A database of the backup and where it goes.
@@ -55,10 +68,9 @@ impl Plan {
     pub(super) async fn prepare(
         setting: &Setting,
         record: &BackupRecord,
-        selection: &Selection,
+        wanted: Wanted<'_>,
     ) -> Result<Self> {
-        let repository = open_repository(setting)?;
-        let backup = open_verified(setting, &repository, record, selection).await?;
+        let (backup, damages) = open_checked(setting, record, wanted).await?;
         let docker = connect_if_needed(setting).await?;
         let mut plan = Self {
             docker,
@@ -66,11 +78,13 @@ impl Plan {
             trees: Vec::new(),
             databases: Vec::new(),
             globals: Vec::new(),
+            lost: Vec::new(),
             backup: backup.clone(),
         };
         for component in &backup.manifest().components {
-            plan.add(setting, component, selection).await?;
+            plan.add(setting, component, wanted.selection, &damages).await?;
         }
+        plan.note_other_losses(&damages);
         Ok(plan)
     }
 
@@ -82,9 +96,11 @@ impl Plan {
     pub(super) async fn prepare_live(
         setting: &Setting,
         record: &BackupRecord,
-        selection: &Selection,
+        wanted: Wanted<'_>,
     ) -> Result<Self> {
-        let mut plan = Self::prepare(setting, record, selection).await?;
+        let mut plan = Self::prepare(setting, record, wanted).await?;
+        plan.leave_damaged_volumes();
+        plan.refuse_all_lost(record)?;
         if plan.trees.is_empty() && plan.databases.is_empty() {
             return Err(Error::new(Code::ComponentNotFound, "restore", &record.name)
                 .cause("nothing that is wanted of it replaces anything live")
@@ -112,15 +128,25 @@ impl Plan {
         setting: &Setting,
         component: &Component,
         selection: &Selection,
+        damages: &[Damage],
     ) -> Result<()> {
+        let name = component.name.as_str();
         match &component.detail {
             Detail::Files(detail) if selection.wants_files(&component.name) => {
                 let tree = configured_tree(&setting.config, component, detail);
+                let (reading, lost) =
+                    salvage::tree(setting, &self.backup, damages, (name, detail)).await?;
+                self.lost.extend(lost);
+                let Some(reading) = reading else { return Ok(()) };
                 let source = Source::locate(&tree, self.docker.as_ref()).await?;
                 let (component, detail) = (component.clone(), detail.clone());
-                self.trees.push(PlannedTree { component, detail, source });
+                self.trees.push(PlannedTree { component, detail, source, reading });
             }
             Detail::Database(detail) if selection.wants_database(&component.name) => {
+                if let Some(damage) = salvage::of(damages, &detail.object) {
+                    self.lost.push(Lost::whole(Some(name), damage));
+                    return Ok(());
+                }
                 let configured = databases::configured(&setting.config, &component.name)?;
                 let docker = self.docker.as_ref();
                 let reach = Reach::find(setting, configured, docker, Some("postgres")).await?;
@@ -133,12 +159,66 @@ impl Plan {
                     live_existed,
                 });
             }
-            Detail::Globals { object, databases } => {
+            Detail::Globals { object, databases } if salvage::of(damages, object).is_none() => {
                 self.globals.push((self.backup.object(object)?, databases.clone()));
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Adds the damage that concerns none of the lost components. What only describes the
+    /// backup, and is known from elsewhere, is no loss.
+    fn note_other_losses(&mut self, damages: &[Damage]) {
+        let components = &self.backup.manifest().components;
+        let restored = |damage: &Damage| {
+            let is_index = damage.object == files::INDEX;
+            is_index
+                || components.iter().any(|component| match &component.detail {
+                    Detail::Database(detail) => {
+                        salvage::of(slice::from_ref(damage), &detail.object).is_some()
+                    }
+                    Detail::Files(detail) => {
+                        let mut elsewhere = detail.elsewhere.iter();
+                        damage.object == detail.object
+                            || elsewhere.any(|earlier| earlier.shown() == damage.object)
+                    }
+                    _ => false,
+                })
+        };
+        let describes =
+            |damage: &Damage| ["manifest.json", "SHA256SUMS"].contains(&damage.object.as_str());
+        let own = |damage: &Damage| damage.fault != "does not belong to the backup";
+        for damage in damages.iter().filter(|d| !restored(d) && !describes(d) && own(d)) {
+            self.lost.push(Lost::whole(None, damage));
+        }
+    }
+
+    /// A helper container unpacks whole archives only: a damaged tree of its volume stays as
+    /// it is.
+    fn leave_damaged_volumes(&mut self) {
+        let cannot = |tree: &PlannedTree| {
+            tree.reading == Reading::Salvaged
+                && matches!(tree.source.place, Place::Container { .. })
+        };
+        for tree in self.trees.extract_if(.., |tree| cannot(tree)) {
+            let damage = Damage::new(
+                &tree.detail.object,
+                "is damaged, and its volume cannot be reached from here: salvage it with --to DIR",
+            );
+            self.lost.push(Lost::whole(Some(&tree.component.name), &damage));
+        }
+    }
+
+    /// Refuses a restore of which nothing would be left.
+    pub(super) fn refuse_all_lost(&self, record: &BackupRecord) -> Result<()> {
+        match self.lost.first() {
+            Some(first) if self.trees.is_empty() && self.databases.is_empty() => {
+                Err(Error::new(Code::BackupDamaged, "salvage", &record.name)
+                    .cause(format!("nothing of what is wanted is whole: {first}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Names everything that will be built, and records it before it is built.
@@ -184,14 +264,15 @@ impl Plan {
     pub(super) async fn build(&self, setting: &Setting, restore: &mut RestoreRecord) -> Result<()> {
         for swap in &mut restore.trees {
             let planned = self.trees.iter().find(|tree| tree.component.name == swap.component);
-            let Some(PlannedTree { component, detail, .. }) = planned else { continue };
+            let Some(PlannedTree { component, detail, reading, .. }) = planned else { continue };
             if swap.volume.is_some() {
                 let (docker, what) = (self.docker.as_ref(), (component, detail));
                 *swap = volume::extract(setting, docker, &restore.key, &self.backup, what, swap)
                     .await?;
             } else {
                 swap.note_live()?;
-                files::extract(setting, &self.backup, component, detail, &swap.new).await?;
+                let what = (component, *reading);
+                files::extract(setting, &self.backup, what, detail, &swap.new).await?;
                 swap.note_built()?;
             }
         }
@@ -237,6 +318,7 @@ impl Plan {
         PlanSummary {
             backup: self.backup.manifest().name.clone(),
             replaces: trees.chain(databases).collect(),
+            lost: self.lost.clone(),
             stops: self
                 .containers
                 .iter()
@@ -247,46 +329,59 @@ impl Plan {
     }
 }
 
-/// Opens the backup and reads every byte that is wanted.
-async fn open_verified(
+/// Opens the backup and reads every byte that is wanted. Returns what is damaged, where that
+/// is accepted.
+async fn open_checked(
     setting: &Setting,
-    repository: &Repository,
     record: &BackupRecord,
-    selection: &Selection,
-) -> Result<PublishedBackup> {
+    wanted: Wanted<'_>,
+) -> Result<(PublishedBackup, Vec<Damage>)> {
     if !record.is_published() {
         return Err(Error::new(Code::BackupNotFound, "restore backup", &record.name)
             .cause(format!("its status is {}", record.status.as_str())));
     }
-    let backup = repository.backup(&record.name)?;
+    let (backup, mut damages) = match wanted.salvage {
+        true => {
+            let (part, record) = (setting.clone(), record.clone());
+            setting.blocking(move || salvage::open(&part, &record)).await?
+        }
+        false => (open_repository(setting)?.backup(&record.name)?, Vec::new()),
+    };
+    let selection = wanted.selection;
     let manifest = backup.manifest();
     selection.check(manifest.components.iter().map(|component| component.name.as_str()))?;
-    let wanted = wanted_objects(&manifest.components, selection);
+    let objects = wanted_objects(&manifest.components, selection);
     let (checked, cancel) = (backup.clone(), setting.cancel.clone());
     let chosen = selection.clone();
     let wants_files = move |name: &str| chosen.wants_files(name);
-    let damages = setting
-        .blocking(move || {
-            let concerned = |object: &str| match &wanted {
-                None => true,
-                Some(wanted) => wanted.iter().any(|wanted| {
-                    object == wanted
-                        || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
-                }),
-            };
-            let mut damages = checked.check_bytes(&concerned, &cancel, &mut |_| {})?;
-            damages.extend(checked.check_reference_bytes(&wants_files, &cancel)?);
-            Ok(damages)
-        })
-        .await?;
+    damages.extend(
+        setting
+            .blocking(move || {
+                let concerned = |object: &str| match &objects {
+                    None => true,
+                    Some(wanted) => wanted.iter().any(|wanted| {
+                        object == wanted
+                            || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
+                    }),
+                };
+                let mut damages = checked.check_bytes(&concerned, &cancel, &mut |_| {})?;
+                damages.extend(checked.check_reference_bytes(&wants_files, &cancel)?);
+                Ok(damages)
+            })
+            .await?,
+    );
     match damages.first() {
-        None => Ok(backup),
-        Some(first) => Err(Error::new(Code::BackupDamaged, "restore backup", &record.name).cause(
-            match damages.len() - 1 {
-                0 => format!("{} {}", first.object, first.fault),
-                more => format!("{} {}, and {more} more", first.object, first.fault),
-            },
-        )),
+        Some(first) if !wanted.salvage => Err(Error::new(
+            Code::BackupDamaged,
+            "restore backup",
+            &record.name,
+        )
+        .cause(match damages.len() - 1 {
+            0 => format!("{} {}", first.object, first.fault),
+            more => format!("{} {}, and {more} more", first.object, first.fault),
+        })
+        .hint("--salvage restores what is whole; or choose another backup with `backstop list`")),
+        _ => Ok((backup, damages)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a person or program is shown of a restore before it begins.
 
+use super::salvage::Lost;
 use serde::Serialize;
 use std::fmt;
 
@@ -10,6 +11,8 @@ pub struct PlanSummary {
     pub backup: String,
     /// What would be replaced.
     pub replaces: Vec<Replacement>,
+    /// What is damaged and does not come back.
+    pub lost: Vec<Lost>,
     /// The containers that would be stopped for the swap.
     pub stops: Vec<String>,
 }
@@ -41,6 +44,9 @@ impl fmt::Display for PlanSummary {
                     replaced.left_out.join(", ")
                 )?;
             }
+        }
+        for lost in &self.lost {
+            writeln!(f, "  DAMAGED: {lost}")?;
         }
         for container in &self.stops {
             writeln!(f, "  stops {container} for the swap")?;
