@@ -132,6 +132,19 @@ mod tests {
     }
 
     #[test]
+    fn a_partial_backup_is_the_latest_only_where_there_is_no_whole_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut session = session(dir.path());
+        let mut partial = record(2, Status::Completed);
+        partial.omitted = vec!["shop".into()];
+        session.put(&partial).unwrap();
+        assert_eq!(session.find("latest").unwrap(), partial);
+        let whole = record(1, Status::Completed);
+        session.put(&whole).unwrap();
+        assert_eq!(session.find("latest").unwrap(), whole);
+    }
+
+    #[test]
     fn a_failed_backup_is_listed_where_its_time_puts_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut session = session(dir.path());

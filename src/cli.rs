@@ -17,6 +17,7 @@ mod history;
 mod list;
 mod ls;
 mod output;
+mod pipe;
 mod recover;
 mod repo;
 mod restore;
@@ -244,13 +245,30 @@ mod tests {
         commands.map(|line| line.split("  ").next().unwrap_or(line)).collect()
     }
 
+    /// The words of a command as a shell splits them.
+    fn words(command: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        for character in command.chars() {
+            let last = words.len() - 1;
+            match (quote, character) {
+                (None, '\'' | '"') => quote = Some(character),
+                (Some(open), _) if open == character => quote = None,
+                (None, ' ') => words.push(String::new()),
+                _ => words[last].push(character),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
     /// Fails for a command without examples that are commands, and for those below it.
     fn check_examples(command: &clap::Command, name: &str) {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(help.starts_with("Examples:\n  backstop"), "`{name} --help` has no examples");
         for example in examples(&help) {
             // What follows is the shell's business.
-            let words = example.split_whitespace().take_while(|word| *word != ">");
+            let words = words(example).into_iter().take_while(|word| word != ">");
             assert!(example.starts_with(name) || name == "backstop", "{name}: {example}");
             if let Err(error) = Cli::try_parse_from(words) {
                 panic!("`{example}` of `{name} --help`: {error}");

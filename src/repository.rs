@@ -23,7 +23,7 @@ pub use incoming::IncomingBackup;
 pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
 pub use name::backup_name;
-pub use published::{Damage, PublishedBackup};
+pub use published::{Checked, Damage, PublishedBackup};
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
 use crate::error::{Code, Error, Result};

@@ -4,6 +4,7 @@
 //! will replace it stands beside it, verified; the exchange itself is renames that are
 //! recorded beforehand and can be undone from any point.
 
+mod checked;
 mod database_swap;
 mod databases;
 mod elsewhere;
@@ -41,7 +42,8 @@ use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Reason;
 use crate::repository::{BackupId, Lock, LockMode, Repository};
 use crate::setting::Setting;
-use plan::{Plan, Wanted};
+use checked::Wanted;
+use plan::Plan;
 use serde::Serialize;
 
 /// What is asked for.
@@ -57,7 +59,7 @@ pub struct Request {
 
 impl Request {
     fn wanted(&self) -> Wanted<'_> {
-        Wanted { selection: &self.selection, salvage: self.salvage }
+        Wanted { selection: &self.selection, salvage: self.salvage, live: true }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event as ProgressEvent;
 use crate::repository::manifest::MANIFEST;
-use crate::repository::{BackupId, Damage, LockMode, PublishedBackup, Repository};
+use crate::repository::{BackupId, Checked, Damage, LockMode, PublishedBackup, Repository};
 use crate::setting::Setting;
 use coverage::Coverage;
 use serde::Serialize;
@@ -53,10 +53,11 @@ pub async fn verify(
     let repository = open_repository(setting)?;
     let _lock = lock(setting, &repository, LockMode::Shared).await?;
     let mut found = Vec::new();
+    let mut checked = Checked::new();
     for record in records {
         let task = format!("verify {}", record.id.short());
         let damages = match repository.backup(&record.name) {
-            Ok(backup) => read(setting, &backup, level, &task, records).await?,
+            Ok(backup) => read(setting, &backup, level, &task, &mut checked).await?,
             Err(e) => vec![Damage::new(MANIFEST, &e.to_string())],
         };
         if damages.is_empty() && level >= VerifyLevel::Full {
@@ -88,19 +89,20 @@ pub fn verify_unlisted(
     Ok(found)
 }
 
-/// Everything that a verification of this level finds in one backup. Earlier archives that it
-/// needs are read as well where `records`, all that are verified now, leave out their backups.
+/// Everything that a verification of this level finds in one backup. Earlier archives that
+/// are in `checked` are not read again.
 async fn read(
     setting: &Setting,
     backup: &PublishedBackup,
     level: VerifyLevel,
     task: &str,
-    records: &[BackupRecord],
+    checked: &mut Checked,
 ) -> Result<Vec<Damage>> {
     let (part, read, task) = (setting.clone(), backup.clone(), task.to_owned());
-    let together: Vec<BackupId> = records.iter().map(|record| record.id.clone()).collect();
-    let mut damages =
-        setting.blocking(move || stored(&part, &read, level, &task, &together)).await?;
+    let mut known = std::mem::take(checked);
+    let work = move || stored(&part, &read, level, &task, &mut known).map(|found| (found, known));
+    let mut damages;
+    (damages, *checked) = setting.blocking(work).await?;
     if level == VerifyLevel::Deep {
         let work = deep::dumps(setting, backup, &damages);
         damages.extend(setting.unless_interrupted("verify backup of", work).await?);
@@ -113,7 +115,7 @@ fn stored(
     backup: &PublishedBackup,
     level: VerifyLevel,
     task: &str,
-    together: &[BackupId],
+    checked: &mut Checked,
 ) -> Result<Vec<Damage>> {
     if level == VerifyLevel::Quick {
         let mut damages = backup.check_sizes()?;
@@ -127,14 +129,7 @@ fn stored(
         progress.report(ProgressEvent::Advanced { task: task.into(), bytes });
     };
     let mut damages = backup.check_bytes(&|_| true, &setting.cancel, advance)?;
-    let mut elsewhere = backup.manifest().components.iter().flat_map(|part| part.elsewhere());
-    let read_alone = elsewhere.any(|earlier| !together.contains(&earlier.backup));
-    damages.extend(match level {
-        VerifyLevel::Deep if read_alone => {
-            backup.check_reference_bytes(&|_| true, &setting.cancel)?
-        }
-        _ => backup.check_references(&|_| true)?,
-    });
+    damages.extend(backup.check_reference_bytes(&|_| true, &setting.cancel, checked)?);
     progress.report(ProgressEvent::Finished { task: task.into() });
     if level == VerifyLevel::Deep {
         let more = deep::contents(setting, backup, &damages)?;

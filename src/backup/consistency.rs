@@ -185,7 +185,7 @@ mod tests {
         seen.disturbances = vec!["container cron was not held".into()];
         let consistency = seen.judge();
         assert_eq!(consistency.level, Level::Snapshot);
-        assert!(consistency.because.contains("1 files changed"), "{}", consistency.because);
+        assert!(consistency.because.contains("uploads/a changed"), "{}", consistency.because);
         assert!(consistency.because.contains("container cron"), "{}", consistency.because);
     }
 

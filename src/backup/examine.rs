@@ -100,6 +100,9 @@ fn repository(setting: &Setting) -> Result<String> {
             Ok(format!("{}: {backups}, {} free", path.display(), bytes(free)))
         }
         Err(e) if e.code() == Code::RepositoryNotFound && !known.is_known() && !path.exists() => {
+            if let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) {
+                check_writable(existing)?;
+            }
             Ok(format!("{}: created by the first backup, {} free", path.display(), bytes(free)))
         }
         Err(e) => Err(e),

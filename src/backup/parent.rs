@@ -7,7 +7,7 @@ use crate::catalog::BackupRecord;
 use crate::clock;
 use crate::error::{Code, Result};
 use crate::repository::manifest::{Component, Detail, Kind};
-use crate::repository::{PublishedBackup, Repository};
+use crate::repository::{BackupId, PublishedBackup, Repository};
 use crate::setting::Setting;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -42,7 +42,16 @@ pub(super) fn choose(
     records: &[BackupRecord],
 ) -> Result<(Kind, Option<Parent>)> {
     let stack = &setting.config.stack.name;
-    let ours = |record: &&BackupRecord| record.is_published() && record.stack == *stack;
+    let damaged: Vec<&BackupId> =
+        records.iter().filter(|record| record.is_damaged()).map(|record| &record.id).collect();
+    // What a verification found once is not built upon, nor what has contents in it.
+    let is_sound = |record: &BackupRecord| {
+        let mut elsewhere = record.components.iter().flat_map(Component::elsewhere);
+        !damaged.contains(&&record.id) && !elsewhere.any(|one| damaged.contains(&&one.backup))
+    };
+    let ours = |record: &&BackupRecord| {
+        record.is_published() && record.stack == *stack && is_sound(record)
+    };
     let covers = |record: &&BackupRecord| {
         let held = record.components.iter().filter(|held| wanted.contains(&held.name.as_str()));
         (held.count(), record.sequence)
@@ -74,7 +83,6 @@ pub(super) fn choose(
     };
     let Some(record) = record else { return Ok((Kind::Full, None)) };
     let trouble = match repository.backup(&record.name) {
-        Ok(_) if let Some(damaged) = known_damage(record, records) => damaged,
         Ok(backup) => {
             let mut damages = backup.check_sizes()?;
             damages.extend(backup.check_references(&|_| true)?);
@@ -92,23 +100,11 @@ pub(super) fn choose(
     Ok((Kind::Full, None))
 }
 
-/// What a verification found damaged of a backup, or of one that has contents of its trees.
-fn known_damage(record: &BackupRecord, records: &[BackupRecord]) -> Option<String> {
-    let needs = |other: &&BackupRecord| {
-        let mut elsewhere = record.components.iter().flat_map(Component::elsewhere);
-        other.id == record.id || elsewhere.any(|earlier| earlier.backup == other.id)
-    };
-    let damaged = records.iter().filter(needs).find(|other| other.is_damaged())?;
-    let found = damaged.last_verification.as_ref()?;
-    let first = found.damages.first().map(ToString::to_string).unwrap_or_default();
-    Some(format!("verification of {} found {first}", damaged.name))
-}
-
 impl Parent {
     /// Reads what the parent's file trees hold; nothing where it has none, or where its index
     /// is not what was written. Blocking.
     pub(super) fn trees(&self, setting: &Setting) -> Result<Option<ParentTrees>> {
-        const INDEX: &str = super::INDEX;
+        const INDEX: &str = super::archives::INDEX;
         let manifest = self.backup.manifest();
         let files = manifest.components.iter().filter(|c| matches!(c.detail, Detail::Files(_)));
         let components: Vec<String> = files.map(|component| component.name.clone()).collect();

@@ -54,6 +54,7 @@ impl Plan {
         let mut sources = Vec::new();
         for tree in config.files.iter().filter(|tree| request.only.wants_files(&tree.name)) {
             let source = Source::locate(tree, docker.as_ref()).await?;
+            source.refuse_own(config)?;
             sources.push(PlannedSource::measure(source, setting).await?);
         }
         let mut databases = Vec::new();

@@ -1,6 +1,6 @@
 //! Where the files of a stack are: a directory, or inside Docker.
 
-use crate::config::FileTree;
+use crate::config::{Config, FileTree};
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
 use std::fmt;
@@ -55,7 +55,11 @@ impl Source {
         let place = match (&tree.path, &tree.volume, docker) {
             (Some(path), _, _) => Place::Directory(path.clone()),
             (None, Some(volume), Some(docker)) => in_volume(volume, docker).await?,
-            (None, _, _) => {
+            (None, Some(volume), None) => {
+                return Err(Error::new(Code::DockerUnreachable, "look for volume", volume)
+                    .cause("only Docker knows where it lies"));
+            }
+            (None, None, _) => {
                 return Err(Error::new(Code::ConfigInvalid, "locate files", &tree.name)
                     .cause("neither a path nor a volume"));
             }
@@ -69,6 +73,26 @@ impl Source {
             Place::Directory(path) => path.is_dir(),
             Place::Container { .. } => true,
         }
+    }
+
+    /// Refuses a tree that holds the repository or the state directory, which a volume may do
+    /// unseen: the backup would hold itself, and a restore would swap them away.
+    pub(crate) fn refuse_own(&self, config: &Config) -> Result<()> {
+        let Place::Directory(tree) = &self.place else { return Ok(()) };
+        let real = |path: &std::path::Path| {
+            let existing = path.ancestors().find_map(|path| path.canonicalize().ok());
+            existing.unwrap_or_else(|| path.to_owned())
+        };
+        for (key, path) in
+            [("repository.path", &config.repository.path), ("state.dir", &config.state.dir)]
+        {
+            if real(path).starts_with(real(tree)) {
+                return Err(Error::new(Code::ConfigInvalid, "back up files", &self.tree.name)
+                    .cause(format!("{key} lies inside of {}", tree.display()))
+                    .hint(format!("choose a {key} outside of every tree that is backed up")));
+            }
+        }
+        Ok(())
     }
 
     /// Fails where the tree cannot be listed.

@@ -48,8 +48,11 @@ impl Session {
         Ok(listed)
     }
 
-    /// The one backup that `wanted` names: `latest` (the newest published one that is not a
-    /// safety backup: those hold what a restore was meant to replace), a whole name, or a unique prefix of an id.
+    /// The one backup that `wanted` names: `latest`, a whole name, or a unique prefix of an id.
+    ///
+    /// The latest is the newest published one of the whole stack, or where there is none, the
+    /// newest partial one. A safety backup is never it: it holds what a restore was meant to
+    /// replace.
     ///
     /// # Errors
     /// `backup_not_found`, `backup_ambiguous`.
@@ -59,7 +62,12 @@ impl Session {
             "latest" => record.is_published() && record.reason != Reason::Safety,
             _ => record.name == wanted || record.id.as_str().starts_with(wanted),
         };
-        let mut fitting = all.into_iter().filter(|_| !wanted.is_empty()).filter(fits);
+        let mut fitting: Vec<BackupRecord> =
+            all.into_iter().filter(|_| !wanted.is_empty()).filter(fits).collect();
+        if wanted == "latest" {
+            fitting.sort_by_key(|record| !record.omitted.is_empty());
+        }
+        let mut fitting = fitting.into_iter();
         let first = fitting.next().ok_or_else(|| {
             Error::new(Code::BackupNotFound, "find backup", wanted).cause(if wanted == "latest" {
                 "there is no completed backup yet"

@@ -160,6 +160,8 @@ impl Query {
             serde_json::from_str(&parsed).map_err(|e| refused(e.to_string()))?;
         if parsed["error"] == true {
             let message = parsed["error_message"].as_str().unwrap_or("it cannot be parsed");
+            let is_other = message.contains("Only SELECT statements");
+            let message = if is_other { "it is no SELECT" } else { message };
             return Err(refused(message.to_owned()));
         }
         match parsed["statements"].as_array().map(Vec::len) {

@@ -2,6 +2,7 @@
 
 use super::Ending;
 use super::context::Context;
+use super::pipe::Pipe;
 use super::signal::until_interrupted;
 use crate::browse;
 use crate::error::Result;
@@ -30,13 +31,13 @@ pub(super) async fn run(args: CatArgs, context: &Context) -> Result<Ending> {
     let backup = context.repository()?.backup(&record.name)?;
     let setting = context.setting()?;
     let cancel = setting.cancel.clone();
+    let (mut stdout, closed) = Pipe::new(std::io::stdout());
     let work = setting.blocking(move || {
-        let mut stdout = std::io::stdout().lock();
-        browse::write_content(&backup, &path, &mut stdout, &cancel)?;
+        let written = browse::write_content(&backup, &path, &mut stdout, &cancel);
         // What does not arrive was not asked for any more.
         let _ = stdout.flush();
-        Ok(())
+        written
     });
-    until_interrupted(&context.cancel, work).await?;
-    Ok(Ending::Done)
+    let written = until_interrupted(&context.cancel, work).await;
+    if closed.is_closed() { Ok(Ending::Done) } else { written.map(|()| Ending::Done) }
 }

@@ -2,6 +2,7 @@
 
 use super::Ending;
 use super::context::Context;
+use super::pipe::Pipe;
 use super::signal::until_interrupted;
 use crate::browse;
 use crate::error::Result;
@@ -31,12 +32,12 @@ pub(super) async fn run(args: DumpArgs, context: &Context) -> Result<Ending> {
     let record = context.reconciled()?.find(&args.id)?;
     let backup = context.repository()?.backup(&record.name)?;
     let setting = context.setting()?;
-    let mut stdout = tokio::io::stdout();
+    let (mut stdout, closed) = Pipe::new(tokio::io::stdout());
     let work = async {
         browse::write_dump(&setting, &backup, &args.database, args.sql, &mut stdout).await
     };
-    until_interrupted(&context.cancel, work).await?;
+    let dumped = until_interrupted(&context.cancel, work).await;
     // What does not arrive was not asked for any more.
     let _ = tokio::io::AsyncWriteExt::flush(&mut stdout).await;
-    Ok(Ending::Done)
+    if closed.is_closed() { Ok(Ending::Done) } else { dumped.map(|()| Ending::Done) }
 }

@@ -48,7 +48,7 @@ fn describe(estimate: &Estimate) -> String {
         "{:<24} {}\n{:<24} {} ({})\n{:<24} {}\n",
         "all sources",
         size::bytes(estimate.source_bytes),
-        "about to be stored",
+        "a full backup stores",
         size::bytes(estimate.stored_bytes),
         estimate.because,
         "free in the repository",

@@ -24,7 +24,7 @@ pub(super) struct FindArgs {
     /// COMPONENT/path
     #[arg(default_value = "", hide_default_value = true)]
     pattern: String,
-    /// In backups of this time or later
+    /// In backups of this time or later: 2026-11-21, 2026-11-21T03:00:00Z, or 7d for a week ago
     #[arg(long, value_name = "TIME", value_parser = super::time::parse_start)]
     since: Option<Timestamp>,
     /// In backups of this time or earlier

@@ -32,6 +32,7 @@ fn describe(records: &[BackupRecord]) -> String {
         &[
             "ID",
             "STARTED (UTC)",
+            "KIND",
             "REASON",
             "VERSION",
             "STATUS",
@@ -50,6 +51,7 @@ fn row(record: &BackupRecord) -> Vec<String> {
     vec![
         record.id.short().into(),
         record.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        record.kind.as_str().into(),
         record.reason.as_str().into(),
         record.version_label.clone().unwrap_or_else(|| "-".into()),
         show::status(record).into(),

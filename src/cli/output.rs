@@ -94,7 +94,7 @@ impl Output {
         if self.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return refused("there is no terminal to ask on");
         }
-        let _ = write!(io::stderr(), "{question}\nType yes to go on: ");
+        let _ = write!(io::stderr(), "{question}\nGo on? [yes/no] ");
         let _ = io::stderr().flush();
         // A signal does not end a read that has begun, so none is begun before there is a line.
         while !stdin_is_ready() {
@@ -104,9 +104,8 @@ impl Output {
         }
         let mut answer = String::new();
         match io::stdin().read_line(&mut answer) {
-            Ok(_) if answer.trim() == "yes" => Ok(()),
-            _ => refused("the answer was not yes")
-                .map_err(|e| e.hint("nothing was changed; only `yes` in full goes on")),
+            Ok(_) if ["yes", "y"].contains(&answer.trim().to_lowercase().as_str()) => Ok(()),
+            _ => refused("the answer was not yes").map_err(|e| e.hint("nothing was changed")),
         }
     }
 }

@@ -5,9 +5,11 @@ use super::{Ending, table, verify};
 use crate::catalog::{BackupRecord, LastVerification};
 use crate::clock;
 use crate::error::Result;
+use crate::repository::manifest::Level;
 use crate::size;
 use clap::Args;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 const EXAMPLES: &str = "\
@@ -70,6 +72,11 @@ pub(super) fn describe(record: &BackupRecord) -> String {
         line("path", path.display().to_string());
     }
     line("stack", record.stack.clone());
+    let kind = match &record.parent {
+        Some(parent) => format!("{}, upon {}", record.kind.as_str(), parent.short()),
+        None => record.kind.as_str().into(),
+    };
+    line("kind", kind);
     line("reason", record.reason.as_str().into());
     for (key, value) in &record.labels {
         line("label", format!("{key}={value}"));
@@ -86,12 +93,21 @@ pub(super) fn describe(record: &BackupRecord) -> String {
     }
     if let Some(consistency) = &record.consistency {
         line("consistency", format!("{} ({})", consistency.level.as_str(), consistency.because));
-        if let Some(at) = consistency.fenced_at {
+        if let Some(at) = consistency.fenced_at.filter(|_| consistency.level == Level::Fenced) {
             line("fenced at", moment(at));
         }
     }
     for held in &record.downtime {
         line("downtime", format!("{} {}", held.container, table::seconds(held.seconds)));
+    }
+    let needs: BTreeSet<&str> = record
+        .components
+        .iter()
+        .flat_map(|component| component.elsewhere())
+        .map(|stored| stored.backup.short())
+        .collect();
+    if !needs.is_empty() {
+        line("needs", needs.into_iter().collect::<Vec<_>>().join(", "));
     }
     for component in &record.components {
         line(

@@ -1,4 +1,4 @@
-//! Times on the command line: a day, a time of day, or a full timestamp.
+//! Times on the command line: a day, a time of day, a full timestamp, or so long ago.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -14,12 +14,18 @@ pub(super) fn parse_end(text: &str) -> Result<Timestamp, String> {
     parse(text, true)
 }
 
-/// `2026-11-21`, `2026-11-21 03:00` (both UTC), or RFC 3339 with a zone.
+/// `2026-11-21`, `2026-11-21 03:00` (both UTC), RFC 3339 with a zone, or `7d`: so long ago.
 fn parse(text: &str, end: bool) -> Result<Timestamp, String> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }
-    let wrong = |_| format!("`{text}` is no time such as 2026-11-21 or 2026-11-21T03:00:00Z");
+    if let Ok(ago) = text.parse::<crate::config::Timeout>()
+        && let Ok(ago) = SignedDuration::try_from(ago.duration())
+        && let Ok(then) = crate::clock::now().checked_sub(ago)
+    {
+        return Ok(then);
+    }
+    let wrong = |_| format!("`{text}` is no time such as 2026-11-21, 2026-11-21T03:00:00Z or 7d");
     let is_day = !text.contains(':');
     let moment = match is_day {
         true => text.parse::<Date>().map_err(wrong)?.to_datetime(jiff::civil::Time::midnight()),
@@ -45,6 +51,9 @@ mod tests {
             shown(parse_end("2026-11-21T03:10:00+02:00")),
             Ok("2026-11-21T01:10:00Z".into())
         );
+        let week = SignedDuration::from_hours(7 * 24);
+        let ago = crate::clock::now().duration_since(parse_start("7d").unwrap());
+        assert!((ago - week).abs() < SignedDuration::from_secs(60), "{ago}");
         assert!(parse_start("yesterday").is_err());
     }
 }

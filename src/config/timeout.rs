@@ -36,6 +36,13 @@ impl std::str::FromStr for Timeout {
 
 impl std::fmt::Display for Timeout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const DAY: u64 = 24 * 60 * 60;
+        if self.0.subsec_nanos() == 0
+            && self.0.as_secs() >= DAY
+            && self.0.as_secs().is_multiple_of(DAY)
+        {
+            return write!(f, "{}d", self.0.as_secs() / DAY);
+        }
         let signed = SignedDuration::try_from(self.0).unwrap_or(SignedDuration::MAX);
         write!(f, "{signed:#}")
     }
@@ -71,6 +78,9 @@ mod tests {
     fn lengths_are_read_as_people_write_them() {
         assert_eq!("30s".parse(), Ok(Timeout::seconds(30)));
         assert_eq!("2m".parse(), Ok(Timeout::seconds(120)));
+        assert_eq!("30d".parse(), Ok(Timeout::seconds(30 * 86_400)));
+        assert_eq!(Timeout::seconds(30 * 86_400).to_string(), "30d");
+        assert_eq!(Timeout::seconds(90).to_string(), "1m 30s");
         assert!("-1s".parse::<Timeout>().is_err());
         assert!("soon".parse::<Timeout>().is_err());
     }

@@ -43,6 +43,14 @@ pub async fn create_missing_roles(
     for statement in statements.iter().filter(|s| missing.contains(&s.role)) {
         match connection.attempt(&statement.sql).await {
             Ok(()) if statement.kind == Kind::Create => created.push(statement.role.clone()),
+            Ok(()) if statement.lacks_password() => progress.warn(
+                Code::DatabaseFailed,
+                format!(
+                    "the role {} was created without a password: the backup's user might not read \
+                     it; set one with ALTER ROLE … PASSWORD",
+                    statement.role
+                ),
+            ),
             Ok(()) => {}
             Err(error) if statement.kind == Kind::Create && failure::is_permission(&error) => {
                 progress.warn(
@@ -81,6 +89,17 @@ struct Statement {
     kind: Kind,
     role: String,
     sql: String,
+}
+
+impl Statement {
+    /// Whether it lets a role log in that then has no password. pg_dumpall writes
+    /// `ALTER ROLE x WITH … LOGIN … PASSWORD '…'`.
+    fn lacks_password(&self) -> bool {
+        let mut words = self.sql.split_whitespace();
+        self.sql.starts_with("ALTER ROLE ")
+            && words.any(|word| word == "LOGIN")
+            && !words.any(|word| word == "PASSWORD")
+    }
 }
 
 fn read(sql: &str) -> Option<Statement> {
@@ -173,6 +192,15 @@ mod tests {
                 "COMMENT ON ROLE x IS E'a\\';b'",
             ]
         );
+    }
+
+    #[test]
+    fn a_role_that_may_log_in_without_a_password_is_noticed() {
+        let lacks = |sql| read(sql).is_some_and(|statement| statement.lacks_password());
+        assert!(lacks("ALTER ROLE x WITH NOSUPERUSER LOGIN NOREPLICATION NOBYPASSRLS"));
+        assert!(!lacks("ALTER ROLE x WITH LOGIN NOBYPASSRLS PASSWORD 'SCRAM-SHA-256$…'"));
+        assert!(!lacks("ALTER ROLE x WITH NOLOGIN NOBYPASSRLS"));
+        assert!(!lacks("CREATE ROLE x"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::manifest::{Elsewhere, FORMAT, MANIFEST, Manifest, Object};
 use crate::error::{Code, Error, Result};
 use crate::size::count;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,9 @@ pub struct PublishedBackup {
     path: PathBuf,
     manifest: Manifest,
 }
+
+/// Objects that were read, by their backup and path, with what is wrong with each.
+pub type Checked = BTreeMap<(BackupId, String), Option<String>>;
 
 /// One stored file that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,20 +231,27 @@ impl PublishedBackup {
         })
     }
 
-    /// Reads every byte of those archives and compares it with their manifests.
+    /// Reads every byte of those archives and compares it with their manifests. What is in
+    /// `checked` is not read again.
     pub fn check_reference_bytes(
         &self,
         wanted: &dyn Fn(&str) -> bool,
         cancel: &CancellationToken,
+        checked: &mut Checked,
     ) -> Result<Vec<Damage>> {
-        self.each_reference(wanted, &mut |earlier, object| match hash_file_unless(
-            cancel,
-            &earlier.object(&object.path)?,
-        ) {
-            Ok((_, hash)) if hash == object.sha256 => Ok(None),
-            Ok(_) => Ok(Some("has other bytes than were written".into())),
-            Err(e) if e.code() == Code::Interrupted => Err(e),
-            Err(e) => Ok(Some(e.to_string())),
+        self.each_reference(wanted, &mut |earlier, object| {
+            let key = (earlier.manifest.id.clone(), object.path.clone());
+            if let Some(fault) = checked.get(&key) {
+                return Ok(fault.clone());
+            }
+            let fault = match hash_file_unless(cancel, &earlier.object(&object.path)?) {
+                Ok((_, hash)) if hash == object.sha256 => None,
+                Ok(_) => Some("has other bytes than were written".into()),
+                Err(e) if e.code() == Code::Interrupted => return Err(e),
+                Err(e) => Some(e.to_string()),
+            };
+            checked.insert(key, fault.clone());
+            Ok(fault)
         })
     }
 
@@ -259,6 +269,7 @@ impl PublishedBackup {
                     continue;
                 }
                 let fault = match self.sibling(backup) {
+                    Err(e) if e.code() == Code::BackupNotFound => Some("is gone".into()),
                     Err(e) => Some(e.to_string()),
                     Ok(earlier) => {
                         match earlier.manifest.objects.iter().find(|o| o.path == *object) {

@@ -2,8 +2,9 @@
 //! names.
 
 use super::Restored;
+use super::checked::Wanted;
 use super::database_swap::DatabaseSwap;
-use super::plan::{Plan, PlannedDatabase, Wanted};
+use super::plan::{Plan, PlannedDatabase};
 use super::record::{RestoreRecord, Stage};
 use super::recover::remove_built;
 use super::tree_swap::TreeSwap;
@@ -49,14 +50,15 @@ pub async fn elsewhere(
     let _lock = lock(setting, &repository, LockMode::Shared).await?;
     setting.progress.step("verify");
     let selection = wanted.restricted(record)?;
-    let salvage = wanted.salvage;
-    let plan = Plan::prepare(setting, record, Wanted { selection: &selection, salvage }).await?;
+    let parts = Wanted { selection: &selection, salvage: wanted.salvage, live: false };
+    let plan = Plan::prepare_elsewhere(setting, record, parts).await?;
     plan.refuse_all_lost(record)?;
     if let Some(dir) = &wanted.dir {
         refuse_live(setting, plan.docker.as_ref(), dir).await?;
         let bytes = plan.trees.iter().map(|tree| tree.component.source_bytes).sum();
         require_space(dir, bytes, "restore files to")?;
     }
+    wanted.note_databases(setting, record);
     let restore = wanted.plan(setting, &plan)?;
     wanted.refuse_occupied(&plan, &restore).await?;
 
@@ -204,6 +206,24 @@ impl Elsewhere {
                 .cause("nothing of the backup has a place to go to"));
         }
         Ok(Selection::new(names))
+    }
+
+    /// Says which databases stay out because they have no name to go to.
+    fn note_databases(&self, setting: &Setting, record: &BackupRecord) {
+        let left: Vec<&str> = record
+            .components
+            .iter()
+            .filter(|component| component.detail.type_name() == "database")
+            .map(|component| component.name.as_str())
+            .filter(|name| self.selection.wants_database(name))
+            .filter(|name| !self.databases.iter().any(|(old, _)| old == name))
+            .collect();
+        if !left.is_empty() {
+            setting.progress.note(format!(
+                "left out: {}; --database OLD=NEW restores one under another name",
+                left.join(", ")
+            ));
+        }
     }
 
     /// What is built where, under names of its own, and what it is called in the end.

@@ -33,7 +33,9 @@ pub async fn restore_paths(
     let repository = open_repository(setting)?;
     let _lock = lock(setting, &repository, LockMode::Shared).await?;
     let backup = repository.backup(&record.name)?;
-    refuse_live(setting, connect_if_needed(setting).await?.as_ref(), dir).await?;
+    // Files come out without Docker too; then no volume can be told from another directory.
+    let docker = connect_if_needed(setting).await.ok().flatten();
+    refuse_live(setting, docker.as_ref(), dir).await?;
 
     setting.progress.step("verify");
     let trees = Tree::group(paths, dir);

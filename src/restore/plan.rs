@@ -1,5 +1,6 @@
 //! What a restore will do: everything is found and verified before anything is touched.
 
+use super::checked::{Wanted, open_checked};
 use super::database_swap::DatabaseSwap;
 use super::record::{RestoreRecord, Stage};
 use super::salvage::{self, Lost, Reading};
@@ -7,9 +8,7 @@ use super::summary::{PlanSummary, Replacement};
 use super::tree_swap::TreeSwap;
 use super::volume::{self, VolumePlace};
 use super::{databases, files, onlookers};
-use crate::backup::{
-    Place, Reach, Selected, Selection, Source, connect_if_needed, open_repository, require_space,
-};
+use crate::backup::{Place, Reach, Selected, Source, connect_if_needed, require_space};
 use crate::catalog::BackupRecord;
 use crate::config::{Config, FileTree};
 use crate::database::{database_exists, derived_name};
@@ -36,19 +35,12 @@ pub(super) struct Plan {
     pub(super) lost: Vec<Lost>,
 }
 
-/// What of a backup is wanted, and whether it may be damaged.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
-    pub(super) selection: &'a Selection,
-    /// Whether what is whole comes back though something is damaged.
-    pub(super) salvage: bool,
-}
-
 /// A file tree of the backup and where it goes.
 pub(super) struct PlannedTree {
     pub(super) component: Component,
     pub(super) detail: FilesDetail,
-    pub(super) source: Source,
+    /// What it replaces; nothing where it goes elsewhere.
+    pub(super) source: Option<Source>,
     pub(super) reading: Reading,
 }
 
@@ -70,8 +62,34 @@ impl Plan {
         record: &BackupRecord,
         wanted: Wanted<'_>,
     ) -> Result<Self> {
-        let (backup, damages) = open_checked(setting, record, wanted).await?;
         let docker = connect_if_needed(setting).await?;
+        Self::prepare_with(setting, record, wanted, docker).await
+    }
+
+    /// The same for a restore elsewhere, which needs no live stack: Docker only where a
+    /// wanted database is reached through it.
+    pub(super) async fn prepare_elsewhere(
+        setting: &Setting,
+        record: &BackupRecord,
+        wanted: Wanted<'_>,
+    ) -> Result<Self> {
+        let mut databases = setting.config.databases.iter();
+        let through_docker = databases
+            .any(|one| one.container.is_some() && wanted.selection.wants_database(&one.name));
+        let docker = match connect_if_needed(setting).await {
+            Err(_) if !through_docker => None,
+            connected => connected?,
+        };
+        Self::prepare_with(setting, record, wanted, docker).await
+    }
+
+    async fn prepare_with(
+        setting: &Setting,
+        record: &BackupRecord,
+        wanted: Wanted<'_>,
+        docker: Option<Docker>,
+    ) -> Result<Self> {
+        let (backup, damages) = open_checked(setting, record, wanted).await?;
         let mut plan = Self {
             docker,
             containers: Vec::new(),
@@ -82,7 +100,7 @@ impl Plan {
             backup: backup.clone(),
         };
         for component in &backup.manifest().components {
-            plan.add(setting, component, wanted.selection, &damages).await?;
+            plan.add(setting, component, wanted, &damages).await?;
         }
         plan.note_other_losses(&damages);
         Ok(plan)
@@ -105,17 +123,18 @@ impl Plan {
             return Err(Error::new(Code::ComponentNotFound, "restore", &record.name)
                 .cause("nothing that is wanted of it replaces anything live")
                 .hint(
-                    "name a database or a file tree; roles come with their databases,                      definitions of containers are for people to read",
+                    "name a database or a file tree; roles come with their databases, \
+                     definitions of containers are for people to read",
                 ));
         }
         for tree in &plan.trees {
-            if let Place::Directory(path) = &tree.source.place {
+            if let Some(Source { place: Place::Directory(path), .. }) = &tree.source {
                 let parent = path.parent().unwrap_or(path);
                 require_space(parent, tree.component.source_bytes, "restore files to")?;
             }
         }
         plan.containers = to_stop(setting, plan.docker.as_ref()).await?;
-        let sources = plan.trees.iter().map(|tree| &tree.source);
+        let sources = plan.trees.iter().filter_map(|tree| tree.source.as_ref());
         onlookers::refuse(plan.docker.as_ref(), sources, &plan.containers).await?;
         for planned in &plan.databases {
             databases::refuse_replicated(setting, planned).await?;
@@ -127,9 +146,10 @@ impl Plan {
         &mut self,
         setting: &Setting,
         component: &Component,
-        selection: &Selection,
+        wanted: Wanted<'_>,
         damages: &[Damage],
     ) -> Result<()> {
+        let selection = wanted.selection;
         let name = component.name.as_str();
         match &component.detail {
             Detail::Files(detail) if selection.wants_files(&component.name) => {
@@ -138,7 +158,10 @@ impl Plan {
                     salvage::tree(setting, &self.backup, damages, (name, detail)).await?;
                 self.lost.extend(lost);
                 let Some(reading) = reading else { return Ok(()) };
-                let source = Source::locate(&tree, self.docker.as_ref()).await?;
+                let source = match wanted.live {
+                    true => Some(Source::locate(&tree, self.docker.as_ref()).await?),
+                    false => None,
+                };
                 let (component, detail) = (component.clone(), detail.clone());
                 self.trees.push(PlannedTree { component, detail, source, reading });
             }
@@ -198,8 +221,8 @@ impl Plan {
     /// it is.
     fn leave_damaged_volumes(&mut self) {
         let cannot = |tree: &PlannedTree| {
-            tree.reading == Reading::Salvaged
-                && matches!(tree.source.place, Place::Container { .. })
+            let place = tree.source.as_ref().map(|source| &source.place);
+            tree.reading == Reading::Salvaged && matches!(place, Some(Place::Container { .. }))
         };
         for tree in self.trees.extract_if(.., |tree| cannot(tree)) {
             let damage = Damage::new(
@@ -233,7 +256,8 @@ impl Plan {
                     .cause("the config has no [[files]] entry of this name")
                     .hint("add one that says where they go, or restore with --to DIR"));
             }
-            let swap = match &tree.source.place {
+            let Some(source) = &tree.source else { continue };
+            let swap = match &source.place {
                 Place::Directory(live) => {
                     refuse_mounts_below(live)?;
                     TreeSwap::plan(name, live, &restore.key)?
@@ -296,7 +320,9 @@ impl Plan {
     /// The names of the components, and whether there is something live to be replaced.
     pub(super) fn components(&self) -> impl Iterator<Item = (&str, bool)> {
         let trees = self.trees.iter();
-        let trees = trees.map(|tree| (tree.component.name.as_str(), tree.source.exists()));
+        let trees = trees.map(|tree| {
+            (tree.component.name.as_str(), tree.source.as_ref().is_some_and(Source::exists))
+        });
         let databases = self.databases.iter();
         trees.chain(databases.map(|planned| (&*planned.component.name, planned.live_existed)))
     }
@@ -305,8 +331,8 @@ impl Plan {
     pub(super) fn summary(&self) -> PlanSummary {
         let trees = self.trees.iter().map(|tree| Replacement {
             component: tree.component.name.clone(),
-            place: tree.source.place.to_string(),
-            exists: tree.source.exists(),
+            place: tree.source.as_ref().map(|source| source.place.to_string()).unwrap_or_default(),
+            exists: tree.source.as_ref().is_some_and(Source::exists),
             left_out: tree.detail.exclude.clone(),
         });
         let databases = self.databases.iter().map(|planned| Replacement {
@@ -317,6 +343,8 @@ impl Plan {
         });
         PlanSummary {
             backup: self.backup.manifest().name.clone(),
+            taken_at: self.backup.manifest().started_at,
+            omitted: self.backup.manifest().omitted.clone(),
             replaces: trees.chain(databases).collect(),
             lost: self.lost.clone(),
             stops: self
@@ -327,89 +355,6 @@ impl Plan {
                 .collect(),
         }
     }
-}
-
-/// Opens the backup and reads every byte that is wanted. Returns what is damaged, where that
-/// is accepted.
-async fn open_checked(
-    setting: &Setting,
-    record: &BackupRecord,
-    wanted: Wanted<'_>,
-) -> Result<(PublishedBackup, Vec<Damage>)> {
-    if !record.is_published() {
-        return Err(Error::new(Code::BackupNotFound, "restore backup", &record.name)
-            .cause(format!("its status is {}", record.status.as_str())));
-    }
-    let (backup, mut damages) = match wanted.salvage {
-        true => {
-            let (part, record) = (setting.clone(), record.clone());
-            setting.blocking(move || salvage::open(&part, &record)).await?
-        }
-        false => (open_repository(setting)?.backup(&record.name)?, Vec::new()),
-    };
-    let selection = wanted.selection;
-    let manifest = backup.manifest();
-    selection.check(manifest.components.iter().map(|component| component.name.as_str()))?;
-    let objects = wanted_objects(&manifest.components, selection);
-    let (checked, cancel) = (backup.clone(), setting.cancel.clone());
-    let chosen = selection.clone();
-    let wants_files = move |name: &str| chosen.wants_files(name);
-    damages.extend(
-        setting
-            .blocking(move || {
-                let concerned = |object: &str| match &objects {
-                    None => true,
-                    Some(wanted) => wanted.iter().any(|wanted| {
-                        object == wanted
-                            || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
-                    }),
-                };
-                let mut damages = checked.check_bytes(&concerned, &cancel, &mut |_| {})?;
-                damages.extend(checked.check_reference_bytes(&wants_files, &cancel)?);
-                Ok(damages)
-            })
-            .await?,
-    );
-    match damages.first() {
-        Some(first) if !wanted.salvage => Err(Error::new(
-            Code::BackupDamaged,
-            "restore backup",
-            &record.name,
-        )
-        .cause(match damages.len() - 1 {
-            0 => format!("{} {}", first.object, first.fault),
-            more => format!("{} {}, and {more} more", first.object, first.fault),
-        })
-        .hint("--salvage restores what is whole; or choose another backup with `backstop list`")),
-        _ => Ok((backup, damages)),
-    }
-}
-
-/// The stored files and directories that a restore of `selection` reads; none means all.
-/// Without a choice even what is not read must be whole: damage anywhere is news. With one,
-/// what is undamaged can still be saved.
-fn wanted_objects(components: &[Component], selection: &Selection) -> Option<Vec<String>> {
-    if selection.is_everything() {
-        return None;
-    }
-    let mut wanted = Vec::new();
-    for component in components {
-        match &component.detail {
-            Detail::Files(files) if selection.wants_files(&component.name) => {
-                wanted.extend([files.object.clone(), files::INDEX.to_string()]);
-            }
-            Detail::Database(database) if selection.wants_database(&component.name) => {
-                wanted.push(database.object.clone());
-            }
-            Detail::Globals { object, databases }
-                if databases.iter().any(|name| selection.wants_database(name)) =>
-            {
-                wanted.push(object.clone());
-            }
-            _ => {}
-        }
-    }
-    Some(wanted)
 }
 
 /// A directory that is renamed takes what is mounted below it along.

@@ -1,6 +1,7 @@
 //! What a person or program is shown of a restore before it begins.
 
 use super::salvage::Lost;
+use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;
 
@@ -9,6 +10,10 @@ use std::fmt;
 pub struct PlanSummary {
     /// The backup's name.
     pub backup: String,
+    /// When it was started, UTC.
+    pub taken_at: Timestamp,
+    /// Databases and file trees of the stack that it does not hold.
+    pub omitted: Vec<String>,
     /// What would be replaced.
     pub replaces: Vec<Replacement>,
     /// What is damaged and does not come back.
@@ -33,7 +38,12 @@ pub struct Replacement {
 
 impl fmt::Display for PlanSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Restore {}", self.backup)?;
+        let taken_at = self.taken_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+        writeln!(f, "Restore {}: the state of {taken_at}", self.backup)?;
+        if !self.omitted.is_empty() {
+            let omitted = self.omitted.join(", ");
+            writeln!(f, "  {omitted}: not in this backup, and left as they are")?;
+        }
         for replaced in &self.replaces {
             let what = if replaced.exists { "replaces" } else { "creates" };
             writeln!(f, "  {}: {what} {}", replaced.component, replaced.place)?;

@@ -12,7 +12,8 @@ use crate::catalog::{BackupRecord, Catalog};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, Detail, Kind, Manifest, Object};
 use crate::repository::{
-    BackupId, IncomingBackup, Lock, LockMode, PublishedBackup, Repository, backup_name, create_dir,
+    BackupId, Checked, IncomingBackup, Lock, LockMode, PublishedBackup, Repository, backup_name,
+    create_dir,
 };
 use crate::setting::Setting;
 use serde::Serialize;
@@ -99,7 +100,7 @@ fn write(
 /// Reads every byte of the backup and of what it needs.
 fn refuse_damaged(setting: &Setting, old: &PublishedBackup) -> Result<()> {
     let mut damages = old.check_bytes(&|_| true, &setting.cancel, &mut |_| {})?;
-    damages.extend(old.check_reference_bytes(&|_| true, &setting.cancel)?);
+    damages.extend(old.check_reference_bytes(&|_| true, &setting.cancel, &mut Checked::new())?);
     match damages.first() {
         None => Ok(()),
         Some(first) => Err(Error::new(Code::BackupDamaged, "consolidate", &old.manifest().name)

@@ -57,6 +57,45 @@ fn a_backup_is_restored_with_the_commands_of_the_readme_alone() {
 }
 
 #[test]
+fn an_incremental_backup_is_put_together_with_a_parquet_reader_and_tar() {
+    const PAGE: &str = include_str!("../../docs/repository-format.md");
+    let host = Host::with_files();
+    host.write("old name", "renamed later");
+    host.write("changes", "before");
+    let full = host.back_up();
+    fs::rename(host.live().join("old name"), host.live().join("new name")).unwrap();
+    host.write("changes", "after");
+    let second = host.back_up();
+    fs::rename(host.live().join("new name"), host.live().join("newest name")).unwrap();
+    let third = host.back_up();
+    assert_eq!(third["kind"], "incremental");
+    assert_eq!((&second["parent"], &third["parent"]), (&full["id"], &second["id"]));
+
+    let section = PAGE.split_once("## Incremental and differential backups").unwrap().1;
+    let sql = section.split_once("```sql\n").unwrap().1.split_once("```").unwrap().0;
+    let sql = sql
+        .replace("INCREMENTAL", host.backup_dir(&third).to_str().unwrap())
+        .replace("REPOSITORY", host.repository().to_str().unwrap());
+    let engine = duckdb::Connection::open_in_memory().unwrap();
+    let mut statement = engine.prepare(&sql).unwrap();
+    let cells = |row: &duckdb::Row<'_>| Ok([0, 1, 2, 3].map(|cell| row.get(cell).unwrap()));
+    let rows: Vec<[String; 4]> =
+        statement.query_map([], cells).unwrap().collect::<Result<_, _>>().unwrap();
+    let files = ["below/two.bin", "changes", "newest name", "one.txt"];
+    let mut listed: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, files);
+    for [path, stored_in, archive, member] in &rows {
+        let record = [&full, &second, &third].into_iter().find(|one| one["id"] == **stored_in);
+        let archive = host.backup_dir(record.unwrap()).join(archive);
+        let mut tar = Command::new("tar");
+        let output =
+            tar.args(["--zstd", "-xOf"]).arg(archive).arg(format!("./{member}")).output().unwrap();
+        assert!(output.stdout == fs::read(host.live().join(path)).unwrap(), "{path}");
+    }
+}
+
+#[test]
 fn archives_and_plain_dumps_are_read_by_zstd_and_psql() {
     let host = Host::with_database();
     host.configure_database("format = \"plain\"", "");

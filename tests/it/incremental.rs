@@ -105,6 +105,15 @@ fn damage_of_an_earlier_archive_is_found_and_not_built_upon() {
     assert!(ran.stderr.contains("files/uploads.tar.zst of backup"), "{ran:?}");
     assert_eq!(host.live_state(), before);
 
+    // Whoever verifies the one learns of the other, and no backup builds upon either.
+    let ran = host.run(&["verify", id(&incremental)]).ended(6);
+    assert!(ran.stdout.contains("files/uploads.tar.zst of backup"), "{ran:?}");
+    let both = host.run(&["verify", "--all", "--json"]).ended(6).json();
+    assert!(both.as_array().unwrap().iter().all(|found| found["ok"] == false), "{both}");
+    let next = host.back_up();
+    assert_eq!((kind(&next), restored(&host, &next)), ("full", listing(&host.live())));
+    host.run(&["delete", id(&next), "--yes"]).ok();
+
     // Gone: verification of the one that needs it says so, the next backup stores all.
     fs::remove_file(&archive).unwrap();
     let ran = host.run(&["verify", id(&incremental)]).ended(6);

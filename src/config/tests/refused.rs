@@ -31,7 +31,7 @@ fn values_that_no_key_takes() {
     insta::assert_snapshot!(refusal(&sample_with("\"directory\"", "\"directroy\"")), @r#"line 17: databases[0].format: expected one of `directory`, `custom`, `plain`, `tar`, found `directroy`; did you mean `directory`?"#);
     insta::assert_snapshot!(refusal(&sample_with("\"stop\"", "\"freeze\"")), @r#"line 28: containers[0].quiesce: expected one of `stop`, `pause`, found `freeze`"#);
     insta::assert_snapshot!(refusal(&sample_with("compression_level = 3", "compression_level = 20")), @r#"line 7: repository.compression_level: expected a whole number from 1 to 19, found 20"#);
-    insta::assert_snapshot!(refusal(&sample_with("\"30s\"", "\"soon\"")), @r#"line 29: containers[0].stop_timeout: `soon` is not a length of time such as 30s or 2m"#);
+    insta::assert_snapshot!(refusal(&sample_with("\"30s\"", "\"soon\"")), @r#"line 29: containers[0].stop_timeout: `soon` is not a length of time such as 30s, 2m or 30d"#);
     insta::assert_snapshot!(refusal(&sample_with("label=backstop.quiesce", "image=nginx")), @r#"line 27: containers[0].select: `image=nginx` is none of label=KEY[=VALUE], name=NAME, compose=PROJECT"#);
     insta::assert_snapshot!(refusal(&sample_with("\"/srv/shop/uploads\"", "\"\"")), @r#"line 23: files[0].path: must not be empty"#);
 }
@@ -120,7 +120,7 @@ fn yaml_names_its_lines_too() {
                 databases:\n  - name: shop\n    url: 5\n    format:\n      - custom\n    jobs:\n";
     insta::assert_snapshot!(refusal_of_yaml(text), @r#"
 3 problems
-  line 5: repository.compresion_level: unknown key; accepted are `path`, `compression_level`; did you mean `compression_level`?
+  line 5: repository.compresion_level: unknown key; accepted are `path`, `compression_level`, `full_every`; did you mean `compression_level`?
   line 8: databases[0].url: expected text such as `postgres://shop@127.0.0.1:5432/shop`, found a whole number
   line 9: databases[0].format: expected one of `directory`, `custom`, `plain`, `tar`, found a list
 "#);

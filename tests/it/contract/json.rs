@@ -96,7 +96,19 @@ fn every_command_prints_what_its_page_says() {
     assert_row("completions", &host.json(&["completions", "fish"]));
     let dir = host.path().join("man");
     assert_row("manpages", &host.json(&["manpages", dir.to_str().unwrap()]));
-    assert_described(&host.json(&["delete", id, "--yes"]), backup);
+    assert_described(&host.json(&["ls", id, "uploads"])[0], section("### A file"));
+    let found = host.json(&["find", "one.txt"]);
+    assert_described(&found[0], section("### A version that was found"));
+    let history = host.json(&["history", "uploads/one.txt"]);
+    assert_described(&history[0], section("### A version of a file"));
+    host.write("added", "later");
+    let newest = host.back_up();
+    let newest = newest["id"].as_str().unwrap();
+    let difference = host.json(&["diff", id, newest]);
+    assert_described(&difference[0], section("### A difference"));
+    let counted = host.json(&["diff", id, newest, "--stat"]);
+    assert_described(&counted[0], section("### Counted differences"));
+    assert_described(&host.json(&["delete", newest, "--yes"]), backup);
 }
 
 #[test]

@@ -52,6 +52,19 @@ fn without_a_new_name_no_database_is_restored_and_without_a_directory_no_file() 
 }
 
 #[test]
+fn files_come_out_where_there_is_no_docker() {
+    let host = Host::with_files();
+    host.back_up();
+    host.configure("[[containers]]\nselect = \"label=backstop.quiesce\"\n");
+    for (to, more) in [("whole", &[][..]), ("part", &["--path", "uploads/one.txt"])] {
+        let mut command = host.command(&["restore", "latest", "--to", to]);
+        let output = command.args(more).env("DOCKER_HOST", "unix:///nowhere.sock").output();
+        crate::support::host::Ran::of(&output.unwrap()).ok();
+        assert!(host.path().join(to).join("files/uploads/one.txt").exists());
+    }
+}
+
+#[test]
 fn a_dry_run_verifies_and_writes_nothing() {
     let host = Host::with_database();
     let record = host.back_up();
