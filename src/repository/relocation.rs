@@ -39,6 +39,11 @@ impl MovedTo {
     pub fn write(&self, old: &Path) -> Result<()> {
         write(&old.join(MOVED), self)
     }
+
+    /// Forgets that it has gone: it comes back.
+    pub fn remove(old: &Path) -> Result<()> {
+        remove(old, MOVED)
+    }
 }
 
 impl MovingFrom {
@@ -54,13 +59,7 @@ impl MovingFrom {
 
     /// Says that it is.
     pub fn remove(new: &Path) -> Result<()> {
-        let file = new.join(MOVING);
-        match std::fs::remove_file(&file) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &file, e))
-            }
-            _ => super::sync_dir(new),
-        }
+        remove(new, MOVING)
     }
 }
 
@@ -106,6 +105,14 @@ fn read<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<Option<T>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => Ok(None),
         Err(e) => Err(Error::io("read", file, e)),
+    }
+}
+
+fn remove(dir: &Path, name: &str) -> Result<()> {
+    let file = dir.join(name);
+    match std::fs::remove_file(&file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &file, e)),
+        _ => super::sync_dir(dir),
     }
 }
 

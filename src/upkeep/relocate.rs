@@ -12,11 +12,13 @@ use super::copy::Copying;
 use crate::backup::{lock, remember_repository, require_space};
 use crate::error::{Code, Error, Result};
 use crate::repository::{
-    Lock, LockMode, MovedTo, MovingFrom, Repository, create_dir, sync_dir, write_replacing,
+    Lock, LockMode, MovedTo, MovingFrom, Repository, create_dir, is_relocation_file, sync_dir,
+    write_replacing,
 };
 use crate::setting::Setting;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -113,21 +115,28 @@ fn claim(repository: &Repository, to: &Path) -> Result<()> {
     if let Some(moving) = MovingFrom::read(to)? {
         let is_ours = moving.id == repository.id() && moving.from == from;
         return if is_ours {
-            Ok(())
+            MovedTo::remove(to)
         } else {
             Err(refused(to, "another repository is being moved there"))
         };
     }
     match std::fs::read_dir(to) {
-        Ok(mut entries) => {
-            if entries.next().is_some() {
+        Ok(entries) => {
+            // Where it was before it may come back to.
+            let was_there = MovedTo::read(to)?.is_some_and(|moved| moved.id == repository.id());
+            let mut names = entries.flatten().map(|entry| entry.file_name());
+            let remains = |name: &OsString| {
+                was_there && (name == "lock" || name.to_str().is_some_and(is_relocation_file))
+            };
+            if names.any(|name| !remains(&name)) {
                 return Err(refused(to, "the directory is not empty"));
             }
         }
         Err(e) if e.kind() == ErrorKind::NotFound => create_dir(to)?,
         Err(e) => return Err(Error::io("look at", to, e)),
     }
-    MovingFrom { id: repository.id().to_owned(), from: from.to_path_buf() }.write(to)
+    MovingFrom { id: repository.id().to_owned(), from: from.to_path_buf() }.write(to)?;
+    MovedTo::remove(to)
 }
 
 /// Removes copies of backups that were deleted since an earlier run was cut off.
@@ -151,6 +160,12 @@ fn clear(setting: &Setting, from: PathBuf, to: PathBuf, id: String, copied: u64)
         return Err(refused(&to, "another repository lies there now"));
     }
     remember_repository(setting, &repository)?;
+    for entry in std::fs::read_dir(&to).map_err(|e| Error::io("list", &to, e))?.flatten() {
+        // What an atomic write of a run that was cut off left behind.
+        if entry.file_name().to_string_lossy().starts_with(".backstop-new-") {
+            remove(&entry.path())?;
+        }
+    }
     setting.progress.step("clear");
     for entry in std::fs::read_dir(&from).map_err(|e| Error::io("list", &from, e))? {
         let path = entry.map_err(|e| Error::io("list", &from, e))?.path();
