@@ -19,7 +19,7 @@ mod splice;
 pub mod tar;
 pub mod write;
 
-pub use base::Base;
+pub use base::{Base, proves_by_change_time, settle_mappings};
 pub use contents::Contents;
 pub use entry::{Entry, Kind};
 pub use extract::{Extracted, Extraction, extract, salvage, verify};

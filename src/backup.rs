@@ -28,7 +28,7 @@ pub use plan::PlanSummary;
 pub use selection::Selection;
 
 pub(crate) use archives::INDEX;
-pub(crate) use known::{open_repository, remember_repository};
+pub(crate) use known::{claim_state, open_repository, remember_repository};
 pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::{Reach, local_tools};
 pub(crate) use sources::{Place, Source};

@@ -250,6 +250,7 @@ impl Writing<'_> {
                 let linked = Linked { names_left, stored_in, archive };
                 self.linked.insert(entry.path.clone(), linked);
             }
+            // Only contents are read there: what has none comes out of the index alone.
             let place = (stored_in.clone(), archive.clone());
             if !self.elsewhere.contains(&place) {
                 self.elsewhere.insert(place);

@@ -8,7 +8,7 @@ use crate::archive::scan::Excludes;
 use crate::archive::source::{
     Compared, LiveSource, ReadAhead, Source as Files, Spool, StreamSource,
 };
-use crate::archive::{Base, Tree, WrittenTree, write_tree};
+use crate::archive::{Base, Tree, WrittenTree, proves_by_change_time, settle_mappings, write_tree};
 use crate::docker::Docker;
 use crate::error::{Error, Result};
 use crate::fence::capture::{Captured, Plan as CapturePlan};
@@ -126,6 +126,10 @@ impl Writer {
         journal: &std::sync::Arc<crate::fence::LiveJournal>,
     ) -> Result<Self> {
         let Some(plan) = &job.capture else { return Ok(self) };
+        if let Place::Directory(root) = &job.planned.source.place {
+            // The writers are held: nothing becomes dirty behind this.
+            settle_mappings(root).map_err(|e| Error::io("sync", root, e))?;
+        }
         let captured = plan.take(journal, &self.setting.progress)?;
         let Place::Directory(root) = job.planned.source.place.clone() else { return Ok(self) };
         let excludes = Excludes::new(&job.planned.source.tree.exclude)?;
@@ -211,6 +215,10 @@ impl Writer {
 
     /// The tree as the parent has it.
     fn base(&self, job: &Job) -> Option<Base> {
+        let Place::Directory(root) = &job.planned.source.place else { return None };
+        if !proves_by_change_time(root) {
+            return None;
+        }
         self.parent.as_ref()?.base(&job.planned.source.tree.name)
     }
 

@@ -4,8 +4,9 @@
 //! in its place. Without memory the next backup would begin a new repository there, and the
 //! history would seem to be gone.
 
+use crate::config::Config;
 use crate::error::{Code, Error, Result};
-use crate::repository::{Repository, create_dir, write_replacing};
+use crate::repository::{Repository, create_dir, write_new, write_replacing};
 use crate::setting::Setting;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -13,6 +14,37 @@ use std::path::{Path, PathBuf};
 
 /// In the state directory: the id of the repository at each path that was ever used.
 const FILE: &str = "repositories.json";
+
+/// In the state directory: the name of the stack that it belongs to.
+const STACK: &str = "stack";
+
+/// Makes the state directory this stack's own. Journals, restores and the catalog in it say
+/// nothing of stacks: two in one directory would undo each other's work.
+///
+/// # Errors
+/// `config_invalid` where it is another stack's.
+pub(crate) fn claim_state(config: &Config) -> Result<()> {
+    let (dir, name) = (&config.state.dir, &config.stack.name);
+    let file = dir.join(STACK);
+    // Whatever is wrong with the directory itself, whoever uses it says so.
+    if !file.exists() && create_dir(dir).is_ok() {
+        let _ = write_new(&file, name.as_bytes());
+    }
+    match std::fs::read_to_string(&file) {
+        // A crash may have left it empty.
+        Ok(owner) if owner.is_empty() => write_replacing(&file, name.as_bytes()),
+        Ok(owner) if owner != *name => {
+            Err(Error::new(Code::ConfigInvalid, "use state.dir", dir.display())
+                .cause(format!("it belongs to the stack {owner}, this one is {name}"))
+                .hint(format!(
+                    "give each stack a state.dir of its own; if the stack was only renamed, \
+                     remove {}",
+                    file.display()
+                )))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// What is remembered of the repository that a config names.
 pub(super) struct Known<'a> {

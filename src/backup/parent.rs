@@ -81,7 +81,20 @@ pub(super) fn choose(
         Kind::Incremental => newest,
         Kind::Differential => full,
     };
-    let Some(record) = record else { return Ok((Kind::Full, None)) };
+    let Some(record) = record else {
+        let unsound = |one: &&BackupRecord| one.is_published() && !is_sound(one);
+        // Not where a full backup was asked for or is due: that stores everything anyway.
+        if asked != Some(Kind::Full)
+            && full.is_none()
+            && let Some(newest) = records.iter().find(unsound)
+        {
+            setting.progress.warn(
+                Code::BackupDamaged,
+                format!("{} is damaged, so this backup stores everything again", newest.name),
+            );
+        }
+        return Ok((Kind::Full, None));
+    };
     let trouble = match repository.backup(&record.name) {
         Ok(backup) => {
             let mut damages = backup.check_sizes()?;

@@ -81,6 +81,8 @@ impl Catalog {
             .and_then(|c| c.with("threads", "2"))
             .and_then(|c| c.with("autoinstall_known_extensions", "false"))
             .and_then(|c| c.with("autoload_known_extensions", "false"))
+            // A question that does not fit into memory fails; it writes nothing to any disk.
+            .and_then(|c| c.with("temp_directory", ""))
             .map_err(ask)?;
         let connection = Connection::open_in_memory_with_flags(config).map_err(ask)?;
         {

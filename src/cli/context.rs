@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::output::Output;
-use crate::backup::open_repository;
+use crate::backup::{claim_state, open_repository};
 use crate::catalog::{Catalog, Query, Session};
 use crate::config::{Config, Loaded};
 use crate::error::{Code, Error, Result};
@@ -46,6 +46,7 @@ impl Context {
     /// What an operation is given.
     pub(super) fn setting(&self) -> Result<Setting> {
         let loaded = self.loaded()?;
+        claim_state(&loaded.config)?;
         Ok(Setting {
             config: Arc::new(loaded.config.clone()),
             config_file: loaded.file.clone(),

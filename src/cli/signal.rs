@@ -1,6 +1,8 @@
 //! SIGINT, SIGTERM and SIGHUP: the running operation is cancelled, undoes itself and ends.
+//! SIGTSTP, SIGTTIN and SIGTTOU do nothing: a stopped backstop would leave what it holds held.
 
 use crate::error::{Code, Error, Result};
+use rustix::process::Signal;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +36,11 @@ fn listen(cancel: &CancellationToken) -> Result<()> {
                 cancel.cancel();
             }
         });
+    }
+    for ignored in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
+        // Listening takes the place of the default, which is to stop the process.
+        let listening = signal(SignalKind::from_raw(ignored.as_raw()));
+        drop(listening.map_err(|e| Error::new(Code::Io, "listen for", "signals").source(e))?);
     }
     Ok(())
 }

@@ -17,6 +17,10 @@ const ATTEMPTED: &str = "swap database";
 /// How often the rename is tried. PostgreSQL itself waits 5 seconds for sessions each time.
 const TRIES: u32 = 2;
 
+/// How long a rename waits for a lock that somebody else holds, such as a transaction that
+/// comments on the database from another one. The application is held meanwhile.
+const LOCK_TIMEOUT: &str = "10s";
+
 /// How often sessions that are still there are ended again.
 const END_EVERY: Duration = Duration::from_millis(100);
 
@@ -80,7 +84,10 @@ async fn rename(target: &Target, connection: &Connection, renames: &[(&str, &str
             format!("ALTER DATABASE {from} RENAME TO {to};")
         })
         .collect();
-    let transaction = format!("BEGIN; {} COMMIT", statements.join(" "));
+    let transaction = format!(
+        "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; {} COMMIT",
+        statements.join(" ")
+    );
     let mut tries = 1;
     loop {
         end_sessions(&other, &names).await?;
@@ -94,6 +101,12 @@ async fn rename(target: &Target, connection: &Connection, renames: &[(&str, &str
         };
         let Err(error) = done else { return Ok(()) };
         connection.run(ATTEMPTED, "ROLLBACK").await?;
+        if error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) {
+            let failed = Error::new(Code::DatabaseFailed, ATTEMPTED, connection.subject());
+            return Err(failed
+                .cause(format!("another transaction has locked it: {}", lockers(&other).await?))
+                .hint("end that transaction, then try again"));
+        }
         let in_use = error.code() == Some(&tokio_postgres::error::SqlState::OBJECT_IN_USE);
         if !in_use {
             return Err(connection.failed(ATTEMPTED, &error));
@@ -123,6 +136,16 @@ async fn end_sessions(connection: &Connection, names: &[&str]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whose transactions hold locks on databases as such, for people.
+async fn lockers(connection: &Connection) -> Result<String> {
+    let sql = "SELECT DISTINCT format('%s (pid %s, user %s)', a.application_name, a.pid, a.usename) \
+               FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
+               WHERE l.classid = 'pg_database'::regclass AND l.granted AND l.pid <> pg_backend_pid()";
+    let rows = connection.rows(ATTEMPTED, sql, &[]).await?;
+    let who: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    Ok(if who.is_empty() { "it has ended by now".to_owned() } else { who.join(", ") })
 }
 
 /// Who is connected, for people.

@@ -70,7 +70,8 @@ async fn read(
     is_damaged: bool,
 ) -> Result<Extracted> {
     let archive = backup.object(&detail.object)?;
-    let (points_elsewhere, whole) = (!detail.elsewhere.is_empty(), backup.clone());
+    // The archive of any but a full backup lacks what earlier ones hold, directories too.
+    let (is_partial, whole) = (backup.manifest().parent.is_some(), backup.clone());
     let index = backup.object(INDEX)?;
     let target = target.map(Path::to_path_buf);
     let (progress, cancel) = (setting.progress.clone(), setting.cancel.clone());
@@ -83,7 +84,7 @@ async fn read(
         };
         let what = Extraction {
             archive: &archive,
-            locate: points_elsewhere.then_some(&locate),
+            locate: is_partial.then_some(&locate),
             target: target.as_deref().unwrap_or(Path::new("")),
             index: Some((&index, &name)),
             select: None,

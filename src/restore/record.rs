@@ -106,7 +106,11 @@ impl RestoreRecord {
         let path = dir.join(format!("{}.json", self.key));
         let text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::new(Code::Io, "write", path.display()).source(e))?;
-        write_replacing(&path, &text)
+        let text = padded(text);
+        match write_replacing(&path, &text) {
+            Err(e) if e.code() == Code::DiskFull => overwrite(&path, &text).map_err(|_| e),
+            written => written,
+        }
     }
 
     /// Takes the record away: nothing is left that it could lead to.
@@ -195,6 +199,28 @@ fn paths(state_dir: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(paths)
+}
+
+/// The text filled up with blanks to whole blocks, so that a later stage fits over it.
+fn padded(mut text: Vec<u8>) -> Vec<u8> {
+    const BLOCK: usize = 4096;
+    // Room for a longer stage at the same size.
+    let length = (text.len() + 256).next_multiple_of(BLOCK);
+    text.resize(length - 1, b' ');
+    text.push(b'\n');
+    text
+}
+
+/// Writes a record over what lies there, where a full disk leaves no room beside it: a stage
+/// that cannot be recorded would be undone again and again.
+fn overwrite(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::options().write(true).open(path)?;
+    if file.metadata()?.len() != text.len() as u64 {
+        return Err(std::io::ErrorKind::StorageFull.into());
+    }
+    file.write_all_at(text, 0)?;
+    file.sync_all()
 }
 
 fn directory(state_dir: &Path) -> PathBuf {

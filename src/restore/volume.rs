@@ -101,7 +101,12 @@ pub(super) async fn extract(
         archives.push(Placed { stored_in, object, path: inside(&name) });
     }
     at.docker.upload_files(&at.name, Path::new("/"), uploads).await?;
-    let request = Request::Extract { tree: tree.clone(), archives, index: inside("index") };
+    let request = Request::Extract {
+        tree: tree.clone(),
+        is_partial: backup.manifest().parent.is_some(),
+        archives,
+        index: inside("index"),
+    };
     let answer = at.ask(&request).await?;
     files::warn_incomplete(setting, &component.name, answer.incomplete, &answer.first_incomplete);
     Ok(answer.tree)

@@ -49,7 +49,7 @@ pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Con
         setting.progress.note(format!("cleared {}", left.display()));
     }
     let old = repository.backup(&record.name)?;
-    if old.manifest().components.iter().all(|component| component.elsewhere().is_empty()) {
+    if old.manifest().parent.is_none() {
         return Err(Error::new(Code::Usage, "consolidate", &record.name)
             .cause("it needs no other backup already")
             .hint("`backstop list` shows the kind of each backup"));

@@ -2,6 +2,7 @@
 
 use crate::support::cluster::Cluster;
 use crate::support::host::{Host, Ran, listing};
+use crate::support::need::{self, Need};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -73,6 +74,70 @@ fn every_backup_of_a_chain_gives_its_own_tree() {
     // A live restore goes the same way.
     host.run(&["restore", id(&chain[2].0), "--yes", "--no-safety"]).ok();
     assert_eq!(listing(&host.live()), chain[2].1);
+}
+
+/// What is unchanged but holds no content, such as a directory, lies in no archive that a
+/// restore would look into.
+#[test]
+fn trees_of_which_no_file_is_unchanged_come_back() {
+    let host = Host::with_files();
+    fs::remove_dir_all(host.live()).unwrap();
+    fs::create_dir_all(host.live().join("empty")).unwrap();
+    let mut chain = vec![(host.back_up(), listing(&host.live()))];
+    chain.push((host.back_up(), listing(&host.live())));
+    host.write("only", "one");
+    chain.push((host.back_up(), listing(&host.live())));
+    host.write("only", "other");
+    chain.push((host.back_up(), listing(&host.live())));
+    std::os::unix::fs::symlink("only", host.live().join("link")).unwrap();
+    fs::remove_file(host.live().join("only")).unwrap();
+    chain.push((host.back_up(), listing(&host.live())));
+    chain.push((host.back_up(), listing(&host.live())));
+    for (record, tree) in &chain {
+        assert_eq!(restored(&host, record), *tree, "{}", record["name"]);
+        host.run(&["restore", id(record), "--yes", "--no-safety"]).ok();
+        assert_eq!(listing(&host.live()), *tree, "{}", record["name"]);
+    }
+}
+
+/// A page that is dirty already changes no time when it is stored into again.
+#[test]
+fn a_store_through_a_mapping_is_noticed() {
+    const STORE: &str = "import mmap, os, sys, time\n\
+        fd = os.open(sys.argv[1], os.O_RDWR)\n\
+        page = mmap.mmap(fd, 4096)\n\
+        page[0:5] = b'first'\n\
+        print('stored', flush=True)\n\
+        sys.stdin.readline()\n\
+        page[0:5] = b'later'\n\
+        print('stored', flush=True)\n\
+        sys.stdin.readline()";
+    if !need::all(&[Need::Python]) {
+        return;
+    }
+    let host = Host::with_files();
+    fs::write(host.live().join("mapped"), vec![b'x'; 4096]).unwrap();
+    let mut python = std::process::Command::new("python3")
+        .args(["-c", STORE])
+        .arg(host.live().join("mapped"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = std::io::BufReader::new(python.stdout.take().unwrap());
+    let mut stored = || std::io::BufRead::read_line(&mut said, &mut String::new()).unwrap();
+    stored();
+    let_changes_age();
+    host.back_up();
+    let mut stdin = python.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"\n").unwrap();
+    stored();
+    let second = host.back_up();
+    drop(stdin);
+    python.wait().unwrap();
+    assert_eq!(kind(&second), "incremental");
+    let content = host.command(&["cat", id(&second), "uploads/mapped"]).output().unwrap().stdout;
+    assert_eq!(&content[..5], b"later");
 }
 
 #[test]

@@ -23,7 +23,8 @@ const PATIENCE: u32 = 120;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Request {
     /// Build the tree from an archive and its index.
-    Extract { tree: TreeSwap, archives: Vec<Placed>, index: PathBuf },
+    /// Whether the backup's own archive lacks what earlier ones hold is `is_partial`.
+    Extract { tree: TreeSwap, is_partial: bool, archives: Vec<Placed>, index: PathBuf },
     /// Work on trees that are there.
     Exchange { action: Action, tree: TreeSwap },
 }
@@ -77,7 +78,9 @@ pub(crate) fn act(mut input: impl Read, mut output: impl Write) -> Result<()> {
     input.read_to_end(&mut text).map_err(failed)?;
     let request = serde_json::from_slice(&text).map_err(|e| failed(e.into()))?;
     let answer = match request {
-        Request::Extract { tree, archives, index } => build(tree, &archives, &index)?,
+        Request::Extract { tree, is_partial, archives, index } => {
+            build(tree, is_partial, &archives, &index)?
+        }
         Request::Exchange { action, mut tree } => {
             action.run(&mut tree)?;
             Answer { tree, incomplete: 0, first_incomplete: String::new() }
@@ -88,7 +91,12 @@ pub(crate) fn act(mut input: impl Read, mut output: impl Write) -> Result<()> {
 }
 
 /// The first archive is the backup's own.
-fn build(mut tree: TreeSwap, archives: &[Placed], index: &Path) -> Result<Answer> {
+fn build(
+    mut tree: TreeSwap,
+    is_partial: bool,
+    archives: &[Placed],
+    index: &Path,
+) -> Result<Answer> {
     tree.note_live()?;
     let index = IndexReader::open(index)?;
     let find = |stored_in: &str, object: &str| {
@@ -102,7 +110,7 @@ fn build(mut tree: TreeSwap, archives: &[Placed], index: &Path) -> Result<Answer
     let progress: Arc<dyn Progress> = Arc::new(Silent);
     let what = Extraction {
         archive: own,
-        locate: (archives.len() > 1).then_some(&find),
+        locate: is_partial.then_some(&find),
         target: &tree.new,
         index: Some((&index, &tree.component)),
         select: None,

@@ -15,6 +15,8 @@ pub(crate) enum Need {
     Docker,
     /// To run as root.
     Root,
+    /// Python, which can do to files what Rust does not without `unsafe`.
+    Python,
 }
 
 impl Need {
@@ -22,6 +24,7 @@ impl Need {
         match self {
             Self::Docker => "docker",
             Self::Root => "root",
+            Self::Python => "python",
         }
     }
 
@@ -29,6 +32,10 @@ impl Need {
         match self {
             Self::Docker => docker_answers(),
             Self::Root => rustix::process::geteuid().is_root(),
+            Self::Python => Command::new("python3")
+                .arg("--version")
+                .output()
+                .is_ok_and(|it| it.status.success()),
         }
     }
 }
