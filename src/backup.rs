@@ -44,6 +44,7 @@ use crate::fence::{self, Hold, Journal};
 use crate::progress::{Progress, Warnings};
 use crate::repository::manifest::{Kind, Reason};
 use crate::repository::{Lock, LockMode, Repository};
+use crate::retention;
 use crate::setting::Setting;
 use bystanders::Bystanders;
 use consistency::Evidence;
@@ -85,7 +86,22 @@ pub async fn backup(setting: &Setting, request: &Request) -> Result<BackupRecord
             return Err(error);
         }
     };
-    write(setting, request, (record, watch), (&repository, &lock)).await
+    let record = write(setting, request, (record, watch), (&repository, &lock)).await?;
+    if setting.config.retention.as_ref().is_some_and(|retention| retention.auto) {
+        prune(setting, repository, lock).await;
+    }
+    Ok(record)
+}
+
+/// Thins out the repository. The backup is good whatever comes of it.
+async fn prune(setting: &Setting, repository: Repository, lock: Lock) {
+    setting.progress.step("prune");
+    let work = setting.clone();
+    let pruned = setting.blocking(move || retention::prune_locked(&work, &repository, &lock)).await;
+    match pruned {
+        Ok(plan) => plan.notes.iter().for_each(|note| setting.progress.note(note.clone())),
+        Err(e) => setting.progress.warn(e.code(), format!("the backup is good, but: {e}")),
+    }
 }
 
 /// The repository, locked and free of what dead writers left.

@@ -3,6 +3,7 @@
 //! What is listed or searched is asked in SQL of the indexes; what is read is read by seeking,
 //! so its cost does not depend on the size of the backup.
 
+mod containing;
 mod content;
 mod diff;
 mod dump;
@@ -11,6 +12,7 @@ mod history;
 mod list;
 mod path;
 
+pub use containing::containing;
 pub use content::write_content;
 pub use diff::{Change, Difference, Stat, diff, stat};
 pub use dump::write_dump;

@@ -14,10 +14,12 @@ mod exec_child;
 mod find;
 mod guardian;
 mod history;
+mod keep;
 mod list;
 mod ls;
 mod output;
 mod pipe;
+mod prune;
 mod recover;
 mod repo;
 mod restore;
@@ -106,6 +108,12 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Delete a backup
     Delete(delete::DeleteArgs),
+    /// Keep a backup whatever the rules say
+    Keep(keep::KeepArgs),
+    /// Let the rules decide about a backup again
+    Unkeep(keep::UnkeepArgs),
+    /// Delete the backups that no rule of [retention] keeps
+    Prune(prune::PruneArgs),
     /// Bring a backup back, in place or elsewhere
     Restore(restore::RestoreArgs),
     /// Go back to the state before a restore
@@ -218,6 +226,9 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Sql(args) => sql::run(&args, &context),
         Command::Verify(args) => verify::run(args, &context).await,
         Command::Delete(args) => delete::run(&args, &context),
+        Command::Keep(args) => keep::keep(args, &context),
+        Command::Unkeep(args) => keep::unkeep(&args, &context),
+        Command::Prune(args) => prune::run(args, &context).await,
         Command::Restore(args) => restore::run(args, &context).await,
         Command::Rollback(args) => rollback::run(args, &context).await,
         Command::Doctor(args) => doctor::run(args, &context).await,

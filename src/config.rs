@@ -17,8 +17,10 @@ mod origin;
 mod overrides;
 mod problem;
 mod redact;
+mod retention;
 mod schema;
 mod show;
+mod size;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -34,8 +36,10 @@ pub use files::{Capture, FileTree};
 pub use load::Loaded;
 pub use origin::Origin;
 pub use redact::without_passwords;
+pub use retention::{Retention, Rules};
 pub use schema::schema;
 pub use show::{show_toml, to_json};
+pub use size::Size;
 pub use timeout::Timeout;
 pub use url::DatabaseUrl;
 
@@ -63,6 +67,9 @@ pub struct Config {
     /// Containers that write, and are held while the fence is taken.
     #[serde(default)]
     pub containers: Vec<ContainerSelection>,
+    /// Which backups stay. Without it all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// The stack as a whole.

@@ -13,6 +13,7 @@ mod incoming;
 mod lock;
 pub mod manifest;
 mod name;
+mod pin;
 mod published;
 mod relocation;
 
@@ -23,17 +24,20 @@ pub use incoming::IncomingBackup;
 pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
 pub use name::backup_name;
+pub use pin::Pin;
 pub use published::{Checked, Damage, PublishedBackup};
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
 use crate::error::{Code, Error, Result};
 use header::Header;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const BACKUPS: &str = "backups";
 const INCOMING: &str = "incoming";
 const TRASH: &str = "trash";
+const PINS: &str = "pins";
 const LOCK: &str = "lock";
 
 /// An existing repository of a known format.
@@ -138,10 +142,26 @@ impl Repository {
         IncomingBackup::create(&self.path, id)
     }
 
-    /// Deletes a published backup: one rename, then the removal of its files. A damaged one
-    /// is deleted as well as any other.
+    /// Deletes a published backup and its pin: one rename, then the removal of its files. A
+    /// damaged one is deleted as well as any other.
     pub fn delete(&self, name: &str, id: &BackupId, _lock: &Lock) -> Result<()> {
-        delete::delete(&self.path, name, id)
+        delete::delete(&self.path, name, id)?;
+        pin::remove(&self.path, id).map(drop)
+    }
+
+    /// Keeps a backup by hand. The lock, shared or not, says that nobody is deleting it.
+    pub fn pin(&self, id: &BackupId, pin: &Pin, _lock: &Lock) -> Result<()> {
+        pin::write(&self.path, id, pin)
+    }
+
+    /// Takes that back; false where it was not kept by hand.
+    pub fn unpin(&self, id: &BackupId, _lock: &Lock) -> Result<bool> {
+        pin::remove(&self.path, id)
+    }
+
+    /// What is kept by hand. A pin may outlive its backup.
+    pub fn pins(&self) -> Result<BTreeMap<BackupId, Pin>> {
+        pin::all(&self.path)
     }
 
     /// Removes what an interrupted backup left in `incoming/` and an interrupted

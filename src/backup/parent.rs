@@ -49,27 +49,25 @@ pub(super) fn choose(
         let mut elsewhere = record.components.iter().flat_map(Component::elsewhere);
         !damaged.contains(&&record.id) && !elsewhere.any(|one| damaged.contains(&&one.backup))
     };
-    let ours = |record: &&BackupRecord| {
-        record.is_published() && record.stack == *stack && is_sound(record)
-    };
+    let ours = |record: &&BackupRecord| record.is_published() && record.stack == *stack;
+    let sound = records.iter().filter(ours).filter(|record| is_sound(record));
     let covers = |record: &&BackupRecord| {
         let held = record.components.iter().filter(|held| wanted.contains(&held.name.as_str()));
         (held.count(), record.sequence)
     };
-    let full = records.iter().filter(ours).filter(|record| record.kind == Kind::Full);
-    let full = full.max_by_key(covers);
-    let newest = records.iter().filter(ours).max_by_key(covers);
+    let full = sound.clone().filter(|record| record.kind == Kind::Full).max_by_key(covers);
+    let newest = sound.max_by_key(covers);
     let kind = match (asked, full) {
         (Some(Kind::Full), _) => Kind::Full,
-        (Some(kind), None) => {
-            setting.progress.note(format!(
-                "there is no full backup that an {} one could build upon: this one is full",
-                kind.as_str()
-            ));
+        (_, None) => {
+            if let Some(damaged) = records.iter().filter(ours).max_by_key(covers) {
+                stores_again(setting, damaged, "as a verification found, or what it needs is");
+            } else if asked.is_some() {
+                setting.progress.note("there is no full backup to build upon: this one is full");
+            }
             Kind::Full
         }
         (Some(kind), Some(_)) => kind,
-        (None, None) => Kind::Full,
         (None, Some(full)) => {
             let age = clock::now().duration_since(full.started_at).unsigned_abs();
             let is_due = age >= setting.config.repository.full_every.duration();
@@ -81,20 +79,7 @@ pub(super) fn choose(
         Kind::Incremental => newest,
         Kind::Differential => full,
     };
-    let Some(record) = record else {
-        let unsound = |one: &&BackupRecord| one.is_published() && !is_sound(one);
-        // Not where a full backup was asked for or is due: that stores everything anyway.
-        if asked != Some(Kind::Full)
-            && full.is_none()
-            && let Some(newest) = records.iter().find(unsound)
-        {
-            setting.progress.warn(
-                Code::BackupDamaged,
-                format!("{} is damaged, so this backup stores everything again", newest.name),
-            );
-        }
-        return Ok((Kind::Full, None));
-    };
+    let Some(record) = record else { return Ok((Kind::Full, None)) };
     let trouble = match repository.backup(&record.name) {
         Ok(backup) => {
             let mut damages = backup.check_sizes()?;
@@ -106,18 +91,23 @@ pub(super) fn choose(
         }
         Err(error) => error.to_string(),
     };
+    stores_again(setting, record, &trouble);
+    Ok((Kind::Full, None))
+}
+
+/// Warns that `record` is not built upon.
+fn stores_again(setting: &Setting, record: &BackupRecord, trouble: &str) {
     setting.progress.warn(
         Code::BackupDamaged,
         format!("{} is damaged, so this backup stores everything again: {trouble}", record.name),
     );
-    Ok((Kind::Full, None))
 }
 
 impl Parent {
     /// Reads what the parent's file trees hold; nothing where it has none, or where its index
     /// is not what was written. Blocking.
     pub(super) fn trees(&self, setting: &Setting) -> Result<Option<ParentTrees>> {
-        const INDEX: &str = super::archives::INDEX;
+        const INDEX: &str = super::INDEX;
         let manifest = self.backup.manifest();
         let files = manifest.components.iter().filter(|c| matches!(c.detail, Detail::Files(_)));
         let components: Vec<String> = files.map(|component| component.name.clone()).collect();

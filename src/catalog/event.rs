@@ -18,6 +18,10 @@ pub enum EventName {
     BackupFailed,
     /// A backup was deleted.
     BackupDeleted,
+    /// A backup is kept by hand; `detail` says why.
+    BackupKept,
+    /// A backup is no longer kept by hand.
+    BackupUnkept,
     /// A backup was verified; `detail` says how and what was found.
     BackupVerified,
     /// A restore replaced live state.

@@ -32,7 +32,8 @@ pub(super) fn append(dir: &Path, event: &Event) -> Result<()> {
         .map_err(|e| Error::io("append to", &path, e))
 }
 
-/// Puts every event of the journal, and the failed backups among them, into a new catalog.
+/// Puts every event of the journal, and the failed backups among them that were not deleted
+/// since, into a new catalog.
 pub(super) fn replay(dir: &Path, connection: &Connection) -> Result<()> {
     let path = dir.join(FILE);
     let text = match std::fs::read(&path) {
@@ -44,9 +45,14 @@ pub(super) fn replay(dir: &Path, connection: &Connection) -> Result<()> {
         let Ok(event) = serde_json::from_slice::<Event>(line) else { continue };
         insert(connection, &event)?;
         if event.event == EventName::BackupFailed
-            && let Ok(record) = serde_json::from_value::<BackupRecord>(event.detail)
+            && let Ok(record) = serde_json::from_value::<BackupRecord>(event.detail.clone())
         {
             backups::put(connection, &record)?;
+        }
+        if event.event == EventName::BackupDeleted
+            && let Some(id) = &event.backup_id
+        {
+            backups::remove(connection, id.as_str())?;
         }
     }
     Ok(())

@@ -5,8 +5,8 @@ use super::record::{BackupRecord, LastVerification};
 use super::{EventName, Session, backups};
 use crate::error::{Code, Result};
 use crate::progress::Progress;
-use crate::repository::{BackupId, Repository};
-use std::collections::{HashMap, HashSet};
+use crate::repository::{BackupId, Pin, Repository};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ impl Session {
         if paths_moved {
             recorded.clear();
         }
+        let pins = repository.pins()?;
         for name in lying.iter().filter(|name| !recorded.contains_key(*name)) {
             match repository.backup(name) {
                 Ok(backup) => {
@@ -32,6 +33,7 @@ impl Session {
                     for found in self.verifications(&record.id)? {
                         record = record.verified(found);
                     }
+                    record.pin = pins.get(&record.id).cloned();
                     self.put(&record)?;
                 }
                 Err(e) => progress.warn(e.code(), e.to_string()),
@@ -44,6 +46,29 @@ impl Session {
                     format!("backup {name} does not lie in the repository any more"),
                 );
                 backups::remove(&self.connection, id)?;
+            }
+        }
+        self.reconcile_pins(&pins)
+    }
+
+    /// Brings the rows of published backups in line with the pins. Costs one pass over the rows'
+    /// texts where nothing changed.
+    fn reconcile_pins(&mut self, pins: &BTreeMap<BackupId, Pin>) -> Result<()> {
+        let read = || -> duckdb::Result<Vec<String>> {
+            let ids: Vec<&str> = pins.keys().map(BackupId::as_str).collect();
+            let mut statement = self.connection.prepare(
+                "SELECT record::VARCHAR FROM backups WHERE status IN ('completed', 'verified') \
+                 AND (contains(record::VARCHAR, '\"pin\":{') OR contains(?, id))",
+            )?;
+            statement.query_map([ids.join(" ")], |row| row.get(0))?.collect()
+        };
+        for text in read().map_err(|e| failed("read backups from", e))? {
+            let mut record: BackupRecord =
+                serde_json::from_str(&text).map_err(|e| failed("read backup from", e))?;
+            let pin = pins.get(&record.id).cloned();
+            if record.pin != pin {
+                record.pin = pin;
+                self.put(&record)?;
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use crate::repository::manifest::{
     Component, Consistency, Downtime, FORMAT, Kind, Level, Manifest, Object, Reason,
 };
-use crate::repository::{BackupId, Damage, PublishedBackup};
+use crate::repository::{BackupId, Damage, Pin, PublishedBackup};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -168,6 +168,9 @@ pub struct BackupRecord {
     /// What its last verification found; none where there was none yet.
     #[serde(default)]
     pub last_verification: Option<LastVerification>,
+    /// That it is kept by hand.
+    #[serde(default)]
+    pub pin: Option<Pin>,
     /// The error of a failed backup, as [`crate::error::Error::to_json`] writes it.
     pub error: Option<serde_json::Value>,
 }
@@ -206,6 +209,7 @@ impl BackupRecord {
             file_count: 0,
             warnings: Vec::new(),
             last_verification: None,
+            pin: None,
             error: None,
         }
     }
@@ -259,6 +263,7 @@ impl BackupRecord {
             file_count,
             warnings,
             last_verification: None,
+            pin: None,
             error: None,
         }
     }

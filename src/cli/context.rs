@@ -68,6 +68,11 @@ impl Context {
         repository.lock(LockMode::Exclusive, self.global.lock_wait.duration())
     }
 
+    /// The repository's lock, which only keeps its backups where they are.
+    pub(super) fn shared_lock(&self, repository: &Repository) -> Result<Lock> {
+        repository.lock(LockMode::Shared, self.global.lock_wait.duration())
+    }
+
     /// The catalog, in line with the repository where that exists.
     pub(super) fn reconciled(&self) -> Result<Session> {
         let config = &self.loaded()?.config;

@@ -21,6 +21,9 @@ pub(super) struct DeleteArgs {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    /// Delete it although `backstop keep` keeps it
+    #[arg(long)]
+    force: bool,
     /// Only say what would be deleted
     #[arg(long)]
     dry_run: bool,
@@ -40,7 +43,7 @@ pub(super) fn run(args: &DeleteArgs, context: &Context) -> Result<Ending> {
     }
     let lock = context.lock(&repository)?;
     let mut catalog = context.reconciled()?;
-    retention::delete(&repository, &lock, &mut catalog, &record)?;
+    retention::delete(&repository, &lock, &mut catalog, &record, args.force)?;
     context.output.result(&record, || format!("Deleted {}\n", record.name))?;
     Ok(Ending::Done)
 }

@@ -2,27 +2,101 @@
 
 use super::context::Context;
 use super::{Ending, show, table};
+use crate::browse;
 use crate::catalog::{BackupRecord, Status};
 use crate::error::Result;
+use crate::repository::BackupId;
+use crate::repository::manifest::{Kind, Reason};
 use crate::size;
 use clap::Args;
+use jiff::Timestamp;
 
 const EXAMPLES: &str = "\
 Examples:
   backstop list                   every backup, newest first
+  backstop list --since 2026-11-01 --reason scheduled --limit 10
+  backstop list --label ticket=OPS-12 --status verified
+  backstop list --containing 'uploads/2024/*.jpg'
   backstop list --json            the same for programs";
 
-/// The arguments of `backstop list`.
+/// The words of the column STATUS.
+const STATUSES: [&str; 6] =
+    ["pending", "in_progress", "completed", "verified", "failed", "damaged"];
+
+/// The arguments of `backstop list`. All filters must hold.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ListArgs {}
+pub(super) struct ListArgs {
+    /// Started at this time or later
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse_start)]
+    since: Option<Timestamp>,
+    /// Started at this time or earlier
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse_end)]
+    until: Option<Timestamp>,
+    /// Taken for this reason
+    #[arg(long, value_enum)]
+    reason: Option<Reason>,
+    /// Of this kind
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// With this label, whatever its value or with this one; may be given several times
+    #[arg(long = "label", value_name = "KEY[=VALUE]")]
+    labels: Vec<String>,
+    /// Of this status
+    #[arg(long, value_parser = STATUSES)]
+    status: Option<String>,
+    /// Holding this file, as COMPONENT/path, which may be a glob; or this component
+    #[arg(long, value_name = "PATH")]
+    containing: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+}
 
-pub(super) fn run(_args: &ListArgs, context: &Context) -> Result<Ending> {
-    let records = context.reconciled()?.list()?;
-    context.output.result(&records, || describe(&records))?;
+pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Ending> {
+    let mut records = context.reconciled()?.list()?;
+    let is_filtered = !records.is_empty();
+    records.retain(|record| args.fits(record));
+    if let Some(path) = &args.containing {
+        retain_containing(&mut records, path, context)?;
+    }
+    records.truncate(args.limit.unwrap_or(usize::MAX));
+    context.output.result(&records, || match records.as_slice() {
+        [] if is_filtered => "No backup fits.\n".into(),
+        records => describe(records),
+    })?;
     Ok(Ending::Done)
 }
 
+impl ListArgs {
+    /// Whether a backup fits all filters but `--containing` and `--limit`.
+    fn fits(&self, record: &BackupRecord) -> bool {
+        let has_label = |wanted: &String| match wanted.split_once('=') {
+            Some((key, value)) => record.labels.get(key).is_some_and(|found| found == value),
+            None => record.labels.contains_key(wanted),
+        };
+        let has_status = |wanted: &String| show::status(record).eq_ignore_ascii_case(wanted);
+        self.since.is_none_or(|since| record.started_at >= since)
+            && self.until.is_none_or(|until| record.started_at <= until)
+            && self.reason.is_none_or(|reason| record.reason == reason)
+            && self.kind.is_none_or(|kind| record.kind == kind)
+            && self.labels.iter().all(has_label)
+            && self.status.as_ref().is_none_or(has_status)
+    }
+}
+
+/// Leaves the backups that hold a file, or a component where the path names one alone.
+fn retain_containing(records: &mut Vec<BackupRecord>, path: &str, context: &Context) -> Result<()> {
+    let name = path.trim_matches('/');
+    if !name.contains(['/', '*', '?', '[']) {
+        records.retain(|record| record.components.iter().any(|part| part.name == name));
+        return Ok(());
+    }
+    let wanted: Vec<BackupId> = records.iter().map(|record| record.id.clone()).collect();
+    let holding = browse::containing(&context.query(Some(&wanted))?, path)?;
+    records.retain(|record| holding.contains(&record.id));
+    Ok(())
+}
 fn describe(records: &[BackupRecord]) -> String {
     if records.is_empty() {
         return "No backups yet. `backstop backup` takes the first one.\n".into();
@@ -54,13 +128,19 @@ fn row(record: &BackupRecord) -> Vec<String> {
         record.kind.as_str().into(),
         record.reason.as_str().into(),
         record.version_label.clone().unwrap_or_else(|| "-".into()),
-        show::status(record).into(),
+        status(record),
         record.last_verification.as_ref().map_or("-".into(), show::verified),
         record.consistency.as_ref().map_or("-", |c| c.level.as_str()).into(),
         if record.downtime.is_empty() { "-".into() } else { table::seconds(downtime) },
         if record.status == Status::Failed { "-".into() } else { size::bytes(record.stored_bytes) },
         holds(record),
     ]
+}
+
+/// How far it came, and whether it is kept by hand.
+fn status(record: &BackupRecord) -> String {
+    let kept = if record.pin.is_some() { ", kept" } else { "" };
+    format!("{}{kept}", show::status(record))
 }
 
 /// The kinds of its parts, and whether parts of the stack were left out.

@@ -5,6 +5,7 @@ use super::{Ending, table, verify};
 use crate::catalog::{BackupRecord, LastVerification};
 use crate::clock;
 use crate::error::Result;
+use crate::repository::Pin;
 use crate::repository::manifest::Level;
 use crate::size;
 use clap::Args;
@@ -59,6 +60,14 @@ fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// Since when, by whom and why a backup is kept by hand.
+fn kept(pin: &Pin) -> String {
+    let since = pin.at.map(|at| format!(" since {}", moment(at))).unwrap_or_default();
+    let host = pin.host.as_ref().map(|host| format!(", on {host}")).unwrap_or_default();
+    let reason = pin.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("by hand{since}{host}{reason}")
+}
+
 /// The backup as a person reads it; `backup` ends with it as well.
 pub(super) fn describe(record: &BackupRecord) -> String {
     let mut text = String::new();
@@ -68,6 +77,9 @@ pub(super) fn describe(record: &BackupRecord) -> String {
     line("backup", record.name.clone());
     line("id", record.id.to_string());
     line("status", status(record).into());
+    if let Some(pin) = &record.pin {
+        line("kept", kept(pin));
+    }
     if let Some(path) = &record.path {
         line("path", path.display().to_string());
     }

@@ -1,5 +1,7 @@
 //! Values that are each acceptable and together are not.
 
+mod retention;
+
 use super::origin::{Origins, child, entry};
 use super::problem::Problems;
 use super::{Config, Database, FileTree};
@@ -32,6 +34,7 @@ pub(super) fn find(config: &Config, origins: &Origins, problems: &mut Problems) 
     search.trees_are_apart(config);
     search.names_are_unique(config);
     search.selectors_are_unique(config);
+    search.retention(config);
 }
 
 struct Search<'a> {

@@ -1,10 +1,11 @@
 //! The variables that scripts before backstop used, honoured where the file is silent:
 //! `DATABASE_URL`, or `DB_HOST`, `DB_PORT`, `DB_NAME`, `DB_USER` and `DB_PASSWORD`;
-//! `BACKUP_DIR`; `BACKUP_COMPRESSION`.
+//! `BACKUP_DIR`; `BACKUP_COMPRESSION`; `BACKUP_RETENTION_DAYS`.
 
 use super::origin::Origin;
 use super::overrides::Override;
 use super::problem::Problems;
+use super::schema::{Shape, present};
 use super::source::Layer;
 use super::{DatabaseUrl, Environment, toml};
 use figment::Figment;
@@ -33,6 +34,9 @@ pub(super) fn join(
         let name = "BACKUP_COMPRESSION";
         figment = figment.join(Layer::of_key(name, "repository", "compression_level", level));
     }
+    if let Some(text) = environment.get("BACKUP_RETENTION_DAYS") {
+        figment = join_retention(figment, schema, text, problems);
+    }
     if figment.contains("databases") {
         return figment;
     }
@@ -53,6 +57,34 @@ pub(super) fn join(
             over.merge(figment, schema, problems)
         }
         None => figment,
+    }
+}
+
+/// `BACKUP_RETENTION_DAYS` says how old backups become, where no rule does.
+fn join_retention(
+    figment: Figment,
+    schema: &Schema,
+    text: &str,
+    problems: &mut Problems,
+) -> Figment {
+    const NAME: &str = "BACKUP_RETENTION_DAYS";
+    let section = &present(&schema["properties"]["retention"])["properties"];
+    let is_rule =
+        |key: &&String| *key != "auto" && Shape::of(&section[key.as_str()]) != Shape::Table;
+    let rules = section.as_object().into_iter().flat_map(|keys| keys.keys()).filter(is_rule);
+    if rules.into_iter().any(|key| figment.contains(&format!("retention.{key}"))) {
+        return figment;
+    }
+    match text.trim().parse::<u16>() {
+        Ok(days) if days > 0 => {
+            let length = format!("{days}d").into();
+            figment.join(Layer::of_key(NAME, "retention", "keep_within", length))
+        }
+        _ => {
+            let message = format!("expected a whole number of days from 1, found `{text}`");
+            problems.add(&Origin::variable(NAME), "retention.keep_within", message);
+            figment
+        }
     }
 }
 

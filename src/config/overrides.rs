@@ -8,7 +8,7 @@ use super::Environment;
 use super::check::unknown_key;
 use super::origin::{Origin, child, entry};
 use super::problem::{Problems, quoted_list};
-use super::schema::{Shape, present};
+use super::schema::{Shape, keys, present};
 use super::source::{Layer, values};
 use super::toml;
 use figment::Figment;
@@ -93,11 +93,12 @@ impl<'a> Override<'a> {
         };
         match (Shape::of(schema), value) {
             (Shape::Table, Value::Dict(_, entries)) => {
-                let Some(inner) = schema["properties"].get(*segment) else {
+                let Some(name) = keys(schema).find(|name| folded(name) == folded(segment)) else {
                     return Err((child(key, segment), unknown_key(segment, schema)));
                 };
-                let next = entries.entry((*segment).to_owned()).or_insert_with(|| blank(inner));
-                self.set(next, inner, rest, &child(key, segment))
+                let inner = &schema["properties"][name];
+                let next = entries.entry(name.to_owned()).or_insert_with(|| blank(inner));
+                self.set(next, inner, rest, &child(key, name))
             }
             (Shape::List, Value::Array(_, entries))
                 if Shape::of(&schema["items"]) == Shape::Table =>

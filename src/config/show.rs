@@ -69,13 +69,21 @@ impl Page<'_> {
             self.text.push('\n');
         }
         let _ = writeln!(self.text, "{header}");
-        for (name, value) in entries {
+        let (tables, values): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|(_, value)| value.is_object());
+        for (name, value) in values {
             let origin = match self.loaded.origin(&child(key, name)) {
                 Origin::File { line: Some(line), .. } => format!("line {line}"),
                 other => other.to_string(),
             };
             let setting = format!("{name} = {}", toml_value(value));
             let _ = writeln!(self.text, "{setting:<48}  # {origin}");
+        }
+        for (name, table) in tables {
+            if let Value::Object(entries) = table {
+                let key = child(key, name);
+                self.table(&format!("[{key}]"), &key, entries);
+            }
         }
     }
 }

@@ -73,6 +73,8 @@ codes! {
     BackupDamaged = "backup_damaged", exit 6, "choose another backup with `backstop list`; the damaged one is left as it is";
     /// Other backups have contents in this one.
     BackupNeeded = "backup_needed", exit 1, "delete the backups that need it first";
+    /// Somebody wants to keep the backup.
+    BackupKept = "backup_kept", exit 1, "`backstop unkeep ID` lets it go, `--force` deletes it all the same";
     /// An archive holds a path that leads outside the target.
     UnsafePath = "unsafe_path", exit 6, "the archive was not written by backstop, or was changed: do not restore it";
 

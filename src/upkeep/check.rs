@@ -96,7 +96,7 @@ impl<'a> Look<'a> {
         for path in list(top)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             match name.as_str() {
-                "backups" | "incoming" | "trash" => self.mode(&path, 0o700)?,
+                "backups" | "incoming" | "pins" | "trash" => self.mode(&path, 0o700)?,
                 "lock" | "backstop-repository.json" => self.mode(&path, 0o600)?,
                 _ if is_relocation_file(&name) => self.note(&path, Kind::Leftover, LEFT),
                 // What an atomic write was cut off from.

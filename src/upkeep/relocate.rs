@@ -26,6 +26,7 @@ use std::time::Duration;
 const HEADER: &str = "backstop-repository.json";
 const BACKUPS: &str = "backups";
 const INCOMING: &str = "incoming";
+const PINS: &str = "pins";
 
 /// What was moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -88,6 +89,7 @@ fn relocate_locked(
     for name in &names {
         copying.backup(name, &to.join(INCOMING).join("moving"))?;
     }
+    copy_pins(&from.join(PINS), &to.join(PINS))?;
     let header = from.join(HEADER);
     let text = std::fs::read(&header).map_err(|e| Error::io("read", &header, e))?;
     write_replacing(&to.join(HEADER), &text)?;
@@ -139,6 +141,26 @@ fn claim(repository: &Repository, to: &Path) -> Result<()> {
     MovedTo::remove(to)
 }
 
+/// Copies what says which backups are kept by hand, as it is now.
+fn copy_pins(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        remove(to)?;
+    }
+    let entries = match std::fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("list", from, e)),
+    };
+    create_dir(to)?;
+    for entry in entries {
+        let entry = entry.map_err(|e| Error::io("list", from, e))?;
+        let path = entry.path();
+        let text = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        write_replacing(&to.join(entry.file_name()), &text)?;
+    }
+    Ok(())
+}
+
 /// Removes copies of backups that were deleted since an earlier run was cut off.
 fn forget_deleted(to: &Path, names: &BTreeSet<String>) -> Result<()> {
     let backups = to.join(BACKUPS);
@@ -170,7 +192,7 @@ fn clear(setting: &Setting, from: PathBuf, to: PathBuf, id: String, copied: u64)
     for entry in std::fs::read_dir(&from).map_err(|e| Error::io("list", &from, e))? {
         let path = entry.map_err(|e| Error::io("list", &from, e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let ours = [HEADER, BACKUPS, INCOMING, "trash"].contains(&name.as_str());
+        let ours = [HEADER, BACKUPS, INCOMING, PINS, "trash"].contains(&name.as_str());
         if ours {
             remove(&path)?;
         }

@@ -23,6 +23,8 @@ mod kill;
 #[cfg(test)]
 mod restore;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod stack;
 #[cfg(test)]
 mod support;

@@ -247,6 +247,7 @@ fn a_moved_repository_is_whole_in_its_new_place_and_the_old_one_leads_there() {
     // A damaged backup moves as it is.
     let roles = host.backup_dir(&records[1]).join("databases/globals.sql");
     fs::write(&roles, "damaged").unwrap();
+    host.run(&["keep", id(&records[2])]).ok();
     let links = dump_links(&host.repository());
     assert!(links > 0);
     let other_disk = tempfile::Builder::new().prefix("backstop-move-").tempdir_in("/dev/shm");
@@ -280,6 +281,7 @@ fn a_moved_repository_is_whole_in_its_new_place_and_the_old_one_leads_there() {
         let published: Vec<&Value> = published.collect();
         assert_eq!(published.len(), 3);
         assert_eq!(published[2]["status"], "verified", "what is known of a backup stays known");
+        assert!(published[0]["pin"].is_object(), "{}", published[0]);
         assert!(published[0]["path"].as_str().unwrap().starts_with(new.to_str().unwrap()));
         assert_eq!(dump_links(&new), links);
         assert_eq!(

@@ -3,7 +3,8 @@ CREATE TABLE backups AS
 SELECT id, name, sequence, stack, kind, reason, status, version_label,
        consistency_level AS consistency, started_at, finished_at, verified_at, verified_ok,
        source_bytes, stored_bytes, file_count, record->>'parent' AS parent,
-       record->'labels' AS labels, record->>'path' AS path
+       record->'labels' AS labels, record->>'path' AS path,
+       (record->>'pin') IS NOT NULL AS kept
 FROM catalog.backups ORDER BY sequence, started_at;
 
 CREATE TABLE components AS

@@ -4,13 +4,18 @@ use serde_json::Value;
 const PAGE: &str = include_str!("../../../docs/configuration.md");
 const EXAMPLE: &str = include_str!("../../../config/backstop.example.toml");
 
+/// The schema of one table of a section.
+fn table(section: &Value) -> &Value {
+    let section = crate::config::schema::present(section);
+    if section["type"] == "array" { &section["items"] } else { section }
+}
+
 /// Every `(section, key)` of the schema.
 fn keys() -> Vec<(String, String)> {
     let schema = schema();
     let mut keys = Vec::new();
     for (section, content) in schema["properties"].as_object().unwrap() {
-        let table = if content["type"] == "array" { &content["items"] } else { content };
-        for key in table["properties"].as_object().unwrap().keys() {
+        for key in table(content)["properties"].as_object().unwrap().keys() {
             keys.push((section.clone(), key.clone()));
         }
     }
@@ -30,7 +35,9 @@ fn every_key_has_its_row_in_the_configuration_page() {
 #[test]
 fn every_key_stands_in_the_example_file() {
     for (section, key) in keys() {
-        let shown = EXAMPLE.lines().any(|line| line.starts_with(&format!("{key} = ")));
+        let (setting, table) = (format!("{key} = "), format!("[{section}.{key}]"));
+        let shown =
+            EXAMPLE.lines().any(|line| line.starts_with(&setting) || line.starts_with(&table));
         assert!(shown, "{section}.{key} is not in config/backstop.example.toml");
     }
 }
@@ -40,8 +47,7 @@ fn the_schema_describes_every_key_and_forbids_others() {
     let schema = schema();
     assert_eq!(schema["additionalProperties"], Value::Bool(false));
     for (section, key) in keys() {
-        let content = &schema["properties"][&section];
-        let table = if content["type"] == "array" { &content["items"] } else { content };
+        let table = table(&schema["properties"][&section]);
         assert_eq!(table["additionalProperties"], Value::Bool(false), "{section}");
         assert!(table["properties"][&key]["description"].is_string(), "{section}.{key}");
     }

@@ -198,3 +198,43 @@ fn wrong_older_variables_are_refused_by_their_own_name() {
     insta::assert_snapshot!(refusal("mysql://app:hunter2@db/shop", "3"), @r#"cannot accept config from the environment: $DATABASE_URL: must begin with postgres:// or postgresql://; `databases = []` in a config file leaves this variable alone"#);
     insta::assert_snapshot!(refusal("postgres://app:hunter2@db/shop", "gzip"), @r#"cannot accept config from the environment: $BACKUP_COMPRESSION: repository.compression_level: expected a whole number from 1 to 19, found text"#);
 }
+
+#[test]
+fn days_of_older_scripts_are_a_rule_where_there_is_none() {
+    let days = ("BACKUP_RETENTION_DAYS", "14");
+    let config = sample_under(&[days]).unwrap();
+    let retention = config.config.retention.clone().unwrap();
+    assert_eq!(retention.rules.keep_within, Some(Timeout::seconds(14 * 86_400)));
+    assert!(!retention.auto && retention.migration.never_delete);
+    assert_eq!(config.origin("retention.keep_within").to_string(), "$BACKUP_RETENTION_DAYS");
+
+    let with = |rules: &str| {
+        load("backstop.toml", &format!("{SAMPLE}[retention]\n{rules}"), &[days]).unwrap()
+    };
+    let retention = with("keep_daily = 7").config.retention.unwrap();
+    assert_eq!((retention.rules.keep_daily, retention.rules.keep_within), (Some(7), None));
+    let retention =
+        with("auto = true\n[retention.manual]\nkeep_last = 2").config.retention.unwrap();
+    assert!(retention.auto && retention.rules.keep_within.is_some());
+
+    assert!(sample_under(&[]).unwrap().config.retention.is_none());
+    let refused = sample_under(&[("BACKUP_RETENTION_DAYS", "some")]).unwrap_err();
+    assert!(
+        refused.contains("$BACKUP_RETENTION_DAYS: retention.keep_within: expected"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn rules_of_one_reason_can_be_overridden() {
+    let variables = [
+        ("BACKSTOP_RETENTION__KEEP_LAST", "3"),
+        ("BACKSTOP_RETENTION__PRE_UPGRADE__KEEP_WITHIN", "90d"),
+        ("BACKSTOP_RETENTION__SAFETY__MAX_TOTAL_SIZE", "10GiB"),
+    ];
+    let retention = sample_under(&variables).unwrap().config.retention.unwrap();
+    assert_eq!(retention.rules.keep_last, Some(3));
+    assert_eq!(retention.pre_upgrade.unwrap().keep_within, Some(Timeout::seconds(90 * 86_400)));
+    assert_eq!(retention.safety.max_total_size.unwrap().bytes(), 10 << 30);
+    assert_eq!(retention.safety.keep_within, None, "the table replaces the default");
+}

@@ -9,7 +9,7 @@ fn unknown_keys() {
     insta::assert_snapshot!(refusal(&sample_with("[stack]", "[stak]")), @r#"
 2 problems
   stack: is missing; expected a table
-  line 2: stak: unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`; did you mean `stack`?
+  line 2: stak: unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`; did you mean `stack`?
 "#);
     insta::assert_snapshot!(
         refusal(&sample_with("password_env = \"SHOP_DB_PASSWORD\"", "password = \"hunter2\"")), @r#"line 15: databases[0].password: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `bin_dir`; did you mean `password_env`?"#
@@ -63,6 +63,24 @@ fn names() {
     insta::assert_snapshot!(refusal(&reserved), @r#"line 13: databases[0].name: `globals` is where the repository keeps roles and tablespaces; choose another"#);
     let dump = sample_with("[[databases]]\nname = \"shop\"", "[[databases]]\nname = \"a.dump\"");
     insta::assert_snapshot!(refusal(&dump), @r#"line 13: databases[0].name: `a.dump` ends as the file of a dump does; choose another"#);
+}
+
+#[test]
+fn retention() {
+    let with = |rules: &str| refusal(&format!("{SAMPLE}{rules}"));
+    insta::assert_snapshot!(with("[retention]\nkeep_dayly = 7"), @r#"line 31: retention.keep_dayly: unknown key; accepted are `auto`, `keep_last`, `keep_hourly`, `keep_daily`, `keep_weekly`, `keep_monthly`, `keep_yearly`, `keep_within`, `min_backups`, `max_total_size`, `never_delete`, `manual`, `scheduled`, `pre-upgrade`, `safety`, `checkpoint`, `migration`, `archive`; did you mean `keep_daily`?"#);
+    insta::assert_snapshot!(with("[retention.sometimes]\nkeep_last = 7"), @r#"line 30: retention.sometimes: unknown key; accepted are `auto`, `keep_last`, `keep_hourly`, `keep_daily`, `keep_weekly`, `keep_monthly`, `keep_yearly`, `keep_within`, `min_backups`, `max_total_size`, `never_delete`, `manual`, `scheduled`, `pre-upgrade`, `safety`, `checkpoint`, `migration`, `archive`"#);
+    insta::assert_snapshot!(with("[retention]\nkeep_last = 0\nkeep_within = '0s'\nmax_total_size = 'much'"), @r#"
+2 problems
+  line 31: retention.keep_last: expected a whole number from 1 to 1000000, found 0
+  line 33: retention.max_total_size: `much` is no size such as 4096, 10MiB or 1.5GB
+"#);
+    insta::assert_snapshot!(with("[retention]\nkeep_within = '0s'\nmax_total_size = '0'"), @r#"
+2 problems
+  line 31: retention.keep_within: keeps nothing; expected a length of time such as 30d
+  line 32: retention.max_total_size: leaves room for no backup; expected a size such as 500GiB
+"#);
+    insta::assert_snapshot!(with("[retention.migration]\nnever_delete = true\nkeep_last = 2\nmin_backups = 3"), @r#"line 31: retention.migration.never_delete: contradicts `keep_last`, `min_backups`; remove one or the other"#);
 }
 
 #[test]
@@ -132,7 +150,7 @@ fn a_key_that_looks_like_a_path_is_not_taken_for_one() {
     let text = format!("\"stack.name\" = 1{}", sample_with("\"shop\"", "5"));
     insta::assert_snapshot!(refusal(&text), @r#"
 2 problems
-  line 1: "stack.name": unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`; did you mean `stack`?
+  line 1: "stack.name": unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`; did you mean `stack`?
   line 3: stack.name: expected text, found a whole number
 "#);
 }
@@ -179,7 +197,7 @@ fn the_hint_says_what_to_write_instead() {
     assert_eq!(
         of("[state]", "[zebra]"),
         "remove zebra, or write one of `stack`, `repository`, `state`, `databases`, `files`, \
-         `containers`"
+         `containers`, `retention`"
     );
     assert_eq!(
         of("jobs = 2", "jobs = \"two\""),

@@ -65,6 +65,9 @@ fn every_command_prints_what_its_page_says() {
     assert_described(&host.json(&["list"])[0], backup);
     assert_described(&host.json(&["show"]), backup);
     assert_described(&host.json(&["verify"])[0], section("### A verification"));
+    assert_described(&host.json(&["keep", id])["pin"], "| `at`, `host`, `reason` | |");
+    assert_described(&host.json(&["unkeep", id]), backup);
+    assert_described(&host.json(&["prune", "--dry-run"])[0], section("### A verdict"));
     assert_described(&host.json(&["delete", id, "--dry-run"]), backup);
     assert_described(&host.json(&["doctor"])[0], section("### A finding"));
     assert_described(&host.json(&["estimate"]), section("### An estimate"));

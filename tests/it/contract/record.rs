@@ -39,6 +39,7 @@ fn a_backup_is_described_by_one_object_with_the_promised_fields() {
             "omitted",
             "parent",
             "path",
+            "pin",
             "reason",
             "sequence",
             "source_bytes",

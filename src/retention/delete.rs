@@ -1,0 +1,61 @@
+//! Deletion of single backups, which leaves all others restorable.
+
+use crate::catalog::{BackupRecord, Event, EventName, Session};
+use crate::error::{Code, Error, Result};
+use crate::repository::manifest::Component;
+use crate::repository::{Lock, Repository};
+use crate::size::count;
+
+/// The published backups whose file trees have contents in `record`'s archives.
+pub fn dependents<'a>(record: &BackupRecord, all: &'a [BackupRecord]) -> Vec<&'a BackupRecord> {
+    let needs = |other: &&BackupRecord| {
+        let mut elsewhere = other.components.iter().flat_map(Component::elsewhere);
+        other.is_published() && elsewhere.any(|stored| stored.backup == record.id)
+    };
+    all.iter().filter(needs).collect()
+}
+
+/// Deletes one backup from the repository and then from the catalog, in this order: a
+/// crash in between leaves a row that the next session removes. `force` deletes one that is
+/// kept by hand as well.
+///
+/// # Errors
+/// `backup_needed` where other backups have contents in it, `backup_kept`.
+pub fn delete(
+    repository: &Repository,
+    lock: &Lock,
+    catalog: &mut Session,
+    record: &BackupRecord,
+    force: bool,
+) -> Result<()> {
+    let all = catalog.list()?;
+    let dependents = dependents(record, &all);
+    if let Some(first) = dependents.first() {
+        let cause = match dependents.len() as u64 - 1 {
+            0 => format!("{} has files in it", first.name),
+            more => {
+                let more = count(more, "more backup has", "more backups have");
+                format!("{} and {more} files in it", first.name)
+            }
+        };
+        return Err(Error::new(Code::BackupNeeded, "delete backup", &record.name)
+            .cause(cause)
+            .hint("delete those first, newest first"));
+    }
+    if let Some(pin) = record.pin.as_ref().filter(|_| !force) {
+        let because = pin.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        return Err(Error::new(Code::BackupKept, "delete backup", &record.name)
+            .cause(format!("it is kept by hand{because}")));
+    }
+    if record.is_published() {
+        repository.delete(&record.name, &record.id, lock)?;
+    }
+    forget(catalog, record)
+}
+
+/// Takes the row of a deleted backup out.
+pub(super) fn forget(catalog: &mut Session, record: &BackupRecord) -> Result<()> {
+    catalog.remove(&record.id)?;
+    let detail = serde_json::json!({ "name": record.name });
+    catalog.record_event(&Event::now(EventName::BackupDeleted, Some(&record.id), detail))
+}

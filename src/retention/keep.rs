@@ -1,0 +1,48 @@
+//! Keeping a backup by hand.
+
+use crate::catalog::{BackupRecord, Event, EventName, Session};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::repository::{Lock, Pin, Repository};
+
+/// Keeps a backup by hand: neither `prune` nor `delete` takes it, nor what it needs. The
+/// repository is told first, so that other hosts know, and a lost catalog loses nothing.
+///
+/// # Errors
+/// `backup_not_found` where it failed: then there is nothing to keep.
+pub fn keep(
+    repository: &Repository,
+    lock: &Lock,
+    catalog: &mut Session,
+    mut record: BackupRecord,
+    reason: Option<String>,
+) -> Result<BackupRecord> {
+    if !record.is_published() {
+        return Err(Error::new(Code::BackupNotFound, "keep backup", &record.name)
+            .cause("it was not completed, so there is nothing to keep"));
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let pin = Pin { at: Some(clock::now()), host: Some(host), reason };
+    repository.pin(&record.id, &pin, lock)?;
+    let detail = serde_json::json!({ "name": record.name, "reason": pin.reason });
+    record.pin = Some(pin);
+    catalog.put(&record)?;
+    catalog.record_event(&Event::now(EventName::BackupKept, Some(&record.id), detail))?;
+    Ok(record)
+}
+
+/// Takes back what [`keep`] said. Of a backup that was not kept nothing changes.
+pub fn unkeep(
+    repository: &Repository,
+    lock: &Lock,
+    catalog: &mut Session,
+    mut record: BackupRecord,
+) -> Result<BackupRecord> {
+    if repository.unpin(&record.id, lock)? {
+        record.pin = None;
+        catalog.put(&record)?;
+        let detail = serde_json::json!({ "name": record.name });
+        catalog.record_event(&Event::now(EventName::BackupUnkept, Some(&record.id), detail))?;
+    }
+    Ok(record)
+}
