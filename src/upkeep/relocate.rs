@@ -128,7 +128,10 @@ fn claim(repository: &Repository, to: &Path) -> Result<()> {
             let was_there = MovedTo::read(to)?.is_some_and(|moved| moved.id == repository.id());
             let mut names = entries.flatten().map(|entry| entry.file_name());
             let remains = |name: &OsString| {
-                was_there && (name == "lock" || name.to_str().is_some_and(is_relocation_file))
+                // What an atomic write of a run that was cut off left behind.
+                name.as_encoded_bytes().starts_with(b".backstop-new-")
+                    || (was_there
+                        && (name == "lock" || name.to_str().is_some_and(is_relocation_file)))
             };
             if names.any(|name| !remains(&name)) {
                 return Err(refused(to, "the directory is not empty"));
