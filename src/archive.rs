@@ -15,15 +15,17 @@ pub mod index;
 mod sample;
 pub mod scan;
 pub mod source;
+mod splice;
 pub mod tar;
 pub mod write;
 
 pub use base::{Base, proves_by_change_time, settle_mappings};
 pub use contents::Contents;
 pub use entry::{Entry, Kind};
-pub use extract::{Extracted, Extraction, extract, verify};
+pub use extract::{Extracted, Extraction, extract, salvage, verify};
 pub use fault::{Fault, Trouble};
 pub use frame::StoredArchive;
+pub use splice::splice_tree;
 pub use write::{Tree, WrittenTree, write_tree};
 
 /// Bytes as lower-case hex digits.

@@ -19,7 +19,6 @@ mod reach;
 mod selection;
 mod sources;
 mod space;
-mod verify;
 mod workplace;
 mod writers;
 
@@ -27,9 +26,9 @@ pub use estimate::{Estimate, EstimatedPart, estimate};
 pub use examine::{Finding, examine};
 pub use plan::PlanSummary;
 pub use selection::Selection;
-pub use verify::{Verification, verify, verify_unlisted};
 
-pub(crate) use known::{claim_state, open_repository};
+pub(crate) use archives::INDEX;
+pub(crate) use known::{claim_state, open_repository, remember_repository};
 pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::{Reach, local_tools};
 pub(crate) use sources::{Place, Source};

@@ -16,7 +16,7 @@ mod record;
 
 pub use event::{Event, EventName};
 pub use query::{Answer, Query, Value};
-pub use record::{BackupRecord, LastVerification, Status};
+pub use record::{BackupRecord, LastVerification, Sampled, Status, VerifyLevel};
 
 use crate::error::Result;
 use crate::progress::Progress;
@@ -54,6 +54,16 @@ impl Catalog {
         let lock = open::lock(&self.dir, WAIT)?;
         let connection = open::open(&self.dir, progress)?;
         Ok(Session { dir: self.dir.clone(), connection, _lock: lock })
+    }
+
+    /// Begins a new catalog from the event journal, with the old one moved aside; returns
+    /// where that is. [`Session::reconcile`] then reads the repository.
+    pub fn anew(&self, progress: &Arc<dyn Progress>) -> Result<(Session, Option<PathBuf>)> {
+        create_dir(&self.dir)?;
+        let lock = open::lock(&self.dir, WAIT)?;
+        let aside = open::set_aside(&self.dir)?;
+        let connection = open::open(&self.dir, progress)?;
+        Ok((Session { dir: self.dir.clone(), connection, _lock: lock }, aside))
     }
 
     /// The database file.

@@ -21,6 +21,7 @@ mod output;
 mod pipe;
 mod prune;
 mod recover;
+mod repo;
 mod restore;
 mod rollback;
 mod show;
@@ -119,6 +120,8 @@ enum Command {
     Rollback(rollback::RollbackArgs),
     /// Show what is reachable and what a backup would do
     Doctor(doctor::DoctorArgs),
+    /// Look over the repository, rebuild the catalog, put chains together, move it
+    Repo(repo::RepoArgs),
     /// Resume containers that a dead backstop left held, and clear what it left behind
     Recover(recover::RecoverArgs),
     /// Show, check or describe the configuration
@@ -229,6 +232,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Restore(args) => restore::run(args, &context).await,
         Command::Rollback(args) => rollback::run(args, &context).await,
         Command::Doctor(args) => doctor::run(args, &context).await,
+        Command::Repo(args) => repo::run(args, &context).await,
         Command::Recover(args) => recover::run(args, &context).await,
         Command::Config(args) => config::run(&args, &context),
         Command::Estimate(args) => estimate::run(args, &context).await,

@@ -42,7 +42,7 @@ pub use connection::{Connection, Server};
 pub use describe::{Description, describe};
 pub use dump::{DumpRequest, DumpResult};
 pub use exec::{Exec, Exited, Running};
-pub use globals::{GLOBALS, dump_globals};
+pub use globals::{GLOBALS, check_globals, dump_globals};
 pub use listing::{list_dump, read_dump, write_dump};
 pub use names::{MAX_NAME_BYTES, derived_name};
 pub use observer::Release;

@@ -20,3 +20,5 @@ pub mod restore;
 pub mod retention;
 pub mod setting;
 pub mod size;
+pub mod upkeep;
+pub mod verify;

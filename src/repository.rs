@@ -15,6 +15,7 @@ pub mod manifest;
 mod name;
 mod pin;
 mod published;
+mod relocation;
 
 pub use checksums::{Checksums, hash_file, hash_file_unless};
 pub use durable::{create_dir, sync_dir, write_new, write_replacing};
@@ -25,6 +26,7 @@ pub use manifest::Manifest;
 pub use name::backup_name;
 pub use pin::Pin;
 pub use published::{Checked, Damage, PublishedBackup};
+pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
 use crate::error::{Code, Error, Result};
 use header::Header;
@@ -50,7 +52,7 @@ impl Repository {
     ///
     /// # Errors
     /// `repository_not_found` where there is none, `repository_format` where a later
-    /// version wrote it.
+    /// version wrote it, `repository_moved` where it has gone elsewhere.
     pub fn open(path: &Path) -> Result<Self> {
         let header = Header::read(path)?;
         Ok(Self { path: path.to_path_buf(), id: header.id })
@@ -88,7 +90,10 @@ impl Repository {
     /// # Errors
     /// `locked` when another process keeps it for longer.
     pub fn lock(&self, mode: LockMode, wait: Duration) -> Result<Lock> {
-        Lock::take(&self.path.join(LOCK), mode, wait)
+        let lock = Lock::take(&self.path.join(LOCK), mode, wait)?;
+        // It may have gone while somebody waited for it.
+        relocation::refuse_elsewhere(&self.path)?;
+        Ok(lock)
     }
 
     /// The directory names in `backups/`, unsorted, without looking into them.
@@ -105,13 +110,31 @@ impl Repository {
         Ok(names)
     }
 
+    /// Where the backup NAME lies, whether or not it does.
+    pub fn backup_path(&self, name: &str) -> PathBuf {
+        self.path.join(BACKUPS).join(name)
+    }
+
     /// The published backup in `backups/NAME`.
     ///
     /// # Errors
     /// `backup_not_found` without a directory, `backup_damaged` where its manifest is
     /// missing or unreadable.
     pub fn backup(&self, name: &str) -> Result<PublishedBackup> {
-        PublishedBackup::open(self.path.join(BACKUPS).join(name))
+        PublishedBackup::open(self.backup_path(name))
+    }
+
+    /// The backup that `manifest` describes, whose own manifest is damaged.
+    ///
+    /// # Errors
+    /// `backup_not_found` where it has no directory.
+    pub fn described(&self, manifest: Manifest) -> Result<PublishedBackup> {
+        let path = self.backup_path(&manifest.name);
+        match path.is_dir() {
+            true => Ok(PublishedBackup::described(path, manifest)),
+            false => Err(Error::new(Code::BackupNotFound, "open backup", path.display())
+                .cause("there is no such directory")),
+        }
     }
 
     /// A new directory in `incoming/` to write a backup into. Needs the lock.

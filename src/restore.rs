@@ -4,6 +4,7 @@
 //! will replace it stands beside it, verified; the exchange itself is renames that are
 //! recorded beforehand and can be undone from any point.
 
+mod checked;
 mod database_swap;
 mod databases;
 mod elsewhere;
@@ -15,6 +16,7 @@ mod plan;
 mod record;
 mod recover;
 mod rollback;
+mod salvage;
 mod summary;
 mod swap;
 mod tree_swap;
@@ -28,6 +30,7 @@ pub use paths::restore_paths;
 pub use record::{RestoreRecord, Stage};
 pub use recover::{Recovery, guard, recover, resume};
 pub use rollback::{purge, rollback, rollback_target};
+pub use salvage::Lost;
 pub use summary::{PlanSummary, Replacement};
 pub use tree_swap::TreeSwap;
 pub use volume::VolumePlace;
@@ -39,6 +42,7 @@ use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Reason;
 use crate::repository::{BackupId, Lock, LockMode, Repository};
 use crate::setting::Setting;
+use checked::Wanted;
 use plan::Plan;
 use serde::Serialize;
 
@@ -49,6 +53,14 @@ pub struct Request {
     pub selection: Selection,
     /// Whether a backup is taken of what is replaced.
     pub safety: bool,
+    /// Whether what is whole comes back though something is damaged.
+    pub salvage: bool,
+}
+
+impl Request {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { selection: &self.selection, salvage: self.salvage, live: true }
+    }
 }
 
 /// What a restore did.
@@ -66,6 +78,8 @@ pub struct Restored {
     pub safety_backup: Option<BackupId>,
     /// Where each component is now.
     pub places: Vec<Restoration>,
+    /// What is damaged and did not come back; only a salvaging restore goes on without it.
+    pub lost: Vec<Lost>,
     /// How long each container was held.
     pub downtime: Vec<crate::repository::manifest::Downtime>,
     /// How long it all took.
@@ -90,7 +104,7 @@ pub async fn plan(
     record: &BackupRecord,
     request: &Request,
 ) -> Result<PlanSummary> {
-    Ok(Plan::prepare_live(setting, record, &request.selection).await?.summary())
+    Ok(Plan::prepare_live(setting, record, request.wanted()).await?.summary())
 }
 
 /// Replaces the live state by that of a backup.
@@ -109,7 +123,7 @@ pub async fn restore(
     let lock = backup::lock(setting, &repository, LockMode::Exclusive).await?;
 
     progress.step("verify");
-    let plan = Plan::prepare_live(setting, record, &request.selection).await?;
+    let plan = Plan::prepare_live(setting, record, request.wanted()).await?;
     let mut restore = plan.begin(setting)?;
 
     if request.safety {
@@ -152,6 +166,7 @@ pub async fn restore(
         backup_name: record.name.clone(),
         safety_backup: restore.safety_backup.clone(),
         places: restore.places(),
+        lost: plan.lost.clone(),
         downtime,
         seconds: watch.elapsed().as_secs_f64(),
     };

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli", "serve"],
     &["runbook", "drill", "guard", "schedule"],
-    &["backup", "browse", "restore", "retention"],
+    &["backup", "browse", "restore", "retention", "upkeep", "verify"],
     &["fence"],
     &["archive", "database", "docker", "catalog", "repository"],
     &["config", "error", "clock", "progress", "setting", "size"],

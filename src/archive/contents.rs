@@ -1,7 +1,6 @@
 //! Every content that an earlier backup holds, to be found by size and hash: a file that was
 //! renamed or copied is not stored again.
 
-use super::frame::FRAME_SIZE;
 use super::index::{IndexReader, Place, Row};
 use crate::error::Result;
 
@@ -25,7 +24,8 @@ struct Held {
     sha256: [u8; 32],
     size: u64,
     offset: u64,
-    archive: u32,
+    frame: u32,
+    archive: u16,
     sparse: bool,
 }
 
@@ -80,9 +80,11 @@ impl Contents {
                 self.archives.len() - 1
             }
         };
-        let Ok(archive) = u32::try_from(number) else { return };
+        let (Ok(archive), Ok(frame)) = (u16::try_from(number), u32::try_from(place.frame)) else {
+            return;
+        };
         let Place { offset, sparse, .. } = place;
-        self.held.push(Held { sha256, size: row.entry.size, offset, archive, sparse });
+        self.held.push(Held { sha256, size: row.entry.size, offset, frame, archive, sparse });
     }
 
     fn keep_largest(&mut self, most: usize) {
@@ -101,9 +103,8 @@ impl Contents {
     pub fn find(&self, size: u64, sha256: &[u8; 32]) -> Option<Location> {
         let found = self.held.binary_search_by_key(sha256, |held| held.sha256).ok()?;
         let held = self.held.get(found).filter(|held| held.size == size)?;
-        let (stored_in, archive) = self.archives.get(held.archive as usize)?.clone();
-        let frame = held.offset / FRAME_SIZE as u64;
-        let place = Place { frame, offset: held.offset, sparse: held.sparse };
+        let (stored_in, archive) = self.archives.get(usize::from(held.archive))?.clone();
+        let place = Place { frame: held.frame.into(), offset: held.offset, sparse: held.sparse };
         Some(Location { stored_in, archive, place })
     }
 }

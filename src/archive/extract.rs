@@ -21,11 +21,15 @@ use archives::Archives;
 pub use archives::Locate;
 use content::{Reading, Sink};
 use selection::{Borrowed, Selection};
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use target::Target;
 use tokio_util::sync::CancellationToken;
+
+/// How many lost files are named.
+const MOST_LOST: usize = 1000;
 
 /// Which archive is unpacked, and where to.
 #[derive(Clone, Copy)]
@@ -58,6 +62,10 @@ pub struct Extracted {
     pub incomplete: Vec<Fault>,
     /// How many files those are in all.
     pub incomplete_count: u64,
+    /// Files whose content is damaged: the first thousand. Only [`salvage`] goes on after one.
+    pub lost: Vec<Fault>,
+    /// How many files those are in all.
+    pub lost_count: u64,
 }
 
 /// Unpacks an archive and syncs what was written.
@@ -80,11 +88,14 @@ pub fn extract(
     match (what.index, what.select, what.locate) {
         (Some((index, component)), select, Some(locate)) => {
             work.begin(None);
-            work.by_index(index, component, select.unwrap_or(&|_| true), locate, &mut target)?;
+            let select = select.unwrap_or(&|_| true);
+            let archives = Archives::new(locate);
+            work.by_index(index, component, select, archives, &mut Some(&mut target))?;
         }
         (Some((index, component)), Some(select), None) => {
             work.begin(None);
-            work.by_index(index, component, select, &own, &mut target)?;
+            let archives = Archives::new(&own);
+            work.by_index(index, component, select, archives, &mut Some(&mut target))?;
         }
         (index, select, _) => {
             let frames = FrameReader::open(what.archive)?;
@@ -95,6 +106,36 @@ pub fn extract(
     }
     let mut extracted = work.finish();
     (extracted.incomplete, extracted.incomplete_count) = target.finish()?;
+    Ok(extracted)
+}
+
+/// As [`extract`], out of archives that may be damaged: every file whose bytes are whole comes
+/// back, the others are named in what is returned. Without `target` they are only looked for,
+/// and nothing is written. Needs the index, which must be whole.
+///
+/// # Errors
+/// As [`extract`], but for damage to archives.
+pub fn salvage(
+    what: &Extraction<'_>,
+    into_target: bool,
+    progress: &Arc<dyn Progress>,
+    cancel: &CancellationToken,
+) -> Result<Extracted> {
+    let Some((index, component)) = what.index else {
+        return Err(Error::new(Code::BackupDamaged, "salvage", what.archive.display())
+            .cause("without its index nobody knows what it held"));
+    };
+    let own = |_: &str, _: &str| Ok(PathBuf::from(what.archive));
+    let mut target = into_target.then(|| Target::open(what.target)).transpose()?;
+    let mut work = Work::new(what.archive, what.task, progress, cancel);
+    work.begin(None);
+    let archives = Archives::salvaging(what.locate.unwrap_or(&own));
+    let select = what.select.unwrap_or(&|_| true);
+    work.by_index(index, component, select, archives, &mut target.as_mut())?;
+    let mut extracted = work.finish();
+    if let Some(target) = target {
+        (extracted.incomplete, extracted.incomplete_count) = target.finish()?;
+    }
     Ok(extracted)
 }
 
@@ -202,36 +243,87 @@ impl<'a> Work<'a> {
         tar.drain().map_err(|e| read_error(path, e))
     }
 
-    /// Goes by the index and reads only what was selected, from wherever it lies.
+    /// Goes by the index and reads only what was selected, from wherever it lies. Of archives
+    /// that may be damaged, it goes on after what is lost.
     fn by_index(
         &mut self,
         index: &IndexReader,
         component: &str,
         select: &dyn Fn(&Path) -> bool,
-        locate: Locate<'_>,
-        target: &mut Target,
+        mut archives: Archives<'_>,
+        target: &mut Option<&mut Target>,
     ) -> Result<()> {
         let mut borrowed = Borrowed::find(index, component, select)?;
         let mut selection = Selection::new(select);
-        let mut archives = Archives::new(locate);
+        let mut lost = HashSet::new();
         for row in index.rows(Some(component)) {
             self.go_on()?;
             let mut row = row?;
             super::check::is_safe(self.archive, &row.entry)?;
             let Some(above) = selection.want(&row.entry) else { continue };
-            above.iter().try_for_each(|directory| target.add(directory))?;
+            if let Some(target) = target {
+                above.iter().try_for_each(|directory| target.add(directory))?;
+            }
             borrowed.resolve(&mut row);
-            let Some((archive, map)) = archives.seek(&row)? else {
-                self.member::<std::io::Empty>(&row.entry, None, Some(target))?;
+            let link = row.entry.link_target.as_deref().map(Path::new);
+            if row.entry.kind == Kind::Hardlink && link.is_some_and(|to| lost.contains(to)) {
+                self.lose(&row.entry.path, "it is a link to a file that is lost");
                 continue;
-            };
-            let path = archive.path().to_owned();
-            let data = (path.as_path(), map.as_ref(), &mut archive.cursor);
-            if let Some(hash) = self.member(&row.entry, Some(data), Some(target))? {
-                Check::new(&path, None).content(&row, hash)?;
+            }
+            match self.row(&row, &mut archives, target.as_deref_mut()) {
+                Err(e) if archives.are_salvaged() && is_loss(&e) => {
+                    self.lose(&row.entry.path, e);
+                    lost.insert(row.entry.path);
+                }
+                done => done?,
             }
         }
         Ok(())
+    }
+
+    /// Restores what one row lists. A file that turns out to be damaged is not left behind
+    /// where that is to be salvaged.
+    fn row(
+        &mut self,
+        row: &Row,
+        archives: &mut Archives<'_>,
+        mut target: Option<&mut Target>,
+    ) -> Result<()> {
+        if row.place.is_none() || row.entry.kind != Kind::File {
+            return self.member::<std::io::Empty>(&row.entry, None, target).map(drop);
+        }
+        let salvage = archives.are_salvaged();
+        if salvage && row.entry.size == 0 {
+            let mut nothing = std::io::empty();
+            let data = (self.archive, None, &mut nothing);
+            return self.member(&row.entry, Some(data), target).map(drop);
+        }
+        let Some((archive, map)) = archives.seek(row)? else { return Ok(()) };
+        let path = archive.path().to_owned();
+        let data = (path.as_path(), map.as_ref(), &mut archive.cursor);
+        let read = self.member(&row.entry, Some(data), target.as_deref_mut());
+        let checked = read.and_then(|hash| match hash {
+            Some(hash) => Check::new(&path, None).content(row, hash),
+            None => Ok(()),
+        });
+        match (&checked, target) {
+            (Err(e), Some(target)) if salvage && is_loss(e) => {
+                target.discard(&row.entry)?;
+            }
+            _ => {}
+        }
+        if salvage && checked.is_err() {
+            self.done.file_count -= 1;
+            self.done.bytes -= row.entry.size;
+        }
+        checked
+    }
+
+    fn lose(&mut self, path: &Path, cause: impl std::fmt::Display) {
+        self.done.lost_count += 1;
+        if self.done.lost.len() < MOST_LOST {
+            self.done.lost.push(Fault::new(path, Trouble::Lost, cause));
+        }
     }
 
     /// Restores one file, or only reads it without a target; returns its content's hash. The
@@ -274,6 +366,11 @@ impl<'a> Work<'a> {
         self.reading.finish();
         self.done
     }
+}
+
+/// Whether a failure concerns one content only.
+fn is_loss(error: &Error) -> bool {
+    matches!(error.code(), Code::BackupDamaged | Code::BackupNotFound)
 }
 
 #[cfg(test)]

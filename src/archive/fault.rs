@@ -17,6 +17,8 @@ pub enum Trouble {
     Skipped,
     /// It was restored, but not all of its metadata could be.
     Incomplete,
+    /// Its content is damaged: it could not be restored.
+    Lost,
 }
 
 /// One file with which something went wrong.

@@ -17,12 +17,14 @@
 
 mod cursor;
 mod reader;
+mod splice;
 mod table;
 mod writer;
 
 pub use cursor::FrameCursor;
 pub(crate) use reader::read_error;
 pub use reader::{FrameReader, FrameStream};
+pub use splice::{FrameSplicer, Spliced};
 pub(crate) use table::damaged;
 pub use table::{FramePlace, SeekTable};
 pub use writer::{FrameWriter, Sink};

@@ -268,7 +268,7 @@ impl Writing<'_> {
                 self.progress.note(format!("left out {message}"));
                 self.skipped.push(path);
             }
-            Trouble::Unreadable | Trouble::Incomplete => {
+            Trouble::Unreadable | Trouble::Incomplete | Trouble::Lost => {
                 self.progress.warn(Code::Degraded, format!("cannot read {message}"));
                 self.unreadable.push(path);
             }

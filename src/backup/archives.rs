@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::io::SyncIoBridge;
 
 /// The index of a backup, relative to its directory.
-pub(super) const INDEX: &str = "files/index.parquet";
+pub(crate) const INDEX: &str = "files/index.parquet";
 
 /// A tree and how it will be captured; decided before anything is held.
 pub(super) struct Job {

@@ -64,6 +64,13 @@ pub(crate) fn open_repository(setting: &Setting) -> Result<Repository> {
     Ok(repository)
 }
 
+/// Remembers the repository that lies in a place now, whatever lay there before.
+pub(crate) fn remember_repository(setting: &Setting, repository: &Repository) -> Result<()> {
+    let Known { file, mut ids, .. } = Known::of(setting)?;
+    ids.remove(repository.path());
+    Known { file, path: repository.path(), ids }.remember(repository)
+}
+
 impl<'a> Known<'a> {
     /// Reads what is remembered.
     pub(super) fn of(setting: &'a Setting) -> Result<Self> {

@@ -107,7 +107,7 @@ impl Parent {
     /// Reads what the parent's file trees hold; nothing where it has none, or where its index
     /// is not what was written. Blocking.
     pub(super) fn trees(&self, setting: &Setting) -> Result<Option<ParentTrees>> {
-        const INDEX: &str = super::archives::INDEX;
+        const INDEX: &str = super::INDEX;
         let manifest = self.backup.manifest();
         let files = manifest.components.iter().filter(|c| matches!(c.detail, Detail::Files(_)));
         let components: Vec<String> = files.map(|component| component.name.clone()).collect();

@@ -68,11 +68,20 @@ impl Session {
         self.read_events("ORDER BY occurred_at DESC LIMIT ?", params![limit as i64])
     }
 
-    /// The event of this kind that was recorded last of a backup, whatever the clock said.
-    pub(super) fn newest_event(&self, event: EventName, id: &BackupId) -> Result<Option<Event>> {
-        let newest = "WHERE event = ? AND backup_id = ? ORDER BY rowid DESC LIMIT 1";
-        let found = self.read_events(newest, params![event.text(), id.as_str()])?;
-        Ok(found.into_iter().next())
+    /// How many events there are.
+    pub fn count_events(&self) -> Result<usize> {
+        let count = self
+            .connection
+            .query_row("SELECT count(*) FROM events", [], |row| row.get::<_, i64>(0));
+        let count = count.map_err(|e| failed("count events in", e))?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    }
+
+    /// The events of this kind of a backup in the order in which they were recorded, whatever
+    /// the clock said.
+    pub(super) fn events_of(&self, event: EventName, id: &BackupId) -> Result<Vec<Event>> {
+        let wanted = "WHERE event = ? AND backup_id = ? ORDER BY rowid";
+        self.read_events(wanted, params![event.text(), id.as_str()])
     }
 
     /// The events that the end of a query selects.

@@ -38,7 +38,7 @@ pub(super) fn open(dir: &Path, progress: &Arc<dyn Progress>) -> Result<Connectio
         Err(error) => error,
     };
     refuse_if_inaccessible(dir, &file)?;
-    let aside = move_aside(dir, &file)?;
+    let aside = move_aside(dir, &file, "damaged")?;
     progress.warn(
         Code::CatalogFailed,
         format!(
@@ -90,13 +90,23 @@ fn refuse_if_inaccessible(dir: &Path, file: &Path) -> Result<()> {
         .map_err(|e| Error::io("write to state directory", dir, e))
 }
 
+/// Moves a catalog aside that is to be replaced; nothing where there is none.
+pub(super) fn set_aside(dir: &Path) -> Result<Option<PathBuf>> {
+    let file = dir.join(FILE);
+    match file.exists() {
+        true => move_aside(dir, &file, "replaced").map(Some),
+        false => Ok(None),
+    }
+}
+
 /// Renames the database file and its write-ahead log, so that both can be examined.
-fn move_aside(dir: &Path, file: &Path) -> Result<PathBuf> {
+fn move_aside(dir: &Path, file: &Path, why: &str) -> Result<PathBuf> {
     let stamp = clock::name_stamp(clock::now());
-    let aside = dir.join(format!("{FILE}.damaged-{stamp}"));
+    let aside = dir.join(format!("{FILE}.{why}-{stamp}"));
     for (from, to) in [
+        // The log first: alone it would be applied to the new file.
+        (dir.join(format!("{FILE}.wal")), dir.join(format!("{FILE}.{why}-{stamp}.wal"))),
         (file.to_path_buf(), aside.clone()),
-        (dir.join(format!("{FILE}.wal")), dir.join(format!("{FILE}.damaged-{stamp}.wal"))),
     ] {
         match std::fs::rename(&from, &to) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -30,7 +30,7 @@ impl Session {
             match repository.backup(name) {
                 Ok(backup) => {
                     let mut record = BackupRecord::published(&backup);
-                    if let Some(found) = self.last_verification(&record.id)? {
+                    for found in self.verifications(&record.id)? {
                         record = record.verified(found);
                     }
                     record.pin = pins.get(&record.id).cloned();
@@ -98,10 +98,12 @@ impl Session {
         Ok(path.and_then(|path| Some(PathBuf::from(path).parent()?.parent()?.to_path_buf())))
     }
 
-    /// What the last verification of a backup found, as the journal knows it.
-    fn last_verification(&self, id: &BackupId) -> Result<Option<LastVerification>> {
-        let newest = self.newest_event(EventName::BackupVerified, id)?;
+    /// What the verifications of a backup found, oldest first, as the journal knows them.
+    fn verifications(&self, id: &BackupId) -> Result<Vec<LastVerification>> {
+        let events = self.events_of(EventName::BackupVerified, id)?;
         // A verification that an earlier version noted in another form counts as none.
-        Ok(newest.and_then(|event| serde_json::from_value(event.detail).ok()))
+        let found =
+            events.into_iter().filter_map(|event| serde_json::from_value(event.detail).ok());
+        Ok(found.collect())
     }
 }

@@ -1,6 +1,8 @@
 //! One backup as lists and `--json` show it, whether it was published or failed.
 
-use crate::repository::manifest::{Component, Consistency, Downtime, Kind, Manifest, Reason};
+use crate::repository::manifest::{
+    Component, Consistency, Downtime, FORMAT, Kind, Level, Manifest, Object, Reason,
+};
 use crate::repository::{BackupId, Damage, Pin, PublishedBackup};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,15 +38,82 @@ impl Status {
     }
 }
 
+/// How thoroughly a backup is verified.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum VerifyLevel {
+    /// The manifest, which files there are with which sizes, and the earlier archives that are
+    /// needed. Reads no content.
+    Quick,
+    /// And every stored byte against SHA256SUMS.
+    #[default]
+    Full,
+    /// And everything is decompressed: every file against the index, every dump to its end.
+    Deep,
+}
+
+impl VerifyLevel {
+    /// The level as flags and JSON write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Full => "full",
+            Self::Deep => "deep",
+        }
+    }
+}
+
+/// How much of a backup the samples have read so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Stored bytes that some sample or verification has read.
+    pub covered_bytes: u64,
+    /// All stored bytes.
+    pub total_bytes: u64,
+    /// When those that were read longest ago were read; none where some never were.
+    pub oldest: Option<Timestamp>,
+}
+
 /// What the last verification of a backup found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastVerification {
     /// When it ended, UTC.
     pub at: Timestamp,
+    /// How thorough it was.
+    #[serde(default)]
+    pub level: VerifyLevel,
+    /// Of a sample, how much has been read so far; none where all was read at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Sampled>,
     /// Whether nothing was damaged.
     pub ok: bool,
     /// What was damaged.
     pub damages: Vec<Damage>,
+}
+
+impl LastVerification {
+    /// Whether every stored byte has been read and found as it was written.
+    fn vouches_for_every_byte(&self) -> bool {
+        let all = |sampled: &Sampled| sampled.covered_bytes == sampled.total_bytes;
+        self.ok && self.level >= VerifyLevel::Full && self.sampled.as_ref().is_none_or(all)
+    }
+
+    /// Whether it looked at less than `other` did.
+    fn is_weaker_than(&self, other: &Self) -> bool {
+        self.sampled.is_some() || self.level < other.level
+    }
 }
 
 /// One backup: the object that `backup --json` ends with and `list --json` is an array of.
@@ -199,10 +268,67 @@ impl BackupRecord {
         }
     }
 
-    /// The same backup after a verification, whose result decides its status.
+    /// The manifest of the backup as far as the record knows it, for one whose own is damaged.
+    pub fn to_manifest(&self, repository_id: &str, objects: Vec<Object>) -> Manifest {
+        let no_instant = || Consistency {
+            level: Level::Independent,
+            because: "nothing is known of it".into(),
+            fenced_at: None,
+            databases: Vec::new(),
+            transactions_during_capture: 0,
+            files_changed_during_capture: Vec::new(),
+        };
+        Manifest {
+            format: FORMAT,
+            id: self.id.clone(),
+            name: self.name.clone(),
+            sequence: self.sequence,
+            repository_id: repository_id.into(),
+            stack: self.stack.clone(),
+            host: String::new(),
+            backstop_version: String::new(),
+            kind: self.kind,
+            reason: self.reason,
+            labels: self.labels.clone(),
+            version_label: self.version_label.clone(),
+            parent: self.parent.clone(),
+            omitted: self.omitted.clone(),
+            started_at: self.started_at,
+            finished_at: self.finished_at.unwrap_or(self.started_at),
+            duration_seconds: self.duration_seconds.unwrap_or_default(),
+            consistency: self.consistency.clone().unwrap_or_else(no_instant),
+            downtime: self.downtime.clone(),
+            components: self.components.clone(),
+            source_bytes: self.source_bytes,
+            stored_bytes: self.stored_bytes,
+            file_count: self.file_count,
+            objects,
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// The same backup after a verification. It is `verified` once every byte was read and is
+    /// as it was written. Damage that was found stays until a verification that is at least as
+    /// thorough finds it gone.
     #[must_use]
-    pub fn verified(mut self, found: LastVerification) -> Self {
-        self.status = if found.ok { Status::Verified } else { Status::Completed };
+    pub fn verified(mut self, mut found: LastVerification) -> Self {
+        if let Some(last) = self.last_verification.take_if(|last| !last.ok)
+            && found.is_weaker_than(&last)
+        {
+            if found.ok {
+                self.last_verification = Some(last);
+                return self;
+            }
+            let again = |known: &Damage| found.damages.iter().any(|d| d.object == known.object);
+            let known: Vec<Damage> = last.damages.into_iter().filter(|d| !again(d)).collect();
+            found.damages.extend(known);
+            (found.level, found.sampled) = (last.level, last.sampled);
+        }
+        if !found.ok {
+            self.status = Status::Completed;
+        } else if found.vouches_for_every_byte() {
+            self.status = Status::Verified;
+        }
         self.last_verification = Some(found);
         self
     }

@@ -5,7 +5,7 @@ use super::signal::until_interrupted;
 use super::{Ending, table};
 use crate::backup::Selection;
 use crate::error::Result;
-use crate::restore::{self, Elsewhere, Request, Restored};
+use crate::restore::{self, Elsewhere, Lost, Request, Restored};
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ Examples:
   backstop restore latest --to /tmp/look                   the files, beside the live stack
   backstop restore latest --database shop=shop_rehearsal   a database under another name
   backstop restore latest --to /tmp/look --path uploads/2024
+  backstop restore 4f2a --salvage --to /tmp/saved          what is whole of a damaged backup
 
 The live state is replaced by rename and kept aside; `backstop rollback` goes back to it.";
 
@@ -44,6 +45,9 @@ pub(super) struct RestoreArgs {
     /// Do not take a backup of what is replaced
     #[arg(long)]
     no_safety: bool,
+    /// Restore what is whole of a damaged backup, and name what is lost
+    #[arg(long, conflicts_with = "paths")]
+    salvage: bool,
     /// Check the backup and show what would be replaced, without doing it
     #[arg(long)]
     dry_run: bool,
@@ -66,16 +70,17 @@ pub(super) async fn run(args: RestoreArgs, context: &Context) -> Result<Ending> 
         let work = restore::restore_paths(&setting, &record, &paths, to, args.dry_run);
         until_interrupted(&context.cancel, work).await?
     } else if args.to.is_some() || !args.databases.is_empty() {
-        let elsewhere = Elsewhere { selection, dir: args.to, databases: args.databases };
+        let elsewhere =
+            Elsewhere { selection, dir: args.to, databases: args.databases, salvage: args.salvage };
         let work = restore::elsewhere(&setting, &record, &elsewhere, args.dry_run);
         until_interrupted(&context.cancel, work).await?
     } else {
-        let request = Request { selection, safety: !args.no_safety };
+        let request = Request { selection, safety: !args.no_safety, salvage: args.salvage };
         let plan =
             until_interrupted(&context.cancel, restore::plan(&setting, &record, &request)).await?;
         if args.dry_run {
             context.output.result(&plan, || plan.to_string())?;
-            return Ok(Ending::Done);
+            return Ok(ending(&plan.lost));
         }
         if !args.yes {
             context.output.confirm(&plan.to_string(), &context.cancel)?;
@@ -83,7 +88,12 @@ pub(super) async fn run(args: RestoreArgs, context: &Context) -> Result<Ending> 
         until_interrupted(&context.cancel, restore::restore(&setting, &record, &request)).await?
     };
     context.output.result(&restored, || describe(&restored))?;
-    Ok(Ending::Done)
+    Ok(ending(&restored.lost))
+}
+
+/// A restore that left something out did less than asked.
+fn ending(lost: &[Lost]) -> Ending {
+    if lost.is_empty() { Ending::Done } else { Ending::Degraded }
 }
 
 fn describe(restored: &Restored) -> String {
@@ -94,6 +104,9 @@ fn describe(restored: &Restored) -> String {
     };
     for place in &restored.places {
         text.push_str(&format!("  {} -> {}\n", place.component, place.place));
+    }
+    for lost in &restored.lost {
+        text.push_str(&format!("  DAMAGED: {lost}\n"));
     }
     for held in &restored.downtime {
         text.push_str(&format!(

@@ -1,8 +1,9 @@
 //! `backstop show`: everything about one backup.
 
 use super::context::Context;
-use super::{Ending, table};
-use crate::catalog::BackupRecord;
+use super::{Ending, table, verify};
+use crate::catalog::{BackupRecord, LastVerification};
+use crate::clock;
 use crate::error::Result;
 use crate::repository::Pin;
 use crate::repository::manifest::Level;
@@ -36,6 +37,22 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Ending> {
 /// How far it came; damage that a verification found outweighs that.
 pub(super) fn status(record: &BackupRecord) -> &'static str {
     if record.is_damaged() { "DAMAGED" } else { record.status.as_str() }
+}
+
+/// How thoroughly it was verified last, and how long ago: `full, 3 h ago`.
+pub(super) fn verified(found: &LastVerification) -> String {
+    let seconds = clock::now().duration_since(found.at).as_secs().max(0);
+    let age = match seconds {
+        ..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    };
+    let level = match &found.sampled {
+        Some(sampled) => format!("samples, {}", verify::read(sampled)),
+        None => found.level.as_str().into(),
+    };
+    format!("{level}, {age} ago")
 }
 
 /// A time to the second, in UTC.
@@ -117,10 +134,10 @@ pub(super) fn describe(record: &BackupRecord) -> String {
         );
     }
     if let Some(found) = &record.last_verification {
-        let result = if found.ok { "every byte is as it was written" } else { "DAMAGED" };
-        line("verified", format!("{}: {result}", moment(found.at)));
+        let result = verify::result(found.ok, found.level, found.sampled.as_ref());
+        line("verified", format!("{}, {}: {result}", verified(found), moment(found.at)));
         for damage in &found.damages {
-            line("damage", format!("{} {}", damage.object, damage.fault));
+            line("damage", damage.to_string());
         }
     }
     for warning in &record.warnings {

@@ -12,6 +12,9 @@ use tokio::io::AsyncWriteExt;
 /// The script, relative to the backup's directory.
 pub const GLOBALS: &str = "databases/globals.sql";
 
+/// Near the end of what `pg_dumpall` writes.
+const COMPLETE: &str = "-- PostgreSQL database cluster dump complete";
+
 /// Writes the roles and tablespaces of the server of `target` to `object`, which lies in
 /// `backup` and is usually [`GLOBALS`], and returns its bytes.
 ///
@@ -53,6 +56,22 @@ pub async fn dump_globals(
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Looks whether the script at `path` is one that `pg_dumpall` wrote to its end.
+///
+/// # Errors
+/// [`Code::BackupDamaged`] where it is not.
+pub fn check_globals(path: &Path) -> Result<()> {
+    let damaged = |cause: &str| {
+        Err(Error::new(Code::BackupDamaged, "read roles", path.display()).cause(cause))
+    };
+    let bytes = std::fs::read(path).map_err(|e| Error::io("read roles", path, e))?;
+    match std::str::from_utf8(&bytes) {
+        Err(_) => damaged("it is not text"),
+        Ok(text) if !text.lines().any(|line| line == COMPLETE) => damaged("its end is missing"),
+        Ok(_) => Ok(()),
     }
 }
 

@@ -53,6 +53,8 @@ codes! {
 
     /// The repository does not exist or is not one.
     RepositoryNotFound = "repository_not_found", exit 5, "check repository.path; the first backup creates it";
+    /// The repository lies elsewhere now, or is on its way.
+    RepositoryMoved = "repository_moved", exit 5, "set repository.path to where the message says it is";
     /// Another repository lies where the known one was.
     RepositoryReplaced = "repository_replaced", exit 1, "mount the file system that belongs there; the message names the file that remembers the id";
     /// The repository was written in a format this version does not know.

@@ -25,6 +25,16 @@ impl Checksums {
         })
     }
 
+    /// Those of the backup in `dir`.
+    ///
+    /// # Errors
+    /// `backup_damaged` where the file is not what it should be.
+    pub fn of_backup(dir: &Path) -> Result<Self> {
+        let file = dir.join(CHECKSUMS);
+        let text = std::fs::read_to_string(&file).map_err(|e| Error::io("read", &file, e))?;
+        Self::parse(&text, &file)
+    }
+
     /// Reads the text back.
     ///
     /// # Errors

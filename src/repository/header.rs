@@ -1,6 +1,7 @@
 //! `backstop-repository.json`: the file that makes a directory a repository.
 
 use super::manifest::FORMAT;
+use super::relocation::refuse_elsewhere;
 use super::{BackupId, write_replacing};
 use crate::clock;
 use crate::error::{Code, Error, Result};
@@ -21,6 +22,7 @@ pub(super) struct Header {
 impl Header {
     /// Reads the header of the repository at `path`.
     pub(super) fn read(path: &Path) -> Result<Self> {
+        refuse_elsewhere(path)?;
         let file = path.join(NAME);
         let text = match std::fs::read(&file) {
             Ok(text) => text,

@@ -29,6 +29,9 @@ pub struct Damage {
     pub object: String,
     /// What is wrong with it.
     pub fault: String,
+    /// The names of other backups that need this file.
+    #[serde(default)]
+    pub needed_by: Vec<String>,
 }
 
 impl PublishedBackup {
@@ -53,6 +56,10 @@ impl PublishedBackup {
             return Err(Error::new(Code::RepositoryFormat, "open backup", path.display())
                 .cause(format!("it has format {}, this version knows {FORMAT}", manifest.format)));
         }
+        if path.file_name().is_none_or(|name| name != manifest.name.as_str()) {
+            return Err(Error::new(Code::BackupDamaged, "read", file.display())
+                .cause(format!("it is the manifest of another backup, {}", manifest.name)));
+        }
         for component in &manifest.components {
             if !is_file_name(&component.name) {
                 return Err(Error::new(Code::UnsafePath, "open backup", path.display())
@@ -60,6 +67,12 @@ impl PublishedBackup {
             }
         }
         Ok(Self { path, manifest })
+    }
+
+    /// A backup whose own manifest is damaged, with one that was put together of what else
+    /// says what it holds.
+    pub(super) fn described(path: PathBuf, manifest: Manifest) -> Self {
+        Self { path, manifest }
     }
 
     /// The backup's directory.
@@ -95,14 +108,14 @@ impl PublishedBackup {
         for object in &self.manifest.objects {
             match std::fs::symlink_metadata(self.object(&object.path)?) {
                 Ok(found) if found.is_file() && found.len() == object.size => {}
-                Ok(found) if found.is_file() => damages.push(Damage {
-                    object: object.path.clone(),
-                    fault: format!(
+                Ok(found) if found.is_file() => damages.push(Damage::new(
+                    &object.path,
+                    &format!(
                         "has {} instead of {}",
                         count(found.len(), "byte", "bytes"),
                         object.size
                     ),
-                }),
+                )),
                 Ok(_) => damages.push(Damage::new(&object.path, "is not a file")),
                 Err(e) if e.kind() == ErrorKind::NotFound => {
                     damages.push(Damage::new(&object.path, "is missing"));
@@ -158,6 +171,7 @@ impl PublishedBackup {
             Error::new(Code::BackupNotFound, "open backup", id)
                 .cause(format!("{} builds upon it, and it is gone", self.manifest.name))
         };
+        let mut unreadable = None;
         let backups = self.path.parent().ok_or_else(not_found)?;
         let entries =
             std::fs::read_dir(backups).map_err(|e| Error::io("list backups in", backups, e))?;
@@ -168,13 +182,13 @@ impl PublishedBackup {
                 continue;
             }
             // One that cannot be read may be another whose id begins alike.
-            if let Ok(found) = Self::open(entry.path())
-                && found.manifest.id == *id
-            {
-                return Ok(found);
+            match Self::open(entry.path()) {
+                Ok(found) if found.manifest.id == *id => return Ok(found),
+                Ok(_) => {}
+                Err(e) => unreadable = Some(e),
             }
         }
-        Err(not_found())
+        Err(unreadable.unwrap_or_else(not_found))
     }
 
     /// Where an archive lies that the index names by its backup's id and its path there.
@@ -186,6 +200,26 @@ impl PublishedBackup {
             return self.object(archive);
         }
         self.sibling(&BackupId::try_from(stored_in.to_owned())?)?.object(archive)
+    }
+
+    /// As [`Self::locate`], where the earlier backup's manifest may be damaged: what it holds
+    /// has to be compared with its hash.
+    pub fn locate_damaged(&self, stored_in: &str, archive: &str) -> Result<PathBuf> {
+        let located = self.locate(stored_in, archive);
+        let (Err(_), Ok(id)) = (&located, BackupId::try_from(stored_in.to_owned())) else {
+            return located;
+        };
+        let suffix = format!("_{}", id.suffix());
+        let entries = self.path.parent().map(std::fs::read_dir);
+        for entry in entries.into_iter().flatten().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().ends_with(&suffix)
+                && path.join(archive).is_file()
+            {
+                return Self { path, manifest: self.manifest.clone() }.object(archive);
+            }
+        }
+        located
     }
 
     /// Looks whether the archives of earlier backups are there that the `wanted` components
@@ -229,7 +263,8 @@ impl PublishedBackup {
         let mut damages = Vec::new();
         let mut checked = BTreeSet::new();
         for component in self.manifest.components.iter().filter(|c| wanted(&c.name)) {
-            for Elsewhere { backup, object } in component.elsewhere() {
+            for named in component.elsewhere() {
+                let Elsewhere { backup, object } = named;
                 if !checked.insert((backup.as_str(), object)) {
                     continue;
                 }
@@ -243,8 +278,7 @@ impl PublishedBackup {
                         }
                     }
                 };
-                let named = || format!("{object} of backup {}", backup.short());
-                damages.extend(fault.map(|fault| Damage::new(&named(), &fault)));
+                damages.extend(fault.map(|fault| Damage::new(&named.shown(), &fault)));
             }
         }
         Ok(damages)
@@ -256,7 +290,8 @@ impl PublishedBackup {
         let file = self.path.join(CHECKSUMS);
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let sums = Checksums::parse(&text, &file).unwrap_or_default();
-        let (_, manifest_hash) = hash_file(&self.path.join(MANIFEST))?;
+        // One that is missing or cannot be read fits nothing.
+        let (_, manifest_hash) = hash_file(&self.path.join(MANIFEST)).unwrap_or_default();
         if sums.0.get(MANIFEST) != Some(&manifest_hash) {
             damages.push(Damage::new(MANIFEST, "does not fit SHA256SUMS"));
         }
@@ -300,6 +335,23 @@ fn is_file_name(name: &str) -> bool {
 impl Damage {
     /// `object` has `fault`.
     pub fn new(object: &str, fault: &str) -> Self {
-        Self { object: object.into(), fault: fault.into() }
+        Self { object: object.into(), fault: fault.into(), needed_by: Vec::new() }
+    }
+}
+
+impl Elsewhere {
+    /// The archive as a damage names it.
+    pub fn shown(&self) -> String {
+        format!("{} of backup {}", self.object, self.backup.short())
+    }
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.object, self.fault)?;
+        match self.needed_by.as_slice() {
+            [] => Ok(()),
+            names => write!(f, " (needed by {})", names.join(", ")),
+        }
     }
 }

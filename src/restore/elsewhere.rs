@@ -2,6 +2,7 @@
 //! names.
 
 use super::Restored;
+use super::checked::Wanted;
 use super::database_swap::DatabaseSwap;
 use super::plan::{Plan, PlannedDatabase};
 use super::record::{RestoreRecord, Stage};
@@ -27,6 +28,8 @@ pub struct Elsewhere {
     pub dir: Option<PathBuf>,
     /// Databases of the backup and their new names.
     pub databases: Vec<(String, String)>,
+    /// Whether what is whole comes back though something is damaged.
+    pub salvage: bool,
 }
 
 /// Restores elsewhere. With `dry_run` everything is verified and nothing written.
@@ -46,7 +49,10 @@ pub async fn elsewhere(
     let repository = open_repository(setting)?;
     let _lock = lock(setting, &repository, LockMode::Shared).await?;
     setting.progress.step("verify");
-    let plan = Plan::prepare_elsewhere(setting, record, &wanted.restricted(record)?).await?;
+    let selection = wanted.restricted(record)?;
+    let parts = Wanted { selection: &selection, salvage: wanted.salvage, live: false };
+    let plan = Plan::prepare_elsewhere(setting, record, parts).await?;
+    plan.refuse_all_lost(record)?;
     if let Some(dir) = &wanted.dir {
         refuse_live(setting, plan.docker.as_ref(), dir).await?;
         let bytes = plan.trees.iter().map(|tree| tree.component.source_bytes).sum();
@@ -67,6 +73,7 @@ pub async fn elsewhere(
         backup_name: record.name.clone(),
         safety_backup: None,
         places: restore.places(),
+        lost: plan.lost.clone(),
         downtime: Vec::new(),
         seconds: watch.elapsed().as_secs_f64(),
     })
@@ -232,6 +239,9 @@ impl Elsewhere {
             }
         }
         for (old, new) in &self.databases {
+            if plan.lost.iter().any(|lost| lost.component.as_ref() == Some(old)) {
+                continue;
+            }
             planned_database(plan, old)?;
             restore.databases.push(DatabaseSwap {
                 component: old.clone(),

@@ -64,6 +64,7 @@ pub async fn restore_paths(
         backup_name: record.name.clone(),
         safety_backup: None,
         places: places.collect(),
+        lost: Vec::new(),
         downtime: Vec::new(),
         seconds: watch.elapsed().as_secs_f64(),
     })

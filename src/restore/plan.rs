@@ -1,14 +1,14 @@
 //! What a restore will do: everything is found and verified before anything is touched.
 
+use super::checked::{Wanted, open_checked};
 use super::database_swap::DatabaseSwap;
 use super::record::{RestoreRecord, Stage};
+use super::salvage::{self, Lost, Reading};
 use super::summary::{PlanSummary, Replacement};
 use super::tree_swap::TreeSwap;
 use super::volume::{self, VolumePlace};
 use super::{databases, files, onlookers};
-use crate::backup::{
-    Place, Reach, Selected, Selection, Source, connect_if_needed, open_repository, require_space,
-};
+use crate::backup::{Place, Reach, Selected, Source, connect_if_needed, require_space};
 use crate::catalog::BackupRecord;
 use crate::config::{Config, FileTree};
 use crate::database::{database_exists, derived_name};
@@ -16,9 +16,10 @@ use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
 use crate::fence::capture::mounted_below;
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
-use crate::repository::{Checked, PublishedBackup, Repository};
+use crate::repository::{Damage, PublishedBackup};
 use crate::setting::Setting;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 /// A restore that may begin: the backup's bytes are verified.
 pub(super) struct Plan {
@@ -30,6 +31,8 @@ pub(super) struct Plan {
     pub(super) databases: Vec<PlannedDatabase>,
     /// The scripts with the roles of the databases' servers.
     pub(super) globals: Vec<(PathBuf, Vec<String>)>,
+    /// What is damaged and does not come back; only where that is accepted.
+    pub(super) lost: Vec<Lost>,
 }
 
 /// A file tree of the backup and where it goes.
@@ -38,6 +41,7 @@ pub(super) struct PlannedTree {
     pub(super) detail: FilesDetail,
     /// What it replaces; nothing where it goes elsewhere.
     pub(super) source: Option<Source>,
+    pub(super) reading: Reading,
 }
 
 /// A database of the backup and where it goes.
@@ -56,10 +60,10 @@ impl Plan {
     pub(super) async fn prepare(
         setting: &Setting,
         record: &BackupRecord,
-        selection: &Selection,
+        wanted: Wanted<'_>,
     ) -> Result<Self> {
         let docker = connect_if_needed(setting).await?;
-        Self::prepare_with(setting, record, selection, docker, true).await
+        Self::prepare_with(setting, record, wanted, docker).await
     }
 
     /// The same for a restore elsewhere, which needs no live stack: Docker only where a
@@ -67,38 +71,38 @@ impl Plan {
     pub(super) async fn prepare_elsewhere(
         setting: &Setting,
         record: &BackupRecord,
-        selection: &Selection,
+        wanted: Wanted<'_>,
     ) -> Result<Self> {
         let mut databases = setting.config.databases.iter();
-        let through_docker =
-            databases.any(|one| one.container.is_some() && selection.wants_database(&one.name));
+        let through_docker = databases
+            .any(|one| one.container.is_some() && wanted.selection.wants_database(&one.name));
         let docker = match connect_if_needed(setting).await {
             Err(_) if !through_docker => None,
             connected => connected?,
         };
-        Self::prepare_with(setting, record, selection, docker, false).await
+        Self::prepare_with(setting, record, wanted, docker).await
     }
 
     async fn prepare_with(
         setting: &Setting,
         record: &BackupRecord,
-        selection: &Selection,
+        wanted: Wanted<'_>,
         docker: Option<Docker>,
-        live: bool,
     ) -> Result<Self> {
-        let repository = open_repository(setting)?;
-        let backup = open_verified(setting, &repository, record, selection).await?;
+        let (backup, damages) = open_checked(setting, record, wanted).await?;
         let mut plan = Self {
             docker,
             containers: Vec::new(),
             trees: Vec::new(),
             databases: Vec::new(),
             globals: Vec::new(),
+            lost: Vec::new(),
             backup: backup.clone(),
         };
         for component in &backup.manifest().components {
-            plan.add(setting, component, selection, live).await?;
+            plan.add(setting, component, wanted, &damages).await?;
         }
+        plan.note_other_losses(&damages);
         Ok(plan)
     }
 
@@ -110,9 +114,11 @@ impl Plan {
     pub(super) async fn prepare_live(
         setting: &Setting,
         record: &BackupRecord,
-        selection: &Selection,
+        wanted: Wanted<'_>,
     ) -> Result<Self> {
-        let mut plan = Self::prepare(setting, record, selection).await?;
+        let mut plan = Self::prepare(setting, record, wanted).await?;
+        plan.leave_damaged_volumes();
+        plan.refuse_all_lost(record)?;
         if plan.trees.is_empty() && plan.databases.is_empty() {
             return Err(Error::new(Code::ComponentNotFound, "restore", &record.name)
                 .cause("nothing that is wanted of it replaces anything live")
@@ -140,20 +146,30 @@ impl Plan {
         &mut self,
         setting: &Setting,
         component: &Component,
-        selection: &Selection,
-        live: bool,
+        wanted: Wanted<'_>,
+        damages: &[Damage],
     ) -> Result<()> {
+        let selection = wanted.selection;
+        let name = component.name.as_str();
         match &component.detail {
             Detail::Files(detail) if selection.wants_files(&component.name) => {
                 let tree = configured_tree(&setting.config, component, detail);
-                let source = match live {
+                let (reading, lost) =
+                    salvage::tree(setting, &self.backup, damages, (name, detail)).await?;
+                self.lost.extend(lost);
+                let Some(reading) = reading else { return Ok(()) };
+                let source = match wanted.live {
                     true => Some(Source::locate(&tree, self.docker.as_ref()).await?),
                     false => None,
                 };
                 let (component, detail) = (component.clone(), detail.clone());
-                self.trees.push(PlannedTree { component, detail, source });
+                self.trees.push(PlannedTree { component, detail, source, reading });
             }
             Detail::Database(detail) if selection.wants_database(&component.name) => {
+                if let Some(damage) = salvage::of(damages, &detail.object) {
+                    self.lost.push(Lost::whole(Some(name), damage));
+                    return Ok(());
+                }
                 let configured = databases::configured(&setting.config, &component.name)?;
                 let docker = self.docker.as_ref();
                 let reach = Reach::find(setting, configured, docker, Some("postgres")).await?;
@@ -166,12 +182,66 @@ impl Plan {
                     live_existed,
                 });
             }
-            Detail::Globals { object, databases } => {
+            Detail::Globals { object, databases } if salvage::of(damages, object).is_none() => {
                 self.globals.push((self.backup.object(object)?, databases.clone()));
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Adds the damage that concerns none of the lost components. What only describes the
+    /// backup, and is known from elsewhere, is no loss.
+    fn note_other_losses(&mut self, damages: &[Damage]) {
+        let components = &self.backup.manifest().components;
+        let restored = |damage: &Damage| {
+            let is_index = damage.object == files::INDEX;
+            is_index
+                || components.iter().any(|component| match &component.detail {
+                    Detail::Database(detail) => {
+                        salvage::of(slice::from_ref(damage), &detail.object).is_some()
+                    }
+                    Detail::Files(detail) => {
+                        let mut elsewhere = detail.elsewhere.iter();
+                        damage.object == detail.object
+                            || elsewhere.any(|earlier| earlier.shown() == damage.object)
+                    }
+                    _ => false,
+                })
+        };
+        let describes =
+            |damage: &Damage| ["manifest.json", "SHA256SUMS"].contains(&damage.object.as_str());
+        let own = |damage: &Damage| damage.fault != "does not belong to the backup";
+        for damage in damages.iter().filter(|d| !restored(d) && !describes(d) && own(d)) {
+            self.lost.push(Lost::whole(None, damage));
+        }
+    }
+
+    /// A helper container unpacks whole archives only: a damaged tree of its volume stays as
+    /// it is.
+    fn leave_damaged_volumes(&mut self) {
+        let cannot = |tree: &PlannedTree| {
+            let place = tree.source.as_ref().map(|source| &source.place);
+            tree.reading == Reading::Salvaged && matches!(place, Some(Place::Container { .. }))
+        };
+        for tree in self.trees.extract_if(.., |tree| cannot(tree)) {
+            let damage = Damage::new(
+                &tree.detail.object,
+                "is damaged, and its volume cannot be reached from here: salvage it with --to DIR",
+            );
+            self.lost.push(Lost::whole(Some(&tree.component.name), &damage));
+        }
+    }
+
+    /// Refuses a restore of which nothing would be left.
+    pub(super) fn refuse_all_lost(&self, record: &BackupRecord) -> Result<()> {
+        match self.lost.first() {
+            Some(first) if self.trees.is_empty() && self.databases.is_empty() => {
+                Err(Error::new(Code::BackupDamaged, "salvage", &record.name)
+                    .cause(format!("nothing of what is wanted is whole: {first}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Names everything that will be built, and records it before it is built.
@@ -218,14 +288,15 @@ impl Plan {
     pub(super) async fn build(&self, setting: &Setting, restore: &mut RestoreRecord) -> Result<()> {
         for swap in &mut restore.trees {
             let planned = self.trees.iter().find(|tree| tree.component.name == swap.component);
-            let Some(PlannedTree { component, detail, .. }) = planned else { continue };
+            let Some(PlannedTree { component, detail, reading, .. }) = planned else { continue };
             if swap.volume.is_some() {
                 let (docker, what) = (self.docker.as_ref(), (component, detail));
                 *swap = volume::extract(setting, docker, &restore.key, &self.backup, what, swap)
                     .await?;
             } else {
                 swap.note_live()?;
-                files::extract(setting, &self.backup, component, detail, &swap.new).await?;
+                let what = (component, *reading);
+                files::extract(setting, &self.backup, what, detail, &swap.new).await?;
                 swap.note_built()?;
             }
         }
@@ -275,6 +346,7 @@ impl Plan {
             taken_at: self.backup.manifest().started_at,
             omitted: self.backup.manifest().omitted.clone(),
             replaces: trees.chain(databases).collect(),
+            lost: self.lost.clone(),
             stops: self
                 .containers
                 .iter()
@@ -283,80 +355,6 @@ impl Plan {
                 .collect(),
         }
     }
-}
-
-/// Opens the backup and reads every byte that is wanted.
-async fn open_verified(
-    setting: &Setting,
-    repository: &Repository,
-    record: &BackupRecord,
-    selection: &Selection,
-) -> Result<PublishedBackup> {
-    if !record.is_published() {
-        return Err(Error::new(Code::BackupNotFound, "restore backup", &record.name)
-            .cause(format!("its status is {}", record.status.as_str())));
-    }
-    let backup = repository.backup(&record.name)?;
-    let manifest = backup.manifest();
-    selection.check(manifest.components.iter().map(|component| component.name.as_str()))?;
-    let wanted = wanted_objects(&manifest.components, selection);
-    let (checked, cancel) = (backup.clone(), setting.cancel.clone());
-    let chosen = selection.clone();
-    let wants_files = move |name: &str| chosen.wants_files(name);
-    let damages = setting
-        .blocking(move || {
-            let concerned = |object: &str| match &wanted {
-                None => true,
-                Some(wanted) => wanted.iter().any(|wanted| {
-                    object == wanted
-                        || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
-                }),
-            };
-            let mut damages = checked.check_bytes(&concerned, &cancel, &mut |_| {})?;
-            damages.extend(checked.check_reference_bytes(
-                &wants_files,
-                &cancel,
-                &mut Checked::new(),
-            )?);
-            Ok(damages)
-        })
-        .await?;
-    match damages.first() {
-        None => Ok(backup),
-        Some(first) => Err(Error::new(Code::BackupDamaged, "restore backup", &record.name).cause(
-            match damages.len() - 1 {
-                0 => format!("{} {}", first.object, first.fault),
-                more => format!("{} {}, and {more} more", first.object, first.fault),
-            },
-        )),
-    }
-}
-
-/// The stored files and directories that a restore of `selection` reads; none means all.
-/// Without a choice even what is not read must be whole: damage anywhere is news. With one,
-/// what is undamaged can still be saved.
-fn wanted_objects(components: &[Component], selection: &Selection) -> Option<Vec<String>> {
-    if selection.is_everything() {
-        return None;
-    }
-    let mut wanted = Vec::new();
-    for component in components {
-        match &component.detail {
-            Detail::Files(files) if selection.wants_files(&component.name) => {
-                wanted.extend([files.object.clone(), files::INDEX.to_string()]);
-            }
-            Detail::Database(database) if selection.wants_database(&component.name) => {
-                wanted.push(database.object.clone());
-            }
-            Detail::Globals { object, databases }
-                if databases.iter().any(|name| selection.wants_database(name)) =>
-            {
-                wanted.push(object.clone());
-            }
-            _ => {}
-        }
-    }
-    Some(wanted)
 }
 
 /// A directory that is renamed takes what is mounted below it along.

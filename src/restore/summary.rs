@@ -1,5 +1,6 @@
 //! What a person or program is shown of a restore before it begins.
 
+use super::salvage::Lost;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;
@@ -15,6 +16,8 @@ pub struct PlanSummary {
     pub omitted: Vec<String>,
     /// What would be replaced.
     pub replaces: Vec<Replacement>,
+    /// What is damaged and does not come back.
+    pub lost: Vec<Lost>,
     /// The containers that would be stopped for the swap.
     pub stops: Vec<String>,
 }
@@ -51,6 +54,9 @@ impl fmt::Display for PlanSummary {
                     replaced.left_out.join(", ")
                 )?;
             }
+        }
+        for lost in &self.lost {
+            writeln!(f, "  DAMAGED: {lost}")?;
         }
         for container in &self.stops {
             writeln!(f, "  stops {container} for the swap")?;

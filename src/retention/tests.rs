@@ -6,7 +6,7 @@ use super::choice::{Choice, choose};
 use super::footprint::Footprints;
 use super::policy::Policy;
 use super::prune::plan_by;
-use crate::catalog::{BackupRecord, LastVerification, Status};
+use crate::catalog::{BackupRecord, LastVerification, Status, VerifyLevel};
 use crate::repository::manifest::{Component, Detail, Elsewhere, FilesDetail, Kind, Reason};
 use crate::repository::{BackupId, Damage, Pin};
 use jiff::tz::TimeZone;
@@ -47,7 +47,8 @@ fn tree(name: &str, elsewhere: &[u64]) -> Component {
 fn damaged(mut record: BackupRecord) -> BackupRecord {
     let at = record.started_at;
     let damages = vec![Damage::new("files/uploads.tar.zst", "is missing")];
-    record.last_verification = Some(LastVerification { at, ok: false, damages });
+    record.last_verification =
+        Some(LastVerification { at, level: VerifyLevel::Full, sampled: None, ok: false, damages });
     record
 }
 

@@ -31,4 +31,8 @@ mod support;
 #[cfg(test)]
 mod systemd;
 #[cfg(test)]
+mod upkeep;
+#[cfg(test)]
 mod variants;
+#[cfg(test)]
+mod verify;

@@ -17,6 +17,8 @@ pub type Locate<'a> = &'a dyn Fn(&str, &str) -> Result<PathBuf>;
 /// Archives, the one that was used last first.
 pub(super) struct Archives<'a> {
     locate: Locate<'a>,
+    /// Whether damaged archives are read as far as they go.
+    salvage: bool,
     open: Vec<OpenArchive>,
 }
 
@@ -31,7 +33,17 @@ pub(super) struct OpenArchive {
 
 impl<'a> Archives<'a> {
     pub(super) fn new(locate: Locate<'a>) -> Self {
-        Self { locate, open: Vec::new() }
+        Self { locate, salvage: false, open: Vec::new() }
+    }
+
+    /// The same for archives that may be damaged.
+    pub(super) fn salvaging(locate: Locate<'a>) -> Self {
+        Self { locate, salvage: true, open: Vec::new() }
+    }
+
+    /// Whether they may be damaged.
+    pub(super) fn are_salvaged(&self) -> bool {
+        self.salvage
     }
 
     /// The archive with the content of `row`, its cursor where the data begin, and the map of
@@ -59,7 +71,11 @@ impl<'a> Archives<'a> {
             Some(number) => self.open.remove(number),
             None => {
                 self.open.truncate(MOST_OPEN - 1);
-                let frames = FrameReader::open(&(self.locate)(&row.stored_in, &row.archive)?)?;
+                let path = (self.locate)(&row.stored_in, &row.archive)?;
+                let frames = match self.salvage {
+                    true => FrameReader::salvage(&path)?,
+                    false => FrameReader::open(&path)?,
+                };
                 let cursor = frames.read_at(0);
                 let (stored_in, archive) = (row.stored_in.clone(), row.archive.clone());
                 OpenArchive { stored_in, archive, frames, cursor }

@@ -10,6 +10,7 @@ use crate::archive::fault::{Fault, Trouble};
 use crate::error::{Code, Error, Result};
 use rustix::fs::{
     AtFlags, Dev, FileType, Mode, OFlags, linkat, makedev, mkdirat, mknodat, openat, symlinkat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -73,6 +74,12 @@ impl Target {
         let mode = Mode::RUSR | Mode::WUSR;
         let file = openat(self.current(), name, flags | OFlags::CLOEXEC, mode);
         file.map(File::from).map_err(|e| self.failed(entry, e))
+    }
+
+    /// Takes the file of `entry`, just created, away again.
+    pub(super) fn discard(&mut self, entry: &Entry) -> Result<()> {
+        let name = self.enter_parent(entry)?;
+        unlinkat(self.current(), name, AtFlags::empty()).map_err(|e| self.failed(entry, e))
     }
 
     /// Gives a file that has its content its metadata.

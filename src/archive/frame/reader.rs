@@ -4,12 +4,14 @@ use super::table::damaged;
 use super::{FrameCursor, FramePlace, SeekTable};
 use crate::error::{Code, Error, Result};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use tokio_util::sync::CancellationToken;
 
 /// An archive's frames, opened for reading.
 #[derive(Debug, Clone)]
@@ -27,6 +29,23 @@ impl FrameReader {
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| read_error(path, e))?;
         let table = SeekTable::read(&file).map_err(|e| read_error(path, e))?;
+        Ok(Self { file: Arc::new(file), table: Arc::new(table), path: path.to_owned() })
+    }
+
+    /// Opens an archive that may be damaged: where its seek table cannot be read, its frames
+    /// are looked for one after the other, as far as they are whole.
+    ///
+    /// # Errors
+    /// When there is no such file, or the system cannot read it.
+    pub fn salvage(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| read_error(path, e))?;
+        let table = match SeekTable::read(&file) {
+            Err(e) if matches!(e.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
+                SeekTable::scan(&file)
+            }
+            table => table,
+        };
+        let table = table.map_err(|e| read_error(path, e))?;
         Ok(Self { file: Arc::new(file), table: Arc::new(table), path: path.to_owned() })
     }
 
@@ -63,6 +82,28 @@ impl FrameReader {
     /// decompressed.
     pub fn read_at(&self, offset: u64) -> FrameCursor {
         FrameCursor::new(self.clone(), offset)
+    }
+
+    /// Decompresses frames `numbers`, which compares each with its checksum, and forgets them.
+    ///
+    /// # Errors
+    /// [`Code::BackupDamaged`], [`Code::Interrupted`] when cancelled.
+    pub fn check(&self, numbers: Range<usize>, cancel: &CancellationToken) -> Result<()> {
+        for number in numbers {
+            if cancel.is_cancelled() {
+                return Err(Error::new(Code::Interrupted, "read", self.path.display()));
+            }
+            self.frame(number).map_err(|e| read_error(&self.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Frame `number` as it is stored, and how many bytes it holds.
+    pub(super) fn stored(&self, number: usize) -> io::Result<(Vec<u8>, u32)> {
+        let place = self.table.frames().get(number).ok_or_else(|| damaged("no such frame"))?;
+        let mut stored = vec![0; place.stored as usize];
+        self.file.read_exact_at(&mut stored, place.stored_at)?;
+        Ok((stored, place.holds))
     }
 
     /// Decompresses frame `number`.

@@ -6,6 +6,10 @@ use std::os::unix::fs::FileExt;
 
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
+/// What a zstd frame begins with (RFC 8878, section 3.1.1).
+const FRAME_MAGIC: u32 = 0xFD2F_B528;
+/// More than `ZSTD_compressBound` of what a frame of ours holds.
+const LONGEST_FRAME: usize = super::FRAME_SIZE + super::FRAME_SIZE / 8;
 const FOOTER: u64 = 9;
 const HEADER: u64 = 8;
 /// Bit 7 of the descriptor: each entry has a checksum behind its two sizes.
@@ -117,6 +121,32 @@ impl SeekTable {
         Ok(table)
     }
 
+    /// Looks for frames from the beginning of `file` on, up to the first that is cut or
+    /// damaged in its structure.
+    pub fn scan(file: &File) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        let mut table = Self::default();
+        let mut bytes = vec![0; LONGEST_FRAME];
+        loop {
+            let at = table.stored_end();
+            let most =
+                usize::try_from(size - at).map_or(LONGEST_FRAME, |left| left.min(LONGEST_FRAME));
+            file.read_exact_at(&mut bytes[..most], at)?;
+            let found = &bytes[..most];
+            if !found.starts_with(&FRAME_MAGIC.to_le_bytes()) {
+                return Ok(table);
+            }
+            let stored = zstd::zstd_safe::find_frame_compressed_size(found);
+            let holds = zstd::zstd_safe::get_frame_content_size(found);
+            match (stored.map(u32::try_from), holds.map(|holds| holds.map(u32::try_from))) {
+                (Ok(Ok(stored)), Ok(Some(Ok(holds)))) if holds <= LARGEST_FRAME && stored > 0 => {
+                    table.push(stored, holds);
+                }
+                _ => return Ok(table),
+            }
+        }
+    }
+
     fn stored_end(&self) -> u64 {
         self.frames.last().map_or(0, |last| last.stored_at + u64::from(last.stored))
     }
@@ -147,6 +177,28 @@ mod tests {
         assert_eq!(table.frame_at(100), Some(1));
         assert_eq!(table.frame_at(150), None);
         assert_eq!(SeekTable::default().frame_at(0), None);
+    }
+
+    #[test]
+    fn frames_are_found_without_their_table_up_to_the_first_that_is_cut() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut written = SeekTable::default();
+        let mut end = 0;
+        for length in [5000_usize, 70, 3000] {
+            let mut compressor = zstd::bulk::Compressor::new(3).unwrap();
+            compressor.include_contentsize(true).unwrap();
+            let bytes: Vec<u8> = (0..length).map(|n| (n * n % 251) as u8).collect();
+            let frame = compressor.compress(&bytes).unwrap();
+            file.write_all(&frame).unwrap();
+            end += frame.len() as u64;
+            written.push(frame.len() as u32, length as u32);
+        }
+        file.write_all(&written.to_bytes().unwrap()).unwrap();
+        assert_eq!(SeekTable::scan(&file).unwrap(), written);
+        file.set_len(end - 1).unwrap();
+        assert_eq!(SeekTable::scan(&file).unwrap().frames(), &written.frames()[..2]);
+        file.set_len(0).unwrap();
+        assert_eq!(SeekTable::scan(&file).unwrap(), SeekTable::default());
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl<W: Write> TarWriter<W> {
         Ok(self.inner)
     }
 
+    /// Gives the inner writer back without ending the member or the tar.
+    pub(crate) fn into_inner(self) -> W {
+        self.inner
+    }
+
     fn end_member(&mut self) -> io::Result<()> {
         if self.left != 0 {
             let left = self.left;

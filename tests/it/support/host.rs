@@ -303,7 +303,7 @@ pub(crate) const OWNER: &str = USER;
 
 /// Writes the `SHA256SUMS` of a backup anew, after its manifest was changed.
 pub(crate) fn sign(backup: &Path) {
-    let script = "find . -type f ! -name 'SHA256SUMS*' -printf '%P\\0' | sort -z | \
+    let script = "find . -type f ! -name 'SHA256SUMS*' -printf '%P\\0' | LC_ALL=C sort -z | \
                   xargs -0 sha256sum > SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS";
     assert!(
         Command::new("sh").args(["-ec", script]).current_dir(backup).status().unwrap().success()

@@ -102,3 +102,61 @@ fn a_selection_reads_only_the_frames_it_needs() {
     let error = packed.unpack(other.path(), Some(&|path| path == Path::new("a"))).unwrap_err();
     assert_eq!(error.code(), Code::BackupDamaged);
 }
+
+#[test]
+fn what_is_whole_of_a_damaged_archive_comes_back_and_the_rest_is_named() {
+    let source = tempfile::tempdir().unwrap();
+    let mut state = 1_u64;
+    for number in 0..12 {
+        let noise = (0..2 << 17).flat_map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            (state >> 32).to_le_bytes()
+        });
+        fs::write(source.path().join(format!("{number:02}")), noise.collect::<Vec<u8>>()).unwrap();
+    }
+    fs::hard_link(source.path().join("05"), source.path().join("link")).unwrap();
+    fs::write(source.path().join("empty"), "").unwrap();
+    let packed = pack(source.path());
+    let whole = fs::read(packed.archive()).unwrap();
+    let salvaged = |bytes: Option<&[u8]>| {
+        match bytes {
+            Some(bytes) => fs::write(packed.archive(), bytes).unwrap(),
+            None => fs::remove_file(packed.archive()).unwrap(),
+        }
+        let target = tempfile::tempdir().unwrap();
+        let index = packed.index().unwrap();
+        let archive = packed.archive();
+        let what = Extraction {
+            archive: &archive,
+            locate: None,
+            target: target.path(),
+            index: Some((&index, sample::COMPONENT)),
+            select: None,
+            task: "salvage",
+        };
+        let silent: Arc<dyn Progress> = Arc::new(Silent);
+        let cancel = CancellationToken::new();
+        let seen = salvage(&what, false, &silent, &cancel).unwrap();
+        let done = salvage(&what, true, &silent, &cancel).unwrap();
+        assert_eq!((seen.lost_count, seen.bytes), (done.lost_count, done.bytes));
+        let mut left = 0;
+        for entry in fs::read_dir(target.path()).unwrap() {
+            let entry = entry.unwrap();
+            let original = source.path().join(entry.file_name());
+            assert!(fs::read(entry.path()).unwrap() == fs::read(original).unwrap());
+            left += 1;
+        }
+        assert_eq!(left, done.file_count);
+        (left, done.lost_count)
+    };
+    assert_eq!(salvaged(Some(&whole)), (14, 0));
+    assert_eq!(salvaged(Some(&whole[..whole.len() - 1])), (14, 0), "only the table is cut");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    let (left, lost) = salvaged(Some(&flipped));
+    assert!(left + lost == 14 && (4..=6).contains(&lost), "one frame of three: {left} {lost}");
+    let (left, lost) = salvaged(Some(&whole[..whole.len() / 2]));
+    assert!(left + lost == 14 && left >= 4, "{left} {lost}");
+    assert_eq!(salvaged(Some(b"")), (1, 13), "an empty file needs no bytes");
+    assert_eq!(salvaged(None), (1, 13));
+}

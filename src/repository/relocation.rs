@@ -1,0 +1,124 @@
+//! Two small files by which a move of a repository can be cut off at any point: one where it
+//! comes to says that it is not there yet, one where it was says where it has gone.
+
+use super::durable::write_replacing;
+use crate::error::{Code, Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Where a repository was: `{id, to}`. From the moment it is written the other place counts.
+const MOVED: &str = "backstop-moved.json";
+/// Where a repository comes to: `{id, from}`. Removed when the move is over.
+const MOVING: &str = "backstop-moving.json";
+
+/// Where a repository has gone to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedTo {
+    /// The repository's id.
+    pub id: String,
+    /// Its new directory.
+    pub to: PathBuf,
+}
+
+/// Where a repository comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovingFrom {
+    /// The repository's id.
+    pub id: String,
+    /// Its old directory.
+    pub from: PathBuf,
+}
+
+impl MovedTo {
+    /// What the directory `old` says; nothing where the repository has not gone.
+    pub fn read(old: &Path) -> Result<Option<Self>> {
+        read(&old.join(MOVED))
+    }
+
+    /// Makes the other place count.
+    pub fn write(&self, old: &Path) -> Result<()> {
+        write(&old.join(MOVED), self)
+    }
+
+    /// Forgets that it has gone: it comes back.
+    pub fn remove(old: &Path) -> Result<()> {
+        remove(old, MOVED)
+    }
+}
+
+impl MovingFrom {
+    /// What the directory `new` says; nothing where no move is under way.
+    pub fn read(new: &Path) -> Result<Option<Self>> {
+        read(&new.join(MOVING))
+    }
+
+    /// Says that the repository is not there yet.
+    pub fn write(&self, new: &Path) -> Result<()> {
+        write(&new.join(MOVING), self)
+    }
+
+    /// Says that it is.
+    pub fn remove(new: &Path) -> Result<()> {
+        remove(new, MOVING)
+    }
+}
+
+/// Whether `name` is one of these files.
+pub fn is_relocation_file(name: &str) -> bool {
+    [MOVED, MOVING].contains(&name)
+}
+
+/// Refuses a directory from which a repository has gone, or to which one is still coming.
+pub(super) fn refuse_elsewhere(path: &Path) -> Result<()> {
+    let refused = |cause: String, hint: String| {
+        let error = Error::new(Code::RepositoryMoved, "open repository", path.display());
+        Err(error.cause(cause).hint(hint))
+    };
+    if let Some(moved) = MovedTo::read(path)? {
+        let to = moved.to.display();
+        return refused(
+            format!("the repository {} was moved to {to}", moved.id),
+            format!("set repository.path to {to}"),
+        );
+    }
+    if let Some(moving) = MovingFrom::read(path)? {
+        let switched = MovedTo::read(&moving.from).ok().flatten();
+        if switched.is_none_or(|moved| moved.id != moving.id) {
+            return refused(
+                format!("it is still being moved here from {}", moving.from.display()),
+                format!(
+                    "go on with `backstop repo move {}` and the config that names {}",
+                    path.display(),
+                    moving.from.display()
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn read<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<Option<T>> {
+    match std::fs::read(file) {
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|e| Error::new(Code::RepositoryFormat, "read", file.display()).source(e)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => Ok(None),
+        Err(e) => Err(Error::io("read", file, e)),
+    }
+}
+
+fn remove(dir: &Path, name: &str) -> Result<()> {
+    let file = dir.join(name);
+    match std::fs::remove_file(&file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &file, e)),
+        _ => super::sync_dir(dir),
+    }
+}
+
+fn write(file: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|e| Error::new(Code::RepositoryFormat, "write", file.display()).source(e))?;
+    text.push(b'\n');
+    write_replacing(file, &text)
+}

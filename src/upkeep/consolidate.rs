@@ -1,0 +1,217 @@
+//! A backup that needs earlier ones, put together into one that needs none.
+//!
+//! The new backup is of the same instant: it has the old one's times, fence, reason and place
+//! in the history, an id of its own, and the label `consolidated-from`. Nothing is taken from
+//! the stack, and the old one is left as it is.
+
+use crate::archive::frame::Spliced;
+use crate::archive::index::{IndexReader, IndexWriter};
+use crate::archive::{self, Tree, splice_tree};
+use crate::backup::{INDEX, lock, open_repository, require_space};
+use crate::catalog::{BackupRecord, Catalog};
+use crate::error::{Code, Error, Result};
+use crate::repository::manifest::{Component, Detail, Kind, Manifest, Object};
+use crate::repository::{
+    BackupId, Checked, IncomingBackup, Lock, LockMode, PublishedBackup, Repository, backup_name,
+    create_dir,
+};
+use crate::setting::Setting;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The label that names the backup of which another was put together.
+const LABEL: &str = "consolidated-from";
+
+/// What was put together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Consolidated {
+    /// The new backup.
+    pub backup: BackupRecord,
+    /// The backup it was made of.
+    pub from: BackupId,
+    /// Bytes of its archives that are frames of the earlier archives, as they were.
+    pub copied_bytes: u64,
+    /// Bytes of its archives that had to be compressed again.
+    pub compressed_bytes: u64,
+}
+
+/// Writes a full backup with everything that the backup of `record` holds, and publishes it.
+/// What it is made of is verified first, what was made afterwards.
+///
+/// # Errors
+/// `usage` where the backup needs no other one, `backup_damaged` where what it needs is.
+/// Nothing is left then. Cut off at any point it can be run again.
+pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Consolidated> {
+    let repository = open_repository(setting)?;
+    let lock = lock(setting, &repository, LockMode::Exclusive).await?;
+    for left in repository.clear_leftovers(&lock)? {
+        setting.progress.note(format!("cleared {}", left.display()));
+    }
+    let old = repository.backup(&record.name)?;
+    if old.manifest().parent.is_none() {
+        return Err(Error::new(Code::Usage, "consolidate", &record.name)
+            .cause("it needs no other backup already")
+            .hint("`backstop list` shows the kind of each backup"));
+    }
+    let (part, inner) = (setting.clone(), repository.clone());
+    let (backup, copied_bytes, compressed_bytes) =
+        setting.blocking(move || write(&part, &inner, &lock, &old)).await?;
+    let new = BackupRecord::published(&backup);
+    let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+    session.put(&new)?;
+    Ok(Consolidated { backup: new, from: record.id.clone(), copied_bytes, compressed_bytes })
+}
+
+/// Whether one of two backups was put together of the other, so that both are of one instant.
+pub(super) fn are_same_instant(one: &PublishedBackup, other: &PublishedBackup) -> bool {
+    let origin = |backup: &PublishedBackup| {
+        let manifest = backup.manifest();
+        let id = manifest.labels.get(LABEL);
+        id.cloned().unwrap_or_else(|| manifest.id.to_string())
+    };
+    origin(one) == origin(other)
+}
+
+fn write(
+    setting: &Setting,
+    repository: &Repository,
+    lock: &Lock,
+    old: &PublishedBackup,
+) -> Result<(PublishedBackup, u64, u64)> {
+    setting.progress.step("verify");
+    refuse_damaged(setting, old)?;
+    let sum: u64 = old.manifest().components.iter().map(|component| component.source_bytes).sum();
+    // What the trees hold is the most that their archives can take.
+    require_space(repository.path(), archives_bytes(old).min(sum), "consolidate in")?;
+
+    setting.progress.step("build");
+    let id = BackupId::random()?;
+    let incoming = repository.incoming(&id, lock)?;
+    let (components, copied, compressed) = build(setting, old, &incoming, &id)?;
+
+    setting.progress.step("publish");
+    let manifest =
+        manifest(old.manifest(), id, components, incoming.read_back(&[], &setting.cancel)?);
+    let backup = incoming.publish(&manifest)?;
+    Ok((backup, copied, compressed))
+}
+
+/// Reads every byte of the backup and of what it needs.
+fn refuse_damaged(setting: &Setting, old: &PublishedBackup) -> Result<()> {
+    let mut damages = old.check_bytes(&|_| true, &setting.cancel, &mut |_| {})?;
+    damages.extend(old.check_reference_bytes(&|_| true, &setting.cancel, &mut Checked::new())?);
+    match damages.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::new(Code::BackupDamaged, "consolidate", &old.manifest().name)
+            .cause(format!("{first}"))),
+    }
+}
+
+/// The bytes of all archives that the backup needs.
+fn archives_bytes(old: &PublishedBackup) -> u64 {
+    let mut counted = BTreeSet::new();
+    let own = old.manifest().objects.iter().map(|object| object.size).sum::<u64>();
+    let earlier = old.manifest().components.iter().flat_map(Component::elsewhere);
+    let earlier = earlier.filter(|it| counted.insert(it.shown()));
+    let size = |path: std::path::PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
+    let earlier = earlier.filter_map(|it| old.locate(it.backup.as_str(), &it.object).ok());
+    own + earlier.map(size).sum::<u64>()
+}
+
+/// Puts the archives together; all other files become hard links to the old backup's.
+fn build(
+    setting: &Setting,
+    old: &PublishedBackup,
+    incoming: &IncomingBackup,
+    id: &BackupId,
+) -> Result<(Vec<Component>, u64, u64)> {
+    create_dir(&incoming.path().join("files"))?;
+    let rows = IndexReader::open(&old.object(INDEX)?)?;
+    let mut index = IndexWriter::create(&incoming.path().join(INDEX))?;
+    let mut components = old.manifest().components.clone();
+    let (mut spliced_objects, mut copied, mut compressed) = (BTreeSet::new(), 0, 0);
+    for component in &mut components {
+        let Detail::Files(files) = &mut component.detail else { continue };
+        let spliced = splice(
+            setting,
+            old,
+            (&component.name, &files.object),
+            &rows,
+            (&mut index, incoming, id),
+        )?;
+        (copied, compressed) = (copied + spliced.copied, compressed + spliced.compressed);
+        component.stored_bytes = spliced.stored.size;
+        files.elsewhere.clear();
+        spliced_objects.insert(files.object.clone());
+    }
+    index.finish()?;
+    let index = IndexReader::open(&incoming.path().join(INDEX))?;
+    for component in &components {
+        if let Detail::Files(files) = &component.detail {
+            let names = (component.name.as_str(), id.as_str());
+            let archive = incoming.path().join(&files.object);
+            archive::verify(&archive, &index, names, &setting.progress, &setting.cancel)?;
+        }
+    }
+    for object in &old.manifest().objects {
+        if object.path != INDEX && !spliced_objects.contains(&object.path) {
+            link(&old.object(&object.path)?, &incoming.path().join(&object.path))?;
+        }
+    }
+    Ok((components, copied, compressed))
+}
+
+fn splice(
+    setting: &Setting,
+    old: &PublishedBackup,
+    (component, object): (&str, &str),
+    rows: &IndexReader,
+    (index, incoming, id): (&mut IndexWriter, &IncomingBackup, &BackupId),
+) -> Result<Spliced> {
+    let tree = Tree {
+        component,
+        archive: &incoming.path().join(object),
+        object,
+        stored_in: id.as_str(),
+        level: setting.config.repository.compression_level,
+        contents: None,
+        total_bytes: None,
+    };
+    let locate = |stored_in: &str, archive: &str| old.locate(stored_in, archive);
+    splice_tree(&tree, rows, &locate, index, &setting.cancel)
+}
+
+/// Published files never change, so two backups may have one in common.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    if let Some(parent) = to.parent() {
+        create_dir(parent)?;
+    }
+    std::fs::hard_link(from, to)
+        .or_else(|_| std::fs::copy(from, to).map(drop))
+        .map_err(|e| Error::io("copy", from, e))
+}
+
+fn manifest(
+    old: &Manifest,
+    id: BackupId,
+    components: Vec<Component>,
+    objects: Vec<Object>,
+) -> Manifest {
+    let mut labels = old.labels.clone();
+    // Put together twice, it is still of the first one's instant.
+    labels.entry(LABEL.into()).or_insert_with(|| old.id.to_string());
+    let version = old.version_label.as_deref();
+    Manifest {
+        name: backup_name(Kind::Full, old.reason, version, old.started_at, &id),
+        id,
+        kind: Kind::Full,
+        labels,
+        parent: None,
+        backstop_version: env!("CARGO_PKG_VERSION").into(),
+        stored_bytes: components.iter().map(|component| component.stored_bytes).sum(),
+        components,
+        objects,
+        ..old.clone()
+    }
+}

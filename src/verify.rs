@@ -1,0 +1,175 @@
+//! Verification: is what is stored what was written?
+//!
+//! [`verify`] reads whole backups, [`sample`] a part of the repository that is another one
+//! each time.
+
+mod coverage;
+mod deep;
+mod needed;
+mod sample;
+
+pub use sample::{Share, sample};
+
+use crate::backup::{lock, open_repository};
+use crate::catalog::{
+    BackupRecord, Catalog, Event, EventName, LastVerification, Sampled, VerifyLevel,
+};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::progress::Event as ProgressEvent;
+use crate::repository::manifest::MANIFEST;
+use crate::repository::{BackupId, Checked, Damage, LockMode, PublishedBackup, Repository};
+use crate::setting::Setting;
+use coverage::Coverage;
+use serde::Serialize;
+
+/// What the verification of one backup found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// The backup's id; none where its manifest cannot be read and no row knows it.
+    pub id: Option<BackupId>,
+    /// Its name.
+    pub name: String,
+    /// How thorough it was.
+    pub level: VerifyLevel,
+    /// Of a sample, how much has been read so far; none where all was read at once.
+    pub sampled: Option<Sampled>,
+    /// Whether nothing is damaged.
+    pub ok: bool,
+    /// What is damaged.
+    pub damages: Vec<Damage>,
+}
+
+/// Verifies backups one after the other and records each result. Damage is a result, not
+/// an error. Other readers may work at the same time, writers may not.
+///
+/// # Errors
+/// What hinders reading without being damage: `interrupted`, `tool_missing`.
+pub async fn verify(
+    setting: &Setting,
+    records: &[BackupRecord],
+    level: VerifyLevel,
+) -> Result<Vec<Verification>> {
+    let repository = open_repository(setting)?;
+    let _lock = lock(setting, &repository, LockMode::Shared).await?;
+    let mut found = Vec::new();
+    let mut checked = Checked::new();
+    for record in records {
+        let task = format!("verify {}", record.id.short());
+        let damages = match repository.backup(&record.name) {
+            Ok(backup) => read(setting, &backup, level, &task, &mut checked).await?,
+            Err(e) => vec![Damage::new(MANIFEST, &e.to_string())],
+        };
+        if damages.is_empty() && level >= VerifyLevel::Full {
+            Coverage::whole(clock::now()).save(&setting.config.state.dir, &record.id)?;
+        }
+        found.push(finish(setting, &repository, record, (level, None), damages)?);
+    }
+    Ok(found)
+}
+
+/// What lies in the repository as a backup, cannot be read as one, and is not `listed`: the
+/// catalog was lost as well as the manifest.
+pub fn verify_unlisted(
+    setting: &Setting,
+    listed: &[BackupRecord],
+    level: VerifyLevel,
+) -> Result<Vec<Verification>> {
+    let repository = open_repository(setting)?;
+    let mut found = Vec::new();
+    for name in repository.names()? {
+        if listed.iter().any(|record| record.name == name) {
+            continue;
+        }
+        if let Err(e) = repository.backup(&name) {
+            let damages = vec![Damage::new(MANIFEST, &e.to_string())];
+            found.push(Verification { id: None, name, level, sampled: None, ok: false, damages });
+        }
+    }
+    Ok(found)
+}
+
+/// Everything that a verification of this level finds in one backup. Earlier archives that
+/// are in `checked` are not read again.
+async fn read(
+    setting: &Setting,
+    backup: &PublishedBackup,
+    level: VerifyLevel,
+    task: &str,
+    checked: &mut Checked,
+) -> Result<Vec<Damage>> {
+    let (part, read, task) = (setting.clone(), backup.clone(), task.to_owned());
+    let mut known = std::mem::take(checked);
+    let work = move || stored(&part, &read, level, &task, &mut known).map(|found| (found, known));
+    let mut damages;
+    (damages, *checked) = setting.blocking(work).await?;
+    if level == VerifyLevel::Deep {
+        let work = deep::dumps(setting, backup, &damages);
+        damages.extend(setting.unless_interrupted("verify backup of", work).await?);
+    }
+    Ok(damages)
+}
+
+fn stored(
+    setting: &Setting,
+    backup: &PublishedBackup,
+    level: VerifyLevel,
+    task: &str,
+    checked: &mut Checked,
+) -> Result<Vec<Damage>> {
+    if level == VerifyLevel::Quick {
+        let mut damages = backup.check_sizes()?;
+        damages.extend(backup.check_references(&|_| true)?);
+        return Ok(damages);
+    }
+    let progress = &setting.progress;
+    let total_bytes = Some(backup.manifest().objects.iter().map(|object| object.size).sum());
+    progress.report(ProgressEvent::Started { task: task.into(), total_bytes });
+    let advance = &mut |bytes| {
+        progress.report(ProgressEvent::Advanced { task: task.into(), bytes });
+    };
+    let mut damages = backup.check_bytes(&|_| true, &setting.cancel, advance)?;
+    damages.extend(backup.check_reference_bytes(&|_| true, &setting.cancel, checked)?);
+    progress.report(ProgressEvent::Finished { task: task.into() });
+    if level == VerifyLevel::Deep {
+        let more = deep::contents(setting, backup, &damages)?;
+        damages.extend(more);
+    }
+    Ok(damages)
+}
+
+/// Says which backups need what is damaged, and records the result.
+fn finish(
+    setting: &Setting,
+    repository: &Repository,
+    record: &BackupRecord,
+    (level, sampled): (VerifyLevel, Option<Sampled>),
+    mut damages: Vec<Damage>,
+) -> Result<Verification> {
+    let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+    if !damages.is_empty() {
+        needed::name(repository, record, &session.list()?, &mut damages);
+    }
+    let found = Verification {
+        id: Some(record.id.clone()),
+        name: record.name.clone(),
+        level,
+        sampled,
+        ok: damages.is_empty(),
+        damages,
+    };
+    let last = LastVerification {
+        at: clock::now(),
+        level,
+        sampled: found.sampled.clone(),
+        ok: found.ok,
+        damages: found.damages.clone(),
+    };
+    let detail = serde_json::to_value(&last)
+        .map_err(|e| Error::new(Code::CatalogFailed, "record", "a verification").source(e))?;
+    // What was recorded meanwhile is not undone.
+    let now = session.find(record.id.as_str()).unwrap_or_else(|_| record.clone());
+    session.put(&now.verified(last))?;
+    session.record_event(&Event::now(EventName::BackupVerified, Some(&record.id), detail))?;
+    Ok(found)
+}

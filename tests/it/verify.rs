@@ -1,0 +1,197 @@
+//! Verification: its levels, its samples, and what it says of the backups that need a file.
+
+use crate::support::host::{Host, sign};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+fn id(record: &Value) -> &str {
+    record["id"].as_str().unwrap()
+}
+
+fn shown(host: &Host, record: &Value) -> Value {
+    host.json(&["show", id(record)])
+}
+
+/// Flips one bit in the middle of a file.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+/// Replaces an object and describes the new one in manifest and SHA256SUMS, as somebody would
+/// who wrote it wrongly.
+fn replace(backup: &Path, object: &str, content: &[u8]) {
+    fs::write(backup.join(object), content).unwrap();
+    let (size, sha256) = backstop::repository::hash_file(&backup.join(object)).unwrap();
+    let file = backup.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for listed in manifest["objects"].as_array_mut().unwrap() {
+        if listed["path"] == object {
+            *listed = serde_json::json!({"path": object, "size": size, "sha256": sha256});
+        }
+    }
+    fs::write(&file, serde_json::to_vec_pretty(&manifest).unwrap()).unwrap();
+    sign(backup);
+}
+
+#[test]
+fn each_level_looks_deeper_than_the_one_before() {
+    let host = Host::with_database();
+    let record = host.back_up();
+    let dir = host.backup_dir(&record);
+    assert_eq!(shown(&host, &record)["last_verification"], Value::Null);
+
+    host.run(&["verify", "--level", "quick"]).ok();
+    let last = shown(&host, &record);
+    assert_eq!(last["last_verification"]["level"], "quick");
+    assert_eq!(last["status"], "completed", "nothing was read");
+    host.run(&["verify", "--level", "deep"]).ok();
+    let last = shown(&host, &record);
+    assert_eq!(
+        (&last["last_verification"]["level"], &last["status"]),
+        (&"deep".into(), &"verified".into())
+    );
+    let list = host.run(&["list"]).ok().stdout;
+    assert!(list.contains("deep, ") && list.contains(" ago"), "{list}");
+
+    // Other bytes of the same size: quick does not see them, full does.
+    let archive = dir.join("files/uploads.tar.zst");
+    let whole = fs::read(&archive).unwrap();
+    flip(&archive);
+    host.run(&["verify", "--level", "quick"]).ok();
+    host.run(&["verify"]).ended(6);
+    // What looks at less than what found the damage does not make it forgotten.
+    host.run(&["verify", "--level", "quick"]).ok();
+    host.run(&["verify", "--sample", "1"]);
+    let last = shown(&host, &record);
+    assert_eq!(
+        (&last["last_verification"]["ok"], &last["status"]),
+        (&false.into(), &"completed".into())
+    );
+    fs::write(&archive, &whole).unwrap();
+    host.run(&["verify"]).ok();
+    assert_eq!(shown(&host, &record)["status"], "verified");
+
+    // Written wrongly from the beginning: only deep opens it.
+    let roles = fs::read(dir.join("databases/globals.sql")).unwrap();
+    replace(&dir, "databases/globals.sql", &roles[..roles.len() / 2]);
+    host.run(&["verify"]).ok();
+    let ran = host.run(&["verify", "--level", "deep"]).ended(6);
+    assert!(ran.stdout.contains("databases/globals.sql"), "{ran:?}");
+    replace(&dir, "databases/globals.sql", &roles);
+    replace(&dir, "databases/shop/toc.dat", b"PGDMP but nothing more");
+    host.run(&["verify"]).ok();
+    let ran = host.run(&["verify", "--level", "deep"]).ended(6);
+    assert!(ran.stdout.contains("databases/shop "), "{ran:?}");
+}
+
+#[test]
+fn deep_reads_dumps_of_every_format_and_trees_of_every_kind() {
+    let host = Host::with_database();
+    for format in ["custom", "plain", "tar"] {
+        host.configure_database(&format!("format = {format:?}"), "");
+        host.write("new", format);
+        host.back_up();
+    }
+    host.run(&["verify", "--all", "--level", "deep"]).ok();
+
+    // An index that leads to what is not there.
+    let last = host.back_up();
+    let dir = host.backup_dir(&last);
+    let manifest = fs::read_to_string(dir.join("manifest.json")).unwrap();
+    let mut changed: Value = serde_json::from_str(&manifest).unwrap();
+    for part in changed["components"].as_array_mut().unwrap() {
+        part.as_object_mut().unwrap().remove("elsewhere");
+    }
+    fs::write(dir.join("manifest.json"), serde_json::to_vec_pretty(&changed).unwrap()).unwrap();
+    sign(&dir);
+    host.run(&["verify"]).ok();
+    let ran = host.run(&["verify", "--level", "deep"]).ended(6);
+    assert!(ran.stdout.contains("files/index.parquet"), "{ran:?}");
+    assert!(ran.stdout.contains("manifest does not name"), "{ran:?}");
+}
+
+#[test]
+fn samples_go_round_until_every_object_was_read() {
+    let host = Host::with_database();
+    let records = [host.back_up(), host.back_up()];
+    let objects = |record: &Value| -> BTreeSet<String> {
+        let manifest = fs::read(host.backup_dir(record).join("manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        let objects = manifest["objects"].as_array().unwrap();
+        objects.iter().map(|object| object["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let covered = |record: &Value| -> BTreeSet<String> {
+        let file = host.state().join(format!("coverage/{}.json", id(record)));
+        let known: Value =
+            serde_json::from_slice(&fs::read(file).unwrap_or_else(|_| b"{}".into())).unwrap();
+        known["parts"].as_object().map(|parts| parts.keys().cloned().collect()).unwrap_or_default()
+    };
+    let all: usize = records.iter().map(|record| objects(record).len()).sum();
+    for turn in 1..=all {
+        let ran = host.json(&["verify", "--sample", "1"]);
+        assert_eq!(ran.as_array().unwrap().len(), 1, "one object is the least: {ran}");
+        let seen: usize = records.iter().map(|record| covered(record).len()).sum();
+        assert_eq!(seen, turn, "each sample reads what none has read yet");
+    }
+    for record in &records {
+        assert_eq!(covered(record), objects(record));
+        let last = shown(&host, record);
+        assert_eq!(last["status"], "verified", "{last}");
+        let sampled = &last["last_verification"]["sampled"];
+        assert_eq!(sampled["covered_bytes"], sampled["total_bytes"]);
+    }
+
+    // The next round finds what was damaged since, at half of the bytes a time.
+    let damaged = host.backup_dir(&records[0]).join("databases/globals.sql");
+    flip(&damaged);
+    let found = (0..4).any(|_| host.run(&["verify", "--sample", "50%"]).code == 6);
+    assert!(found);
+    assert_eq!(shown(&host, &records[0])["last_verification"]["ok"], false);
+
+    // What is known of a backup goes with it, and the catalog can be lost.
+    fs::remove_file(host.state().join("catalog.duckdb")).unwrap();
+    assert_eq!(shown(&host, &records[0])["last_verification"]["ok"], false);
+    assert_eq!(shown(&host, &records[1])["status"], "verified");
+    host.run(&["delete", id(&records[1]), "--yes"]).ok();
+    host.run(&["verify", "--sample", "100%"]).ended(6);
+    assert_eq!(covered(&records[1]), BTreeSet::new());
+}
+
+#[test]
+fn a_damage_is_named_with_the_backups_that_need_the_file() {
+    let host = Host::with_database();
+    let full = host.back_up();
+    let incremental = host.back_up();
+    let needed = |record: &Value, object: &str| -> Value {
+        let ran = host.run(&["verify", id(record), "--json"]).ended(6).json();
+        let damages = ran[0]["damages"].as_array().unwrap().clone();
+        damages.iter().find(|damage| damage["object"] == object).unwrap()["needed_by"].clone()
+    };
+    let dir = host.backup_dir(&full);
+    for object in ["files/uploads.tar.zst", "manifest.json"] {
+        let whole = fs::read(dir.join(object)).unwrap();
+        fs::write(dir.join(object), "").unwrap();
+        assert_eq!(needed(&full, object)[0], incremental["name"], "{object}");
+        // The one that needs it says so as well, and that its own files are whole.
+        let ran = host.run(&["verify", id(&incremental)]).ended(6);
+        assert!(ran.stdout.contains("files/uploads.tar.zst of backup"), "{ran:?}");
+        fs::write(dir.join(object), whole).unwrap();
+        host.run(&["verify", "--all"]).ok();
+    }
+    // A file of an unchanged table is one file under two names.
+    let dump = fs::read_dir(dir.join("databases/shop")).unwrap();
+    let data = dump.map(|entry| entry.unwrap().path()).find(|path| !path.ends_with("toc.dat"));
+    let data = data.unwrap();
+    flip(&data);
+    let object = format!("databases/shop/{}", data.file_name().unwrap().to_str().unwrap());
+    assert_eq!(needed(&full, &object)[0], incremental["name"]);
+    assert_eq!(needed(&incremental, &object)[0], full["name"]);
+    // An index is its own backup's affair.
+    flip(&dir.join("files/index.parquet"));
+    assert_eq!(needed(&full, "files/index.parquet"), Value::Array(Vec::new()));
+}
