@@ -20,5 +20,6 @@ pub mod restore;
 pub mod retention;
 pub mod setting;
 pub mod size;
+pub mod storage;
 pub mod upkeep;
 pub mod verify;

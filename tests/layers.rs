@@ -20,6 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["backup", "browse", "restore", "retention", "upkeep", "verify"],
     &["fence"],
     &["archive", "database", "docker", "catalog", "repository"],
+    &["storage"],
     &["config", "error", "clock", "progress", "setting", "size"],
 ];
 

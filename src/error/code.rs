@@ -57,6 +57,10 @@ codes! {
     RepositoryMoved = "repository_moved", exit 5, "set repository.path to where the message says it is";
     /// Another repository lies where the known one was.
     RepositoryReplaced = "repository_replaced", exit 1, "mount the file system that belongs there; the message names the file that remembers the id";
+    /// The store of a repository does not answer.
+    StorageUnreachable = "storage_unreachable", exit 1, "check the url, the network and the store; what was begun goes on with the next `backstop sync`";
+    /// The store of a repository refuses a request.
+    StorageFailed = "storage_failed", exit 1, "the cause is the store's own message; check credentials and permissions";
     /// The repository was written in a format this version does not know.
     RepositoryFormat = "repository_format", exit 1, "use a backstop at least as new as the one that wrote it";
     /// Another backstop works on the repository or the stack.
