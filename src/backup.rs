@@ -32,7 +32,7 @@ pub(crate) use archives::INDEX;
 pub(crate) use fetch::fetch;
 pub(crate) use known::{claim_state, open_repository, remember_repository};
 pub(crate) use plan::connect_if_needed;
-pub(crate) use reach::{Reach, local_tools};
+pub(crate) use reach::{Reach, local_tools, open_connection};
 pub(crate) use sources::{Place, Source};
 pub(crate) use space::require as require_space;
 pub(crate) use workplace::lock;

@@ -13,10 +13,12 @@ mod open;
 mod query;
 mod reconcile;
 mod record;
+mod runs;
 
 pub use event::{Event, EventName};
 pub use query::{Answer, Query, Source, Value};
 pub use record::{BackupRecord, LastVerification, Sampled, Status, VerifyLevel};
+pub use runs::{RunApprovalRow, RunAttemptRow, RunRow, RunStepRow};
 
 use crate::error::Result;
 use crate::progress::Progress;
@@ -28,6 +30,10 @@ use std::time::Duration;
 
 /// How long a unit of work waits for another process's unit of work.
 const WAIT: Duration = Duration::from_secs(30);
+
+/// Its tables, besides the one of its own migrations.
+const TABLES: [&str; 7] =
+    ["backups", "components", "events", "runs", "run_steps", "run_attempts", "run_approvals"];
 
 /// The place of a catalog; nothing is open.
 #[derive(Debug, Clone)]

@@ -24,6 +24,7 @@ mod recover;
 mod repo;
 mod restore;
 mod rollback;
+mod runbook;
 mod show;
 mod signal;
 mod sql;
@@ -52,7 +53,8 @@ Examples:
   backstop restore latest                      bring everything back
 
 Exit codes: 0 done; 1 failed; 2 usage or config; 3 done but less than asked;
-4 another backstop holds the lock; 5 not found; 6 verification failed; 130 interrupted.";
+4 another backstop holds the lock; 5 not found; 6 verification failed;
+7 a runbook waits or paused; 130 interrupted.";
 
 /// One consistent backup of PostgreSQL, Docker and files at one instant, and its restore
 #[derive(Debug, Parser)]
@@ -118,6 +120,8 @@ enum Command {
     Restore(restore::RestoreArgs),
     /// Go back to the state before a restore
     Rollback(rollback::RollbackArgs),
+    /// Run a recovery procedure step by step, and resume it
+    Runbook(runbook::RunbookArgs),
     /// Show what is reachable and what a backup would do
     Doctor(doctor::DoctorArgs),
     /// Look over the repository, rebuild the catalog, put chains together, move it
@@ -159,6 +163,10 @@ enum Ending {
     Degraded,
     /// Damage was found (exit 6).
     Damaged,
+    /// What was followed has failed (exit 1).
+    Failed,
+    /// A runbook's run waits for a person, or pauses (exit 7).
+    Waiting,
 }
 
 impl Ending {
@@ -167,6 +175,8 @@ impl Ending {
             Self::Done => 0,
             Self::Degraded => Code::Degraded.exit(),
             Self::Damaged => Code::BackupDamaged.exit(),
+            Self::Failed => 1,
+            Self::Waiting => 7,
         }
     }
 }
@@ -231,6 +241,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Prune(args) => prune::run(args, &context).await,
         Command::Restore(args) => restore::run(args, &context).await,
         Command::Rollback(args) => rollback::run(args, &context).await,
+        Command::Runbook(args) => runbook::run(args, &context).await,
         Command::Doctor(args) => doctor::run(args, &context).await,
         Command::Repo(args) => repo::run(args, &context).await,
         Command::Recover(args) => recover::run(args, &context).await,

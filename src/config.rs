@@ -72,6 +72,17 @@ pub struct Config {
     /// Which backups stay. Without it all do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Where own runbooks lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbooks: Option<Runbooks>,
+}
+
+/// Where own runbooks lie.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Runbooks {
+    /// A directory of YAML files; one of the name of a shipped runbook replaces that.
+    pub dir: PathBuf,
 }
 
 /// The stack as a whole.

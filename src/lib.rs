@@ -18,6 +18,7 @@ pub mod progress;
 pub mod repository;
 pub mod restore;
 pub mod retention;
+pub mod runbook;
 pub mod setting;
 pub mod size;
 pub mod storage;

@@ -62,6 +62,33 @@ impl Reach {
     }
 }
 
+/// A connection to a database of the config, or to another one of its server, without looking
+/// for client programs.
+pub(crate) async fn open_connection(
+    setting: &Setting,
+    name: &str,
+    other: Option<&str>,
+) -> Result<Connection> {
+    let database = setting.config.databases.iter().find(|database| database.name == name);
+    let database = database.ok_or_else(|| {
+        let names: Vec<&str> =
+            setting.config.databases.iter().map(|database| database.name.as_str()).collect();
+        Error::new(Code::ComponentNotFound, "find database", name)
+            .cause("the config has none of this name")
+            .hint(format!("its databases are: {}", names.join(", ")))
+    })?;
+    let around = Surroundings::of_process();
+    let mut target = Target::resolve(database, &around, setting.progress.as_ref())?;
+    if let Some(container) = &database.container {
+        let docker = Docker::connect().await?;
+        target = in_container(&docker, container, target, other).await?.0;
+    }
+    match other {
+        Some(other) => Connection::open(&target.with_database(other)).await,
+        None => Connection::open(&target).await,
+    }
+}
+
 /// The client programs of this host, in `bin_dir` or wherever they are found.
 pub(crate) async fn local_tools(setting: &Setting, bin_dir: Option<&Path>) -> Result<Tools> {
     let parent = std::process::id().to_string();

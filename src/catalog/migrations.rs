@@ -6,8 +6,10 @@ use duckdb::{Connection, params};
 use std::path::Path;
 
 /// `migrations/NNNN_name.sql`, in order.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "backups", include_str!("../../migrations/0001_backups.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "backups", include_str!("../../migrations/0001_backups.sql")),
+    (2, "runs", include_str!("../../migrations/0002_runs.sql")),
+];
 
 /// Applies what the catalog does not have yet, each step in its own transaction.
 ///

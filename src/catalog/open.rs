@@ -70,7 +70,7 @@ fn connect(file: &Path) -> Result<Connection> {
 /// Reads every value once: DuckDB opens a file whose data blocks are damaged or cut off, and
 /// notices only when it needs them.
 fn read_all(connection: &Connection) -> duckdb::Result<()> {
-    ["backups", "components", "events"].iter().try_for_each(|table| {
+    super::TABLES.iter().try_for_each(|table| {
         let sql = format!("SELECT bit_xor(hash({table})) FROM {table}");
         connection.query_row(&sql, [], |_| Ok(()))
     })

@@ -26,7 +26,7 @@ const NO_INDEX: &str = "(SELECT NULL::VARCHAR AS filename, NULL::VARCHAR AS comp
     NULL::VARCHAR AS sha256, NULL::BOOLEAN AS changed, NULL::VARCHAR AS stored_in, \
     NULL::VARCHAR AS archive, NULL::UBIGINT AS \"offset\" WHERE false)";
 
-/// A DuckDB with the views `backups`, `components`, `files` and `events`.
+/// A DuckDB with the views `backups`, `components`, `files`, `events` and `runs`.
 pub struct Query {
     connection: Connection,
 }
@@ -109,7 +109,7 @@ impl Query {
         let repository = repository.map_or("NULL".into(), |id| format!("'{id}'"));
         let mut views = VIEWS.replace("{repository}", &repository);
         if !is_first {
-            for table in ["backups", "components", "events"] {
+            for table in super::TABLES {
                 let (create, insert) =
                     (format!("CREATE TABLE {table} AS"), format!("INSERT INTO {table}"));
                 views = views.replace(&create, &insert);
@@ -170,9 +170,9 @@ impl Query {
     /// `usage`, with DuckDB's own message.
     pub fn check(&self, sql: &str) -> Result<()> {
         let refused = |cause: String| {
-            Error::new(Code::Usage, "ask", "the catalog")
-                .cause(cause)
-                .hint("one SELECT over backups, components, files and events; see docs/sql.md")
+            Error::new(Code::Usage, "ask", "the catalog").cause(cause).hint(
+                "one SELECT over backups, components, files, events and runs; see docs/sql.md",
+            )
         };
         let parsed: String = self
             .connection

@@ -10,6 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::progress::{JsonLines, Progress, Terminal};
 use crate::repository::{BackupId, Lock, LockMode, Repository};
 use crate::restore;
+use crate::runbook;
 use crate::setting::Setting;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -82,6 +83,7 @@ impl Context {
     fn catalog(&self) -> Result<(Session, Option<Repository>)> {
         let config = &self.loaded()?.config;
         let mut session = Catalog::in_dir(&config.state.dir).session(&self.progress)?;
+        runbook::mirror_into(&mut session, &config.state.dir, &self.progress)?;
         let repository = match open_repository(&self.setting()?) {
             Ok(repository) => repository,
             Err(e) if e.code() == Code::RepositoryNotFound => return Ok((session, None)),

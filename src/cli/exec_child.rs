@@ -25,6 +25,10 @@ pub(super) struct ExecChildArgs {
     /// The process that must stay alive
     #[arg(long)]
     parent: i32,
+    /// Read one byte of stdin before the program is started, so that the parent can write down
+    /// who it is first; without that byte it is not started
+    #[arg(long)]
+    held: bool,
     /// The program and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     command: Vec<OsString>,
@@ -53,6 +57,9 @@ async fn watch(args: &ExecChildArgs) -> io::Result<ExitStatus> {
     if getppid() != Pid::from_raw(args.parent) {
         return Err(io::Error::other("the process that asked for it has ended"));
     }
+    if args.held && !released(&mut orphaned).await? {
+        return Err(io::Error::other("the process that asked for it has not released it"));
+    }
     let mut child =
         tokio::process::Command::new(&args.command[0]).args(&args.command[1..]).spawn()?;
     tokio::select! {
@@ -61,5 +68,17 @@ async fn watch(args: &ExecChildArgs) -> io::Result<ExitStatus> {
             kill_process_group(getpgrp(), Signal::KILL)?;
             child.wait().await
         }
+    }
+}
+
+/// Whether the parent said that the program may begin. What it writes after that is the program's.
+async fn released(orphaned: &mut tokio::signal::unix::Signal) -> io::Result<bool> {
+    let byte = tokio::task::spawn_blocking(|| {
+        let mut byte = [0];
+        rustix::io::read(rustix::stdio::stdin(), &mut byte)
+    });
+    tokio::select! {
+        read = byte => Ok(read?? == 1),
+        _ = orphaned.recv() => Ok(false),
     }
 }

@@ -110,6 +110,28 @@ impl Output {
     }
 }
 
+impl Output {
+    /// Whether somebody is there to answer a question.
+    pub(super) fn can_ask(&self) -> bool {
+        !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// The answer to a question that was printed; none where `settled` says that none is needed
+    /// any more, or where nobody answers.
+    pub(super) fn answer(&self, settled: &mut dyn FnMut() -> bool) -> Option<bool> {
+        while !stdin_is_ready() {
+            if settled() {
+                return None;
+            }
+        }
+        let mut answer = String::new();
+        match io::stdin().read_line(&mut answer) {
+            Ok(1..) => Some(["yes", "y"].contains(&answer.trim().to_lowercase().as_str())),
+            _ => None,
+        }
+    }
+}
+
 /// Whether reading would not block, or would tell why it fails. Looks for a fifth of a second.
 fn stdin_is_ready() -> bool {
     let stdin = io::stdin();

@@ -12,7 +12,8 @@ Examples:
   backstop sql 'SELECT component, count(*) FROM files GROUP BY 1' --csv
   backstop sql 'SELECT * FROM events ORDER BY occurred_at DESC LIMIT 10' --json
 
-Views: backups, components, files, events. docs/sql.md describes their columns.";
+Views: backups, components, files, events, runs, run_steps, run_attempts, run_approvals.
+docs/sql.md describes their columns.";
 
 /// The arguments of `backstop sql`.
 #[derive(Debug, Args)]

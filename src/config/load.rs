@@ -107,6 +107,9 @@ fn resolve_paths(
     };
     resolve("repository.path", &mut config.repository.path);
     resolve("state.dir", &mut config.state.dir);
+    if let Some(runbooks) = &mut config.runbooks {
+        resolve("runbooks.dir", &mut runbooks.dir);
+    }
     for (index, database) in config.databases.iter_mut().enumerate() {
         let paths =
             [("password_file", &mut database.password_file), ("bin_dir", &mut database.bin_dir)];

@@ -144,6 +144,15 @@ impl Connection {
         Ok(messages.into_iter().filter_map(row).collect())
     }
 
+    /// Everything that several statements say, as text.
+    pub(super) async fn messages(
+        &self,
+        attempted: &str,
+        sql: &str,
+    ) -> Result<Vec<SimpleQueryMessage>> {
+        self.client.simple_query(sql).await.map_err(|e| self.failed(attempted, &e))
+    }
+
     /// A failure of a statement on this connection.
     pub(super) fn failed(&self, attempted: &str, error: &tokio_postgres::Error) -> Error {
         failure::statement(attempted, &self.subject, error)

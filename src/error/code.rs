@@ -119,6 +119,34 @@ codes! {
     /// The catalog cannot be read or written.
     CatalogFailed = "catalog_failed", exit 1, "move catalog.duckdb aside; the next command rebuilds it from the repository";
 
+    /// A runbook has an unknown key, a wrong parameter or a template that leads nowhere.
+    RunbookInvalid = "runbook_invalid", exit 2, "the message names the line; `backstop runbook schema` describes every key for editors";
+    /// There is no runbook of this name.
+    RunbookNotFound = "runbook_not_found", exit 5, "`backstop runbook list` shows them; own ones lie in runbooks.dir";
+    /// A secret does not lie where it should.
+    SecretMissing = "secret_missing", exit 2, "set the variable or write the file that the message names";
+    /// There is no run of this id.
+    RunNotFound = "run_not_found", exit 5, "`backstop runbook status` lists the runs";
+    /// The run has no such step, or none that this can be said about.
+    StepNotFound = "step_not_found", exit 5, "`backstop runbook status RUN` lists the steps and their states";
+    /// A run may not be resumed here, or by this version.
+    RunRefused = "run_refused", exit 1, "resume it where it was begun, or add --force";
+    /// A run ended without having achieved what it should.
+    RunFailed = "run_failed", exit 1, "`backstop runbook report RUN` says what was done";
+    /// Another runner has taken the run over.
+    RunTakenOver = "run_taken_over", exit 4, "`backstop runbook status RUN --follow` shows how it goes on";
+    /// The journal or the text of a run is not what was written.
+    RunDamaged = "run_damaged", exit 1, "begin a new run; the damaged one lies in runs/ in the state directory";
+    /// A template uses what is not defined, or runs for too long.
+    TemplateFailed = "template_failed", exit 1, "the cause names what is not defined; `default('…')` stands in for it";
+    /// A step did not do what it should.
+    ActionFailed = "action_failed", exit 1, "`backstop runbook log RUN STEP` shows its output";
+    /// Something is not as it should be.
+    AssertionFailed = "assertion_failed", exit 1, "mend what the message names, then `backstop runbook resume RUN`";
+    /// A web server does not answer, or not as it should.
+    HttpFailed = "http_failed", exit 1, "check the url and the network";
+    /// An attempt took longer than its `timeout`; nobody knows what became of it.
+    TimedOut = "timed_out", exit 1, "give the step a longer `timeout`, and a `probe` that tells whether it took place";
     /// Something required is missing, or consistency is lower than required.
     Degraded = "degraded", exit 3, "the warnings name what is missing";
     /// A restore failed and everything is as it was.

@@ -14,3 +14,20 @@ FROM catalog.components;
 CREATE TABLE events AS
 SELECT occurred_at, event, backup_id AS backup, detail
 FROM catalog.events ORDER BY occurred_at;
+
+CREATE TABLE runs AS
+SELECT id, runbook, title, state, stack, started_at, finished_at, user_name AS "user", host,
+       version, sha256, parameters, error
+FROM catalog.runs ORDER BY started_at;
+
+CREATE TABLE run_steps AS
+SELECT run_id AS run, position, step, state, attempts, seconds, outputs, error
+FROM catalog.run_steps ORDER BY run_id, position;
+
+CREATE TABLE run_attempts AS
+SELECT run_id AS run, step, attempt, state, plan, started_at, finished_at, error
+FROM catalog.run_attempts ORDER BY started_at;
+
+CREATE TABLE run_approvals AS
+SELECT run_id AS run, step, decision, at, user_name AS "user", host, means, shown
+FROM catalog.run_approvals ORDER BY at;

@@ -1,0 +1,91 @@
+//! What acts: plan, run, resume.
+
+use super::super::Ending;
+use super::super::context::Context;
+use super::super::signal::until_interrupted;
+use super::onlooker::Onlooker;
+use super::{library, print, registry};
+use crate::error::{Code, Error, Result};
+use crate::runbook::{self, Checked, Ended, Engine, Outcome, Parameters};
+use std::sync::Arc;
+
+pub(super) async fn plan(
+    name: &str,
+    given: &[(String, String)],
+    context: &Context,
+) -> Result<Ending> {
+    let registry = registry();
+    let checked = library(context)?.find(name, &registry)?;
+    let parameters = Parameters::resolve(&checked.runbook, given)?;
+    let setting = context.setting()?;
+    let planned = runbook::plan(&setting, &registry, &checked, parameters);
+    let plan = until_interrupted(&context.cancel, planned).await?;
+    context.output.result(&plan, || print::plan(&plan))?;
+    Ok(Ending::Done)
+}
+
+pub(super) async fn run(
+    name: &str,
+    given: &[(String, String)],
+    yes: bool,
+    context: &Context,
+) -> Result<Ending> {
+    let checked = library(context)?.find(name, &registry())?;
+    begin(&checked, given, yes, context).await
+}
+
+/// Runs a runbook that was found.
+pub(super) async fn begin(
+    checked: &Checked,
+    given: &[(String, String)],
+    yes: bool,
+    context: &Context,
+) -> Result<Ending> {
+    let parameters = Parameters::resolve(&checked.runbook, given)?;
+    let engine = engine(yes, context)?;
+    let run = engine.start(checked, parameters);
+    let (id, outcome) = until_interrupted(&context.cancel, run).await?;
+    finish(&engine, &id, &outcome, context)
+}
+
+pub(super) async fn resume(
+    wanted: &str,
+    force: bool,
+    yes: bool,
+    context: &Context,
+) -> Result<Ending> {
+    let engine = engine(yes, context)?;
+    let run = engine.resume(wanted, force);
+    let (id, outcome) = until_interrupted(&context.cancel, run).await?;
+    finish(&engine, &id, &outcome, context)
+}
+
+fn engine(yes: bool, context: &Context) -> Result<Engine> {
+    Ok(Engine {
+        setting: context.setting()?,
+        registry: registry(),
+        audience: Arc::new(Onlooker::new(&context.output)),
+        yes,
+        points: None,
+    })
+}
+
+/// Prints the run as it is now; its outcome is the exit code.
+fn finish(engine: &Engine, id: &str, outcome: &Outcome, context: &Context) -> Result<Ending> {
+    let state_dir = &engine.setting.config.state.dir;
+    let run = engine.store().open(id)?;
+    let view = runbook::view(&run, state_dir, &engine.registry)?;
+    context.output.result(&view, || print::run(&view))?;
+    match outcome {
+        Outcome::Ended(Ended::Succeeded) => Ok(Ending::Done),
+        Outcome::Waiting { .. } | Outcome::Paused { .. } => Ok(Ending::Waiting),
+        Outcome::Ended(ended) => {
+            let said = view.error.as_ref().and_then(|error| error["message"].as_str());
+            let cause = said.unwrap_or("a step failed").to_owned();
+            let how = if *ended == Ended::Aborted { "was aborted: " } else { "" };
+            Err(Error::new(Code::RunFailed, "complete run", id)
+                .cause(format!("{how}{cause}"))
+                .hint(format!("`backstop runbook report {id}` says what was done")))
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The actions that runbooks may name.
+
+use super::{Action, AnyAction, shipped};
+use std::collections::BTreeMap;
+
+/// Every known action by its name.
+#[derive(Default)]
+pub struct Registry {
+    actions: BTreeMap<&'static str, Box<dyn AnyAction>>,
+}
+
+impl Registry {
+    /// Knows no action.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Knows the actions that come with backstop.
+    pub fn shipped() -> Self {
+        use shipped::*;
+        Self::empty()
+            .with(disk::DiskAssert)
+            .with(file::FileAssert)
+            .with(host::HostAssert)
+            .with(http::HttpCheck)
+            .with(manual::Manual)
+            .with(notify::Notify)
+            .with(shell::Shell)
+            .with(sql::SqlAssert)
+            .with(sql::SqlRun)
+            .with(tcp::TcpCheck)
+            .with(wait::Wait)
+    }
+
+    /// Knows one more action; one of the same name is replaced.
+    #[must_use]
+    pub fn with(mut self, action: impl Action) -> Self {
+        self.actions.insert(AnyAction::name(&action), Box::new(action));
+        self
+    }
+
+    pub(in crate::runbook) fn get(&self, name: &str) -> Option<&dyn AnyAction> {
+        self.actions.get(name).map(AsRef::as_ref)
+    }
+
+    pub(in crate::runbook) fn all(&self) -> impl Iterator<Item = &dyn AnyAction> {
+        self.actions.values().map(AsRef::as_ref)
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.actions.keys()).finish()
+    }
+}

@@ -1,0 +1,153 @@
+//! The runbooks that can be run by name: those that come with backstop, and the user's own.
+
+use super::action::Registry;
+use super::check::{Checked, check};
+use super::document::{MAX_BYTES, meant, quoted_list};
+use crate::error::{Code, Error, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The runbooks that come with backstop: name and text.
+const SHIPPED: &[(&str, &str)] = &[];
+/// What stands for the file of one of them.
+const BUILT_IN: &str = "built-in";
+
+/// Where runbooks are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct Library {
+    own: Option<PathBuf>,
+}
+
+/// A runbook in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// The kind of disaster it recovers from.
+    pub disaster: Option<String>,
+    /// One line.
+    pub title: String,
+    /// Its file, or `built-in`.
+    pub source: String,
+}
+
+impl Library {
+    /// The shipped runbooks, and those in `own`, of which one replaces a shipped one of its name.
+    pub fn new(own: Option<&Path>) -> Self {
+        Self { own: own.map(Path::to_path_buf) }
+    }
+
+    /// Every runbook, by name.
+    ///
+    /// # Errors
+    /// `runbook_invalid` for the first own one that cannot be run.
+    pub fn list(&self, registry: &Registry) -> Result<Vec<Listed>> {
+        let mut listed = BTreeMap::new();
+        for checked in self.shipped(registry).chain(self.own(registry)?) {
+            let checked = checked?;
+            let Checked { runbook, source, .. } = checked;
+            let entry = Listed {
+                name: runbook.name.clone(),
+                disaster: runbook.disaster,
+                title: runbook.title,
+                source,
+            };
+            listed.insert(runbook.name, entry);
+        }
+        Ok(listed.into_values().collect())
+    }
+
+    /// The runbook of this name; a path with a `/` or the ending of YAML is a file.
+    ///
+    /// # Errors
+    /// `runbook_not_found`, `runbook_invalid`.
+    pub fn find(&self, wanted: &str, registry: &Registry) -> Result<Checked> {
+        if wanted.contains('/') || wanted.ends_with(".yaml") || wanted.ends_with(".yml") {
+            return read(Path::new(wanted), registry);
+        }
+        let mut names = Vec::new();
+        let mut found = None;
+        for checked in self.shipped(registry).chain(self.own(registry)?) {
+            // One that is broken must not hide the others, nor be taken for missing.
+            match checked {
+                Ok(checked) if checked.runbook.name == wanted => found = Some(Ok(checked)),
+                Ok(checked) => names.push(checked.runbook.name),
+                Err(error) if error.to_string().contains(&format!("/{wanted}.y")) => {
+                    found = Some(Err(error));
+                }
+                Err(_) => {}
+            }
+        }
+        found.unwrap_or_else(|| Err(not_found(wanted, &names)))
+    }
+
+    /// The runbook of a disaster.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn for_disaster(&self, disaster: &str, registry: &Registry) -> Result<Checked> {
+        let listed = self.list(registry)?;
+        let fits = |one: &&Listed| one.disaster.as_deref() == Some(disaster);
+        match listed.iter().find(fits) {
+            Some(one) => self.find(&one.name, registry),
+            None => self.find(disaster, registry),
+        }
+    }
+
+    fn shipped(&self, registry: &Registry) -> impl Iterator<Item = Result<Checked>> {
+        SHIPPED.iter().map(|(_, text)| check(BUILT_IN, text, registry))
+    }
+
+    fn own(&self, registry: &Registry) -> Result<Vec<Result<Checked>>> {
+        let Some(dir) = &self.own else { return Ok(Vec::new()) };
+        let failed =
+            |e| Error::io("list the runbooks in", dir, e).hint("check runbooks.dir in the config");
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files.iter().map(|file| read(file, registry)).collect())
+    }
+}
+
+/// Reads and checks the runbook in a file.
+///
+/// # Errors
+/// `runbook_not_found`, `runbook_invalid`, `io` and its kin.
+pub fn read(file: &Path, registry: &Registry) -> Result<Checked> {
+    let mut text = Vec::new();
+    let opened = std::fs::File::open(file).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::new(Code::RunbookNotFound, "read", file.display()).source(e)
+        }
+        _ => Error::io("read", file, e),
+    })?;
+    // One byte more than there may be tells that it is too large.
+    let limit = MAX_BYTES as u64 + 1;
+    opened.take(limit).read_to_end(&mut text).map_err(|e| Error::io("read", file, e))?;
+    let source = file.display().to_string();
+    let text = String::from_utf8(text).map_err(|_| {
+        Error::new(Code::RunbookInvalid, "accept runbook", &source)
+            .cause("it is not UTF-8 text")
+            .hint("write it as YAML; `backstop runbook schema` describes it for editors")
+    })?;
+    check(&source, &text, registry)
+}
+
+fn not_found(wanted: &str, names: &[String]) -> Error {
+    let error = Error::new(Code::RunbookNotFound, "find runbook", wanted);
+    let names = || names.iter().map(String::as_str);
+    match meant(wanted, names()) {
+        Some(word) => error.hint(format!("did you mean `{word}`?")),
+        None if names().next().is_some() => {
+            error.hint(format!("there are {}; a file is named by its path", quoted_list(names())))
+        }
+        None => error.hint("own ones lie in runbooks.dir; a file is named by its path"),
+    }
+}

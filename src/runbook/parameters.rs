@@ -1,0 +1,229 @@
+//! What was given to a run: each parameter's value, and where its secrets lie.
+
+use super::document::{meant, quoted_list};
+use super::model::{Runbook, SecretSource, template_name};
+use super::template::{self, Reference};
+use crate::error::{Code, Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The parameters of one run, resolved once and for all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// The values of those that are no secrets; null where nothing was given.
+    pub values: BTreeMap<String, Value>,
+    /// Where the secrets lie.
+    pub secrets: BTreeMap<String, SecretSource>,
+}
+
+impl Parameters {
+    /// What `given` on the command line and the defaults of the runbook come to.
+    ///
+    /// # Errors
+    /// `usage` for a parameter that there is not, that has another type, or that is missing.
+    pub fn resolve(runbook: &Runbook, given: &[(String, String)]) -> Result<Self> {
+        let mut resolved = Self::default();
+        for (name, text) in given {
+            let Some(parameter) = runbook.parameters.get(name) else {
+                return Err(unknown(runbook, name));
+            };
+            if parameter.secret.is_some() {
+                resolved.secrets.insert(name.clone(), source(name, text)?);
+                continue;
+            }
+            let value = parameter.accept(&text.as_str().into()).map_err(|expected| {
+                usage(name).cause(format!("expected {expected}, found `{text}`"))
+            })?;
+            resolved.values.insert(name.clone(), value);
+        }
+        for (name, parameter) in &runbook.parameters {
+            match &parameter.secret {
+                Some(secret) => {
+                    resolved.secrets.entry(name.clone()).or_insert_with(|| secret.clone());
+                }
+                None if parameter.required && !resolved.values.contains_key(name) => {
+                    return Err(usage(name)
+                        .cause("the runbook needs it")
+                        .hint(format!("add --param {name}=VALUE; {}", parameter.description)));
+                }
+                None => {}
+            }
+        }
+        resolved.fill_in_defaults(runbook)?;
+        Ok(resolved)
+    }
+
+    /// Defaults may use other parameters, so they are resolved in the order of their use.
+    fn fill_in_defaults(&mut self, runbook: &Runbook) -> Result<()> {
+        for name in default_order(runbook).unwrap_or_default() {
+            let Some(parameter) = runbook.parameters.get(&name) else { continue };
+            if parameter.secret.is_some() || self.values.contains_key(&name) {
+                continue;
+            }
+            let value = match &parameter.default {
+                None => Value::Null,
+                Some(default) => {
+                    let names = json!({ "params": self.names() });
+                    let rendered = template::render_all(default, &names)?;
+                    parameter.accept(&rendered).map_err(|expected| {
+                        usage(&name).cause(format!("expected {expected} as its default"))
+                    })?
+                }
+            };
+            self.values.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// The values as templates see them.
+    fn names(&self) -> Map<String, Value> {
+        self.values.iter().map(|(name, value)| (template_name(name), value.clone())).collect()
+    }
+
+    /// The values as templates see them, with the secrets.
+    pub(super) fn with_secrets(&self, secrets: &BTreeMap<String, String>) -> Value {
+        let mut names = self.names();
+        names.extend(
+            secrets.iter().map(|(name, value)| (template_name(name), value.as_str().into())),
+        );
+        Value::Object(names)
+    }
+}
+
+/// The parameters with those that a default uses before those that have it.
+///
+/// # Errors
+/// The names of a cycle.
+pub(super) fn default_order(runbook: &Runbook) -> Result<Vec<String>, Vec<String>> {
+    let uses: BTreeMap<String, Vec<String>> = runbook
+        .parameters
+        .iter()
+        .map(|(name, parameter)| {
+            let text = parameter.default.as_ref().and_then(Value::as_str).unwrap_or_default();
+            let references = template::references(text).unwrap_or_default();
+            let names = references.into_iter().filter_map(|reference| match reference {
+                Reference::Parameter(used) => Some(used),
+                _ => None,
+            });
+            (template_name(name), names.collect())
+        })
+        .collect();
+    let order = in_order(&uses)?;
+    let by_template: BTreeMap<String, &String> =
+        runbook.parameters.keys().map(|name| (template_name(name), name)).collect();
+    Ok(order.iter().filter_map(|name| by_template.get(name)).map(|name| (*name).clone()).collect())
+}
+
+/// The keys of a graph, each after all that it uses.
+///
+/// # Errors
+/// The keys of a cycle, the first one again at its end.
+pub(super) fn in_order(uses: &BTreeMap<String, Vec<String>>) -> Result<Vec<String>, Vec<String>> {
+    fn visit(
+        name: &String,
+        uses: &BTreeMap<String, Vec<String>>,
+        path: &mut Vec<String>,
+        done: &mut Vec<String>,
+    ) -> Result<(), Vec<String>> {
+        if done.contains(name) {
+            return Ok(());
+        }
+        if let Some(start) = path.iter().position(|on_path| on_path == name) {
+            let mut cycle = path[start..].to_vec();
+            cycle.push(name.clone());
+            return Err(cycle);
+        }
+        path.push(name.clone());
+        for used in uses.get(name).into_iter().flatten() {
+            visit(used, uses, path, done)?;
+        }
+        path.pop();
+        done.push(name.clone());
+        Ok(())
+    }
+    let mut done = Vec::new();
+    for name in uses.keys() {
+        visit(name, uses, &mut Vec::new(), &mut done)?;
+    }
+    Ok(done)
+}
+
+fn usage(name: &str) -> Error {
+    Error::new(Code::Usage, "accept the parameter", name)
+}
+
+fn unknown(runbook: &Runbook, name: &str) -> Error {
+    let names = || runbook.parameters.keys().map(String::as_str);
+    let all = match runbook.parameters.is_empty() {
+        true => "it takes none".to_owned(),
+        false => format!("its parameters are {}", quoted_list(names())),
+    };
+    let hint = match meant(name, names()) {
+        Some(word) => format!("did you mean `{word}`? {all}"),
+        None => all,
+    };
+    usage(name).cause(format!("the runbook `{}` does not know it", runbook.name)).hint(hint)
+}
+
+/// A secret is never written on a command line, where everybody can read it.
+fn source(name: &str, text: &str) -> Result<SecretSource> {
+    match text.split_once(':') {
+        Some(("env", variable)) => Ok(SecretSource::Env(variable.into())),
+        Some(("file", path)) => Ok(SecretSource::File(PathBuf::from(path))),
+        _ => Err(usage(name)
+            .cause("it is a secret, which is not written on a command line")
+            .hint(format!("write --param {name}=env:NAME or --param {name}=file:PATH"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::{parse, read};
+    use super::*;
+
+    fn runbook(parameters: &str) -> Runbook {
+        let text = format!(
+            "name: a\ntitle: A\nparameters: {parameters}\nsteps: [{{id: x, action: wait}}]\n"
+        );
+        read(&parse(&text).unwrap()).unwrap()
+    }
+
+    fn resolve(parameters: &str, given: &[(&str, &str)]) -> Result<Parameters> {
+        let given: Vec<(String, String)> =
+            given.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+        Parameters::resolve(&runbook(parameters), &given)
+    }
+
+    #[test]
+    fn defaults_may_use_other_parameters() {
+        let parameters = "{b: {default: '{{ params.a }}1'}, a: {type: integer, default: 4}, c: {}}";
+        let resolved = resolve(parameters, &[]).unwrap();
+        assert_eq!(resolved.values["b"], json!("41"));
+        assert_eq!(resolved.values["c"], Value::Null);
+        let resolved = resolve(parameters, &[("a", "7")]).unwrap();
+        assert_eq!(resolved.values["b"], json!("71"));
+    }
+
+    #[test]
+    fn wrong_missing_and_unknown_parameters_are_usage() {
+        let parameters = "{count: {type: integer, required: true}}";
+        for given in [&[][..], &[("count", "x")], &[("cuont", "1")]] {
+            assert_eq!(resolve(parameters, given).unwrap_err().code(), Code::Usage);
+        }
+        let error = resolve(parameters, &[("cuont", "1")]).unwrap_err();
+        assert!(error.hint_text().contains("did you mean `count`?"), "{}", error.hint_text());
+    }
+
+    #[test]
+    fn a_secret_is_a_reference_and_never_a_value() {
+        let parameters = "{key: {secret: {env: KEY}}}";
+        let resolved = resolve(parameters, &[]).unwrap();
+        assert_eq!(resolved.secrets["key"], SecretSource::Env("KEY".into()));
+        let resolved = resolve(parameters, &[("key", "file:/run/key")]).unwrap();
+        assert_eq!(resolved.secrets["key"], SecretSource::File("/run/key".into()));
+        let error = resolve(parameters, &[("key", "hunter2")]).unwrap_err();
+        assert!(error.code() == Code::Usage && !error.to_string().contains("hunter2"));
+    }
+}

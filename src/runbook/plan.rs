@@ -1,0 +1,318 @@
+//! What a run would do: the actions with their parameters filled in, with preconditions and
+//! probes really run, and nothing else.
+
+use super::action::{Probe, Registry, Scope};
+use super::audience::Nobody;
+use super::check::Checked;
+use super::document::{Node, Place};
+use super::log::StepLog;
+use super::model::{Call, Step, template_name};
+use super::parameters::Parameters;
+use super::run::Who;
+use super::secret::Secrets;
+use super::template::{self, Reference};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+use crate::setting::Setting;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// What a run would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// The runbook's name.
+    pub runbook: String,
+    /// The runbook's title.
+    pub title: String,
+    /// The parameters, secrets as references.
+    pub parameters: Parameters,
+    /// What is gone afterwards.
+    pub destroys: Vec<String>,
+    /// What nobody but a person can do or decide.
+    pub needs_from_a_person: Vec<String>,
+    /// The steps, in order.
+    pub steps: Vec<PlannedStep>,
+}
+
+/// A step of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedStep {
+    /// Its id.
+    pub id: String,
+    /// Its title.
+    pub title: Option<String>,
+    /// Its action.
+    pub action: String,
+    /// What would be done.
+    pub plan: String,
+    /// Of a step with a condition: whether it is done, as far as that is known.
+    pub condition: Option<String>,
+    /// What was found by its preconditions.
+    pub preconditions: Vec<Finding>,
+    /// What its probe says: whether its effect is there already.
+    pub probe: Option<String>,
+    /// What somebody has to agree to.
+    pub approval: Option<String>,
+    /// How it would be undone.
+    pub compensate: Option<String>,
+    /// Once it has begun, nothing is undone automatically.
+    pub point_of_no_return: bool,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// What was checked.
+    pub plan: String,
+    /// Whether it holds; null where that is not known yet.
+    pub ok: Option<bool>,
+    /// What was found instead.
+    pub found: Option<String>,
+}
+
+impl Plan {
+    /// Whether a precondition does not hold.
+    pub fn is_blocked(&self) -> bool {
+        self.steps.iter().flat_map(|step| &step.preconditions).any(|it| it.ok == Some(false))
+    }
+}
+
+/// Plans a run.
+///
+/// # Errors
+/// `secret_missing`, `runbook_invalid` where a parameter makes an action's parameters wrong.
+pub async fn plan(
+    setting: &Setting,
+    registry: &Registry,
+    checked: &Checked,
+    parameters: Parameters,
+) -> Result<Plan> {
+    super::engine::check_secrets(checked, &parameters)?;
+    let secrets = Secrets::read(&parameters.secrets)?;
+    let planner = Planner { setting, registry, secrets, checked, parameters: &parameters };
+    let mut steps = Vec::new();
+    for step in &checked.runbook.steps {
+        steps.push(planner.step(step).await?);
+    }
+    Ok(Plan {
+        runbook: checked.runbook.name.clone(),
+        title: checked.runbook.title.clone(),
+        destroys: checked.runbook.destroys.clone(),
+        needs_from_a_person: checked.runbook.needs_from_a_person.clone(),
+        steps,
+        parameters,
+    })
+}
+
+struct Planner<'a> {
+    setting: &'a Setting,
+    registry: &'a Registry,
+    secrets: Secrets,
+    checked: &'a Checked,
+    parameters: &'a Parameters,
+}
+
+impl Planner<'_> {
+    async fn step(&self, step: &Step) -> Result<PlannedStep> {
+        let mut preconditions = Vec::new();
+        for call in &step.preconditions {
+            preconditions.push(self.finding(call, step).await?);
+        }
+        let condition = step.condition.as_ref().map(|text| match self.known(text, true) {
+            Some(later) => format!("known after {later}"),
+            None => match template::holds(text, &self.names()) {
+                Ok(true) => "holds".into(),
+                Ok(false) => "does not hold: the step is skipped".into(),
+                Err(error) => error.to_string(),
+            },
+        });
+        let probe = match &step.probe {
+            None => None,
+            Some(probe) => Some(self.probe(&probe.call(), step).await?),
+        };
+        let approval = step.approval.as_ref().map(|approval| self.text(&approval.prompt));
+        let compensate = match &step.compensate {
+            Some(call) => Some(self.describe(&call.action, &call.with)?),
+            None => None,
+        };
+        Ok(PlannedStep {
+            id: step.id.clone(),
+            title: step.title.clone(),
+            action: step.action.clone(),
+            plan: self.describe(&step.action, &step.with)?,
+            condition,
+            preconditions,
+            probe,
+            approval: approval.transpose()?,
+            compensate,
+            point_of_no_return: step.point_of_no_return,
+        })
+    }
+
+    /// What an action would do; where a later output is needed, its parameters with what is not
+    /// known named.
+    fn describe(&self, action: &str, with: &Value) -> Result<String> {
+        if self.later(with).is_none() {
+            let prepared = self.prepare(action, with, |prepared| prepared.plan())?;
+            return Ok(self.secrets.mask(&prepared));
+        }
+        let shown = self.secrets.mask_json(self.placeholders(with)?);
+        let pairs = shown.as_object().into_iter().flatten();
+        let pairs: Vec<String> = pairs
+            .map(|(key, value)| match value {
+                Value::String(text) => format!("{key}: {}", text.trim()),
+                other => format!("{key}: {other}"),
+            })
+            .collect();
+        Ok(format!("{action} with {}", pairs.join(", ")))
+    }
+
+    fn prepare<T>(
+        &self,
+        action: &str,
+        with: &Value,
+        ask: impl FnOnce(&dyn super::action::Prepared) -> T,
+    ) -> Result<T> {
+        let rendered = template::render_all(with, &self.names())?;
+        let known = self
+            .registry
+            .get(action)
+            .ok_or_else(|| Error::new(Code::RunbookInvalid, "find the action", action))?;
+        let node = Node::from_json(Place::default(), rendered);
+        let prepared = known.prepare(&node).map_err(|fault| fault.of(&self.checked.source))?;
+        Ok(ask(prepared.as_ref()))
+    }
+
+    async fn finding(&self, call: &Call, step: &Step) -> Result<Finding> {
+        let plan = self.describe(&call.action, &call.with)?;
+        if let Some(later) = self.later(&call.with) {
+            let found = Some(format!("known after {later}"));
+            return Ok(Finding { plan, ok: None, found });
+        }
+        let (ok, found) = match self.answer(call, step).await? {
+            Probe::Done(_) => (Some(true), None),
+            Probe::NotDone => (Some(false), Some("it does not hold".into())),
+            Probe::Partial(why) | Probe::Unknown(why) => {
+                (Some(false), Some(self.secrets.mask(&why)))
+            }
+        };
+        Ok(Finding { plan, ok, found })
+    }
+
+    async fn probe(&self, call: &Call, step: &Step) -> Result<String> {
+        if let Some(later) = self.later(&call.with) {
+            return Ok(format!("known after {later}"));
+        }
+        Ok(match self.answer(call, step).await? {
+            Probe::Done(_) => "its effect is there already".into(),
+            Probe::NotDone => "its effect is not there".into(),
+            Probe::Partial(why) => {
+                format!("a part of its effect is there: {}", self.secrets.mask(&why))
+            }
+            Probe::Unknown(why) => format!("unknown: {}", self.secrets.mask(&why)),
+        })
+    }
+
+    async fn answer(&self, call: &Call, step: &Step) -> Result<Probe> {
+        let rendered = template::render_all(&call.with, &self.names())?;
+        let known = self
+            .registry
+            .get(&call.action)
+            .ok_or_else(|| Error::new(Code::RunbookInvalid, "find the action", &call.action))?;
+        let node = Node::from_json(Place::default(), rendered);
+        let prepared = known.prepare(&node).map_err(|fault| fault.of(&self.checked.source))?;
+        // Nothing of a plan is kept.
+        let nowhere = tempfile::tempdir()
+            .map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
+        let log = StepLog::new(
+            nowhere.path().join("log"),
+            &step.id,
+            self.secrets.clone(),
+            Arc::new(Nobody),
+        );
+        let scope = Scope {
+            setting: self.setting.part(),
+            run: "plan".into(),
+            step: step.id.clone(),
+            attempt: 1,
+            log: Arc::new(log),
+            recorder: None,
+            points: None,
+        };
+        let limit = call.timeout.map_or(std::time::Duration::from_secs(60), |it| it.duration());
+        match tokio::time::timeout(limit, prepared.answer(&scope)).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(Probe::Unknown("it takes too long".into())),
+        }
+    }
+
+    fn text(&self, text: &str) -> Result<String> {
+        match self.known(text, false) {
+            Some(later) => Ok(format!("{} (known after {later})", text.trim())),
+            None => Ok(self.secrets.mask(&template::render_text(text, &self.names())?)),
+        }
+    }
+
+    /// The step whose outputs a text needs.
+    fn known(&self, text: &str, expression: bool) -> Option<String> {
+        let references = match expression {
+            true => template::expression_references(text),
+            false if template::is_template(text) => template::references(text),
+            false => return None,
+        };
+        let references = references.unwrap_or_default();
+        references.into_iter().find_map(|reference| match reference {
+            Reference::Step(name, _) => Some(self.step_id(&name)),
+            _ => None,
+        })
+    }
+
+    fn step_id(&self, name: &str) -> String {
+        let step = self.checked.runbook.all_steps().find(|step| template_name(&step.id) == name);
+        step.map_or_else(|| name.to_owned(), |step| step.id.clone())
+    }
+
+    /// The step whose outputs a part of `value` needs.
+    fn later(&self, value: &Value) -> Option<String> {
+        match value {
+            Value::String(text) => self.known(text, false),
+            Value::Array(items) => items.iter().find_map(|item| self.later(item)),
+            Value::Object(entries) => entries.values().find_map(|value| self.later(value)),
+            _ => None,
+        }
+    }
+
+    fn placeholders(&self, value: &Value) -> Result<Value> {
+        Ok(match value {
+            Value::String(text) => match self.known(text, false) {
+                Some(later) => format!("(known after {later})").into(),
+                None => template::render(text, &self.names())?,
+            },
+            Value::Array(items) => Value::Array(
+                items.iter().map(|item| self.placeholders(item)).collect::<Result<_>>()?,
+            ),
+            Value::Object(entries) => Value::Object(
+                entries
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), self.placeholders(value)?)))
+                    .collect::<Result<Map<_, _>>>()?,
+            ),
+            other => other.clone(),
+        })
+    }
+
+    fn names(&self) -> Value {
+        let who = Who::current();
+        json!({
+            "params": self.parameters.with_secrets(self.secrets.values()),
+            "steps": {},
+            "run": {
+                "id": "RUN", "started_at": clock::now().to_string(), "host": who.host,
+                "user": who.user, "stack": self.setting.config.stack.name,
+                "runbook": self.checked.runbook.name, "version": super::engine::VERSION,
+                "failed_step": "",
+            },
+        })
+    }
+}

@@ -1,0 +1,22 @@
+//! One execution of a runbook: its journal, what the journal says, and who may write it.
+//!
+//! The journal is the truth. Everything else (the state in memory, the rows of the catalog, the
+//! report) is made of it.
+
+mod entry;
+mod journal;
+mod recorder;
+mod state;
+mod store;
+mod target;
+
+pub use entry::{Created, Entry, Group, Line, Means, StepState, Verdict, Who};
+pub use state::{
+    ApprovalRecord, AttemptRecord, Ended, Phase, RunState, State, UnitRecord, WaitingFor,
+};
+pub use store::{Run, Store};
+
+pub(super) use entry::host;
+pub(super) use recorder::Recorder;
+pub(super) use store::{log_file, new_id};
+pub(super) use target::{TargetLock, is_alive, process_start};
