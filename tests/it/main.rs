@@ -25,6 +25,8 @@ mod restore;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod runbook;
+#[cfg(test)]
 mod stack;
 #[cfg(test)]
 mod support;

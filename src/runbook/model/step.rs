@@ -18,7 +18,7 @@ pub struct Step {
     /// One line for people; without it the plan of its action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What is done; `docs/runbooks/actions.md` lists the actions.
+    /// What is done; `docs/runbooks/format.md` lists the actions.
     pub action: String,
     /// The action's parameters; texts may be templates.
     #[serde(default = "empty")]

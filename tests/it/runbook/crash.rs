@@ -1,0 +1,201 @@
+//! The runner gets SIGKILL at every point of every step: after `resume` the state is what it is
+//! without the kill, each effect happened once, and no process is left.
+
+use super::bench::Bench;
+use backstop::runbook::{Ended, Outcome, Point, Points, StepState, Store};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const FORWARD: &str = "\
+name: bench
+title: Forward
+steps:
+- {id: one, action: test.append, with: {file: log, line: one}}
+- id: idempotent
+  action: shell
+  idempotent: true
+  with: {script: 'echo {{ steps.one.line }} > EFFECTS/copy'}
+- id: probed
+  action: shell
+  with: {script: 'test ! -e EFFECTS/made; echo half > EFFECTS/made.part; sleep 0.03; mv EFFECTS/made.part EFFECTS/made; echo done'}
+  probe: {action: file.assert, with: {path: EFFECTS/made}, partial: {action: file.assert, with: {path: EFFECTS/made.part}}}
+  cleanup: {action: shell, with: {script: 'rm -f EFFECTS/made.part'}}
+  outputs: {text: \"'made'\"}
+- {id: skipped, action: test.append, if: \"steps.probed.text != 'made'\", with: {file: log, line: never}}
+- id: asked
+  action: test.append
+  approval: {prompt: 'Append {{ steps.probed.text }}?'}
+  compensate: {action: test.append, with: {file: log, line: undone}}
+  with: {file: log, line: '{{ steps.probed.text }}'}
+  verify: [{action: file.assert, with: {path: EFFECTS/log, contains: made}}]
+  recheck: [{action: file.assert, with: {path: EFFECTS/made}}]
+- {id: flaky, action: test.flaky, with: {file: tries, failures: 1}, retry: {limit: 1, interval: 20ms}}
+- id: instead
+  action: test.append
+  preconditions: [{action: file.assert, with: {path: EFFECTS/nothing}}]
+  with: {file: log, line: never}
+  rescue: [{action: test.append, with: {file: log, line: instead}}]
+- {id: last, action: test.append, with: {file: log, line: last}}
+";
+
+const BACKWARD: &str = "\
+name: bench
+title: Backward
+steps:
+- {id: one, action: test.append, with: {file: log, line: one}}
+- id: two
+  action: test.append
+  with: {file: log, line: two}
+  compensate: {action: test.append, with: {file: undone, line: two}}
+- {id: three, action: test.append, with: {file: log, line: three}}
+- {id: bad, action: shell, idempotent: true, with: {script: exit 1}, on_failure: rollback}
+rescue:
+- {id: tell, action: test.append, with: {file: told, line: '{{ run.failed_step }}'}}
+";
+
+/// The runner: it ends itself at the point of which it was told.
+#[test]
+#[ignore = "the process that the crash tests start and that ends itself"]
+fn runner() {
+    let Ok(dir) = std::env::var("BACKSTOP_TEST_RUNNER") else { return };
+    let bench = Bench::at(Path::new(&dir));
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
+    let (fatal, later) = (number("BACKSTOP_TEST_POINT"), number("BACKSTOP_TEST_LATER"));
+    let reached = AtomicUsize::new(0);
+    let trace = bench.dir.join("points");
+    let points: Points = Arc::new(move |point, step| {
+        let count = reached.fetch_add(1, Ordering::SeqCst) + 1;
+        super::effect::append(&trace, &format!("{point:?} {step}"));
+        if Some(count) == fatal {
+            if point == Point::MidEffect {
+                std::thread::sleep(Duration::from_millis(later.unwrap_or(0) as u64));
+            }
+            let own = rustix::process::getpid();
+            rustix::process::kill_process(own, rustix::process::Signal::KILL).unwrap();
+            std::thread::sleep(Duration::from_secs(1000));
+        }
+    });
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = runtime.unwrap().block_on(async {
+        let engine = bench.engine_with(Arc::new(backstop::runbook::Nobody), Some(points));
+        match engine.store().ids().unwrap().first() {
+            Some(run) => engine.resume(run, false).await.unwrap().1,
+            None => {
+                let text = fs::read_to_string(bench.dir.join("runbook.yaml")).unwrap();
+                bench.start(&engine, &text).await.unwrap().1
+            }
+        }
+    });
+    fs::write(bench.dir.join("outcome"), format!("{outcome:?}")).unwrap();
+}
+
+/// Runs or resumes in a process of its own; whether it lived to its end.
+pub(super) fn attempt(bench: &Bench, fatal: Option<usize>, later: usize) -> bool {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "runbook::crash::runner", "--ignored", "--nocapture"])
+        .env("BACKSTOP_TEST_RUNNER", &bench.dir)
+        .env("BACKSTOP_TEST_LATER", later.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    if let Some(point) = fatal {
+        command.env("BACKSTOP_TEST_POINT", point.to_string());
+    }
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let killed = output.status.signal() == Some(9);
+    assert!(killed || output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    !killed
+}
+
+/// The command lines of processes that carry the mark of a run.
+pub(super) fn processes_of(run: &str) -> Vec<String> {
+    let mark = format!("BACKSTOP_RUN={run}");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter(|process| {
+            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+        })
+        .map(|process| {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).replace('\0', " ")
+        })
+        .collect()
+}
+
+/// What is the same with and without a kill: the outcome, what effects left, and the steps.
+type Result = (String, Vec<(String, String)>, Vec<(String, StepState)>);
+
+fn result(bench: &Bench) -> Result {
+    let outcome = fs::read_to_string(bench.dir.join("outcome")).unwrap();
+    let view = bench.view("latest");
+    let steps = view.steps.into_iter().map(|step| (step.id, step.state)).collect();
+    (outcome, bench.all_effects(), steps)
+}
+
+fn prepared(text: &str) -> Bench {
+    let bench = Bench::new();
+    fs::write(bench.dir.join("runbook.yaml"), text).unwrap();
+    bench
+}
+
+/// Kills at every point, once each; returns how many there are.
+fn kill_everywhere(text: &str, ended: Ended) -> usize {
+    let reference = prepared(text);
+    assert!(attempt(&reference, None, 0));
+    let expected = result(&reference);
+    assert_eq!(expected.0, format!("{:?}", Outcome::Ended(ended)), "{expected:?}");
+    let trace = fs::read_to_string(reference.dir.join("points")).unwrap();
+    let points: Vec<&str> = trace.lines().collect();
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for (place, point) in points.iter().enumerate() {
+        let bench = prepared(text);
+        // A child is hit at once, and when it is at work.
+        assert!(!attempt(&bench, Some(place + 1), if place % 2 == 0 { 0 } else { 20 }), "{point}");
+        *kinds.entry(point.split(' ').next().unwrap()).or_default() += 1;
+        disturb(&bench, place);
+        assert!(attempt(&bench, None, 0));
+        assert_eq!(result(&bench), expected, "killed at {point}");
+        let run = bench.view("latest").id;
+        assert_eq!(processes_of(&run), Vec::<String>::new(), "killed at {point}");
+        // A finished run stays as it is, and the catalog has it again.
+        assert!(attempt(&bench, None, 0));
+        assert_eq!(result(&bench), expected);
+    }
+    println!("{} kill points: {kinds:?}", points.len());
+    points.len()
+}
+
+/// What else a crash may do: the catalog is lost, a line of the journal is half written.
+fn disturb(bench: &Bench, place: usize) {
+    if place.is_multiple_of(3) {
+        for name in ["catalog.duckdb", "catalog.duckdb.wal"] {
+            let _ = fs::remove_file(bench.state_dir().join(name));
+        }
+    }
+    if place % 2 == 1 {
+        let run = Store::in_dir(&bench.state_dir()).ids().unwrap().remove(0);
+        let journal = bench.state_dir().join("runs").join(run).join("journal.jsonl");
+        let mut file = fs::OpenOptions::new().append(true).open(journal).unwrap();
+        std::io::Write::write_all(&mut file, br#"{"seq":7,"at":"2026-1"#).unwrap();
+    }
+}
+
+#[test]
+fn a_kill_at_any_point_changes_nothing_in_the_end() {
+    let points = kill_everywhere(FORWARD, Ended::Succeeded);
+    assert!(points >= 40, "{points}");
+}
+
+#[test]
+fn a_kill_at_any_point_of_a_rollback_changes_nothing_in_the_end() {
+    let points = kill_everywhere(BACKWARD, Ended::Failed);
+    assert!(points >= 30, "{points}");
+}
