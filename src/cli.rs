@@ -21,6 +21,7 @@ mod output;
 mod pipe;
 mod prune;
 mod recover;
+mod recover_from;
 mod repo;
 mod restore;
 mod rollback;
@@ -128,6 +129,8 @@ enum Command {
     Repo(repo::RepoArgs),
     /// Resume containers that a dead backstop left held, and clear what it left behind
     Recover(recover::RecoverArgs),
+    /// Run the runbook of a disaster
+    RecoverFrom(recover_from::RecoverFromArgs),
     /// Show, check or describe the configuration
     Config(config::ConfigArgs),
     /// Estimate how large a backup would be
@@ -245,6 +248,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Doctor(args) => doctor::run(args, &context).await,
         Command::Repo(args) => repo::run(args, &context).await,
         Command::Recover(args) => recover::run(args, &context).await,
+        Command::RecoverFrom(args) => recover_from::run(args, &context).await,
         Command::Config(args) => config::run(&args, &context),
         Command::Estimate(args) => estimate::run(args, &context).await,
         Command::Guardian(args) => guardian::run(args, &context).await,

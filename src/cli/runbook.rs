@@ -199,7 +199,7 @@ enum Action {
 
 /// What a runbook is given.
 #[derive(Debug, Clone, Args)]
-struct Parameters {
+pub(super) struct Parameters {
     /// A parameter of the runbook; a secret is given as env:NAME or file:PATH
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     given: Vec<(String, String)>,
@@ -246,6 +246,17 @@ pub(super) async fn run(args: RunbookArgs, context: &Context) -> Result<Ending> 
         Action::Log { run, step } => look::log(&run, step.as_deref(), context),
         Action::Report { run } => look::report(&run, context),
     }
+}
+
+/// Runs the runbook of a disaster.
+pub(super) async fn recover_from(
+    disaster: &str,
+    parameters: &Parameters,
+    yes: bool,
+    context: &Context,
+) -> Result<Ending> {
+    let checked = library(context)?.for_disaster(disaster, &registry())?;
+    operate::begin(&checked, &parameters.given, yes, context).await
 }
 
 fn registry() -> Arc<Registry> {

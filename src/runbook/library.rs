@@ -45,7 +45,8 @@ impl Library {
     /// `runbook_invalid` for the first own one that cannot be run.
     pub fn list(&self, registry: &Registry) -> Result<Vec<Listed>> {
         let mut listed = BTreeMap::new();
-        for checked in self.shipped(registry).chain(self.own(registry)?) {
+        let own = self.own(registry)?.into_iter().map(|(_, checked)| checked);
+        for checked in self.shipped(registry).chain(own) {
             let checked = checked?;
             let Checked { runbook, source, .. } = checked;
             let entry = Listed {
@@ -69,12 +70,13 @@ impl Library {
         }
         let mut names = Vec::new();
         let mut found = None;
-        for checked in self.shipped(registry).chain(self.own(registry)?) {
+        let shipped = self.shipped(registry).map(|checked| (PathBuf::new(), checked));
+        for (file, checked) in shipped.chain(self.own(registry)?) {
             // One that is broken must not hide the others, nor be taken for missing.
             match checked {
                 Ok(checked) if checked.runbook.name == wanted => found = Some(Ok(checked)),
                 Ok(checked) => names.push(checked.runbook.name),
-                Err(error) if error.to_string().contains(&format!("/{wanted}.y")) => {
+                Err(error) if file.file_stem().is_some_and(|name| name == wanted) => {
                     found = Some(Err(error));
                 }
                 Err(_) => {}
@@ -100,7 +102,8 @@ impl Library {
         SHIPPED.iter().map(|(_, text)| check(BUILT_IN, text, registry))
     }
 
-    fn own(&self, registry: &Registry) -> Result<Vec<Result<Checked>>> {
+    /// The files of the user's directory with what is in them.
+    fn own(&self, registry: &Registry) -> Result<Vec<(PathBuf, Result<Checked>)>> {
         let Some(dir) = &self.own else { return Ok(Vec::new()) };
         let failed =
             |e| Error::io("list the runbooks in", dir, e).hint("check runbooks.dir in the config");
@@ -112,7 +115,11 @@ impl Library {
             }
         }
         files.sort();
-        Ok(files.iter().map(|file| read(file, registry)).collect())
+        let with_content = |file: PathBuf| {
+            let checked = read(&file, registry);
+            (file, checked)
+        };
+        Ok(files.into_iter().map(with_content).collect())
     }
 }
 

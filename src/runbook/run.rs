@@ -5,15 +5,15 @@
 
 mod entry;
 mod journal;
+mod record;
 mod recorder;
 mod state;
 mod store;
 mod target;
 
 pub use entry::{Created, Entry, Group, Line, Means, StepState, Verdict, Who};
-pub use state::{
-    ApprovalRecord, AttemptRecord, Ended, Phase, RunState, State, UnitRecord, WaitingFor,
-};
+pub use record::{ApprovalRecord, AttemptRecord, UnitRecord, WaitingFor};
+pub use state::{Ended, Phase, RunState, State};
 pub use store::{Run, Store};
 
 pub(super) use entry::host;

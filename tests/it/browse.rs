@@ -181,7 +181,7 @@ fn the_page_of_the_views_names_every_column() {
     const PAGE: &str = include_str!("../../docs/sql.md");
     let host = Host::with_files();
     host.back_up();
-    for view in ["backups", "components", "files", "events"] {
+    for view in ["backups", "components", "files", "events", "runs"] {
         let start = PAGE.find(&format!("## `{view}`")).expect(view);
         let section = &PAGE[start + 4..];
         let section = &section[..section.find("\n## ").unwrap_or(section.len())];

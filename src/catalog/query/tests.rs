@@ -13,7 +13,7 @@ fn query(dir: &Path) -> Query {
 fn an_empty_catalog_answers() {
     let dir = tempfile::tempdir().unwrap();
     let query = query(dir.path());
-    for view in ["backups", "components", "files", "events"] {
+    for view in ["backups", "components", "files", "events", "runs", "run_steps"] {
         let rows: Vec<Json> = query.objects(&format!("FROM {view}"), &[]).unwrap();
         assert_eq!(rows, [] as [Json; 0], "{view}");
         assert!(!query.table(&format!("FROM {view};\n")).unwrap().columns.is_empty());

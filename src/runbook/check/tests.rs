@@ -85,7 +85,7 @@ rescue:
 
 #[test]
 fn unknown_actions_and_keys_are_named_with_what_was_meant() {
-    expect("- {id: a, action: shel}\n", "line 7, column 18", &["no action `shel`", "`shell`"]);
+    expect("- {id: a, action: shel}\n", "line 7, column 19", &["no action `shel`", "`shell`"]);
     expect(
         "- id: a\n  action: wait\n  wiht: {for: 1s}\n",
         "line 9, column 3",
@@ -113,7 +113,7 @@ fn each_action_checks_its_own_parameters() {
     );
     expect(
         "- id: a\n  action: disk.assert\n  with: {path: /, free: much}\n",
-        "line 9, column 28",
+        "line 9, column 25",
         &["size"],
     );
 }

@@ -18,13 +18,12 @@ impl Drive<'_> {
         let secrets = self.recorder.secrets().values();
         let mut names = self.ask(|state| {
             let created = &state.created;
-            let known = self.runbook.all_steps().filter_map(|step| {
-                let unit = state.units.get(&step.id)?;
-                let outputs = match &unit.outputs {
-                    Value::Null => Value::Object(Map::new()),
-                    outputs => outputs.clone(),
-                };
-                Some((template_name(&step.id), outputs))
+            // One that was skipped or not reached has no outputs, which a template may ask for.
+            let known = self.runbook.all_steps().map(|step| {
+                let outputs = state.units.get(&step.id).map(|unit| &unit.outputs);
+                let outputs = outputs.filter(|outputs| !outputs.is_null());
+                let outputs = outputs.cloned().unwrap_or_else(|| Value::Object(Map::new()));
+                (template_name(&step.id), outputs)
             });
             let failed = state.failure.as_ref().and_then(|(step, _)| step.clone());
             json!({

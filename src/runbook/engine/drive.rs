@@ -133,8 +133,10 @@ impl Drive<'_> {
 
     /// Checks again what earlier steps achieved, when a run is resumed.
     async fn recheck(&self) -> Result<Option<Outcome>> {
-        let (epoch, phase) = self.ask(|state| (state.epoch, state.phase.clone()));
-        if epoch < 2 || phase != Phase::Forward {
+        let due = |state: &RunState| {
+            state.epoch > 1 && state.phase == Phase::Forward && state.abort.is_none()
+        };
+        if !self.ask(due) {
             return Ok(None);
         }
         for step in &self.runbook.steps {

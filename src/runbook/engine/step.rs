@@ -25,7 +25,13 @@ pub(super) enum End {
 impl Drive<'_> {
     pub(super) async fn step(&self, step: &Step) -> Result<Flow> {
         let unit = Unit::step(step);
+        self.recorder.refresh()?;
         let state = self.ask(|state| state.state_of(&step.id));
+        if !matches!(state, StepState::Succeeded | StepState::Skipped)
+            && let Some(flow) = self.wishes(&step.id)?
+        {
+            return Ok(flow);
+        }
         if matches!(state, StepState::Pending | StepState::Waiting)
             && let Some(flow) = self.gate(step).await?
         {
@@ -41,9 +47,6 @@ impl Drive<'_> {
 
     /// What comes before the first attempt; none when it may begin.
     async fn gate(&self, step: &Step) -> Result<Option<Flow>> {
-        if let Some(flow) = self.wishes(&step.id)? {
-            return Ok(Some(flow));
-        }
         let record = self.ask(|state| state.unit(&step.id));
         if !record.attempts.is_empty() {
             return Ok(None);
@@ -77,8 +80,8 @@ impl Drive<'_> {
         }
         for call in &step.preconditions {
             if let Err(error) = self.call(call, step, None).await {
-                if error.code() == Code::Interrupted {
-                    return Ok(self.interrupted(&step.id)?.map(Flow::Stop));
+                if let Some(outcome) = self.interrupted(&step.id)? {
+                    return Ok(Some(Flow::Stop(outcome)));
                 }
                 failed(error)?;
                 return Ok(None);

@@ -96,17 +96,15 @@ impl TargetLock {
 
     /// The run that a living runner works on now.
     pub(in crate::runbook) fn holder(state_dir: &Path, target: &str) -> Option<Holder> {
+        // To ask by locking would refuse a runner that begins just then.
         let mut file = File::open(place(state_dir, target)).ok()?;
-        match flock(&file, FlockOperation::NonBlockingLockShared) {
-            // Closing the file releases it.
-            Ok(()) => None,
-            Err(_) => read(&mut file).filter(Holder::is_alive),
-        }
+        read(&mut file).filter(Holder::is_alive)
     }
 }
 
 impl Drop for TargetLock {
     fn drop(&mut self) {
+        let _ = self.file.set_len(0);
         // Closing would leave it to children, such as a server that a step has started.
         let _ = flock(&self.file, FlockOperation::Unlock);
     }

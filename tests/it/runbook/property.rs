@@ -19,8 +19,10 @@ fn step() -> impl Strategy<Value = Random> {
     prop_oneof![
         4 => any::<bool>().prop_map(|compensated| Random::Append { compensated }),
         2 => Just(Random::Shell),
-        2 => (0..3_usize, 0..3_usize, any::<bool>())
-            .prop_map(|(failures, limit, critical)| Random::Flaky { failures, limit, critical }),
+        // A kill adds a try, so it must not need all that it has.
+        2 => (0..3_usize, 0..3_usize, any::<bool>()).prop_map(|(failures, more, critical)| {
+            Random::Flaky { failures, limit: failures + more, critical }
+        }),
         1 => Just(Random::Skipped),
         1 => prop_oneof![Just("abort"), Just("continue"), Just("rollback")]
             .prop_map(|rule| Random::Broken { rule }),

@@ -138,7 +138,7 @@ async fn a_probe_adopts_repeats_or_clears_away_what_was_cut_off() {
     // The script writes a part and then hangs; its timeout leaves it unknown.
     let slow = "script: 'echo half > EFFECTS/part; if test -e EFFECTS/first; then mv EFFECTS/part EFFECTS/whole; else touch EFFECTS/first; sleep 1000; fi'";
     let steps = format!(
-        "- id: make\n  action: shell\n  with: {{{slow}}}\n  timeout: 300ms\n  retry: {{limit: 1}}\n  \
+        "- id: make\n  action: shell\n  with: {{{slow}}}\n  timeout: 2s\n  retry: {{limit: 1}}\n  \
          probe: {{action: file.assert, with: {{path: EFFECTS/whole}}, partial: {{action: file.assert, with: {{path: EFFECTS/part}}}}}}\n  \
          cleanup: {{action: shell, with: {{script: 'rm EFFECTS/part; echo x >> EFFECTS/cleaned'}}}}\n"
     );
@@ -149,7 +149,7 @@ async fn a_probe_adopts_repeats_or_clears_away_what_was_cut_off() {
     assert_eq!((bench.effect("cleaned").len(), bench.effect("whole").len()), (1, 1));
 
     // It takes effect and hangs after that: it is adopted.
-    let steps = "- id: make\n  action: shell\n  with: {script: 'echo x >> EFFECTS/made; sleep 1000'}\n  timeout: 300ms\n  \
+    let steps = "- id: make\n  action: shell\n  with: {script: 'echo x >> EFFECTS/made; sleep 1000'}\n  timeout: 2s\n  \
         probe: {action: shell, with: {script: 'cat EFFECTS/made'}}\n  outputs: {text: result.stdout}\n  verify: [{action: file.assert, with: {path: EFFECTS/made, contains: x}}]\n\
         - {id: use, action: test.append, with: {file: log, line: '{{ steps.make.text }}'}}\n";
     let (run, outcome) = bench.start(&bench.engine(), &runbook(steps)).await.unwrap();
@@ -160,7 +160,7 @@ async fn a_probe_adopts_repeats_or_clears_away_what_was_cut_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timeout_ends_a_script_with_all_its_children() {
     let bench = Bench::new();
-    let steps = "- id: spawn\n  action: shell\n  timeout: 500ms\n  with:\n    script: 'setsid sleep 997 & sleep 998 & echo $! > EFFECTS/pid; sleep 999'\n";
+    let steps = "- id: spawn\n  action: shell\n  timeout: 2s\n  with:\n    script: 'setsid sleep 997 & sleep 998 & echo $! > EFFECTS/pid; sleep 999'\n";
     let (run, outcome) = bench.start(&bench.engine(), &runbook(steps)).await.unwrap();
     assert!(matches!(outcome, Outcome::Paused { .. }));
     assert_eq!(super::crash::processes_of(&run), Vec::<String>::new());
