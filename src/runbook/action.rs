@@ -12,7 +12,7 @@ pub use registry::Registry;
 pub use scope::{Point, Points, Scope};
 pub use shipped::sql::SqlAnswer;
 
-pub(super) use erased::{AnyAction, Prepared};
+pub(super) use erased::{Acting, AnyAction, Prepared};
 
 use crate::error::{Code, Error, Result};
 use schemars::JsonSchema;

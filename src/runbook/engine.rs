@@ -18,6 +18,7 @@ use super::audience::{Audience, News};
 use super::check::{Checked, check};
 use super::child::end_left_over;
 use super::parameters::Parameters;
+use super::plan::preflight;
 use super::run::{Created, Ended, Entry, Run, Store, TargetLock, Who, host, new_id};
 use super::secret::Secrets;
 use crate::error::{Code, Error, Result};
@@ -67,7 +68,7 @@ impl Engine {
     /// Begins a run and goes on with it until it ends, waits or pauses. Returns its id too.
     ///
     /// # Errors
-    /// Before anything is done: `secret_missing`, `locked`. Later what keeps the journal from
+    /// Before anything is done: `secret_missing`, `runbook_invalid`, `locked`. Later what keeps the journal from
     /// being written; a step that fails is no error but an [`Outcome`].
     pub async fn start(
         &self,
@@ -75,6 +76,7 @@ impl Engine {
         parameters: Parameters,
     ) -> Result<(String, Outcome)> {
         let secrets = read_secrets(checked, &parameters)?;
+        preflight(&self.setting, &self.registry, checked, &parameters, &secrets)?;
         let config = &self.setting.config;
         let (id, target) = (new_id()?, config.stack.name.clone());
         let lock = self.lock(&target, &id).await?;

@@ -1,7 +1,7 @@
 //! What a run would do: the actions with their parameters filled in, with preconditions and
 //! probes really run, and nothing else.
 
-use super::action::{Probe, Registry, Scope};
+use super::action::{Acting, Prepared, Probe, Registry, Scope};
 use super::audience::Nobody;
 use super::check::Checked;
 use super::document::{Node, Place};
@@ -12,11 +12,16 @@ use super::run::Who;
 use super::secret::Secrets;
 use super::template::{self, Reference};
 use crate::clock;
+use crate::config::Timeout;
 use crate::error::{Code, Error, Result};
 use crate::setting::Setting;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a check without a `timeout` may take.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What a run would do.
 #[derive(Debug, Clone, Serialize)]
@@ -105,6 +110,34 @@ pub async fn plan(
     })
 }
 
+/// Refuses a run whose parameters make those of an action wrong, as far as that is known before
+/// its first step.
+///
+/// # Errors
+/// `runbook_invalid`, `template_failed`.
+pub(super) fn preflight(
+    setting: &Setting,
+    registry: &Registry,
+    checked: &Checked,
+    parameters: &Parameters,
+    secrets: &Secrets,
+) -> Result<()> {
+    let secrets = secrets.clone();
+    let planner = Planner { setting, registry, secrets, checked, parameters };
+    for step in &checked.runbook.steps {
+        // One that may be skipped may lack what it needs.
+        if planner.is_due(step) != Some(true) {
+            continue;
+        }
+        planner.describe(&step.action, &step.with)?;
+        let parts = step.preconditions.iter().chain(&step.rescue).chain(&step.compensate);
+        for call in parts.chain(&step.cleanup) {
+            planner.describe(&call.action, &call.with)?;
+        }
+    }
+    Ok(())
+}
+
 struct Planner<'a> {
     setting: &'a Setting,
     registry: &'a Registry,
@@ -115,8 +148,14 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     async fn step(&self, step: &Step) -> Result<PlannedStep> {
+        let due = self.is_due(step);
+        // What may be skipped may lack what it needs, and its checks say nothing.
+        let described = |action: &str, with: &Value| match self.describe(action, with) {
+            Err(error) if due != Some(true) => Ok(format!("{action} ({error})")),
+            described => described,
+        };
         let mut preconditions = Vec::new();
-        for call in &step.preconditions {
+        for call in step.preconditions.iter().filter(|_| due != Some(false)) {
             preconditions.push(self.finding(call, step).await?);
         }
         let condition = step.condition.as_ref().map(|text| match self.known(text, true) {
@@ -129,18 +168,19 @@ impl Planner<'_> {
         });
         let probe = match &step.probe {
             None => None,
+            Some(_) if due == Some(false) => None,
             Some(probe) => Some(self.probe(&probe.call(), step).await?),
         };
         let approval = step.approval.as_ref().map(|approval| self.text(&approval.prompt));
         let compensate = match &step.compensate {
-            Some(call) => Some(self.describe(&call.action, &call.with)?),
+            Some(call) => Some(described(&call.action, &call.with)?),
             None => None,
         };
         Ok(PlannedStep {
             id: step.id.clone(),
             title: step.title.clone(),
             action: step.action.clone(),
-            plan: self.describe(&step.action, &step.with)?,
+            plan: described(&step.action, &step.with)?,
             condition,
             preconditions,
             probe,
@@ -150,12 +190,20 @@ impl Planner<'_> {
         })
     }
 
+    /// Whether a step is done; none where that is not known yet.
+    fn is_due(&self, step: &Step) -> Option<bool> {
+        let Some(condition) = &step.condition else { return Some(true) };
+        match self.known(condition, true) {
+            Some(_) => None,
+            None => template::holds(condition, &self.names()).ok(),
+        }
+    }
+
     /// What an action would do; where a later output is needed, its parameters with what is not
     /// known named.
     fn describe(&self, action: &str, with: &Value) -> Result<String> {
         if self.later(with).is_none() {
-            let prepared = self.prepare(action, with, |prepared| prepared.plan())?;
-            return Ok(self.secrets.mask(&prepared));
+            return Ok(self.secrets.mask(&self.prepare(action, with)?.plan()));
         }
         let shown = self.secrets.mask_json(self.placeholders(with)?);
         let pairs = shown.as_object().into_iter().flatten();
@@ -168,20 +216,14 @@ impl Planner<'_> {
         Ok(format!("{action} with {}", pairs.join(", ")))
     }
 
-    fn prepare<T>(
-        &self,
-        action: &str,
-        with: &Value,
-        ask: impl FnOnce(&dyn super::action::Prepared) -> T,
-    ) -> Result<T> {
+    fn prepare(&self, action: &str, with: &Value) -> Result<Box<dyn Prepared + '_>> {
         let rendered = template::render_all(with, &self.names())?;
         let known = self
             .registry
             .get(action)
             .ok_or_else(|| Error::new(Code::RunbookInvalid, "find the action", action))?;
         let node = Node::from_json(Place::default(), rendered);
-        let prepared = known.prepare(&node).map_err(|fault| fault.of(&self.checked.source))?;
-        Ok(ask(prepared.as_ref()))
+        known.prepare(&node).map_err(|fault| fault.of(&self.checked.source))
     }
 
     async fn finding(&self, call: &Call, step: &Step) -> Result<Finding> {
@@ -190,61 +232,55 @@ impl Planner<'_> {
             let found = Some(format!("known after {later}"));
             return Ok(Finding { plan, ok: None, found });
         }
-        let (ok, found) = match self.answer(call, step).await? {
-            Probe::Done(_) => (Some(true), None),
-            Probe::NotDone => (Some(false), Some("it does not hold".into())),
-            Probe::Partial(why) | Probe::Unknown(why) => {
-                (Some(false), Some(self.secrets.mask(&why)))
-            }
-        };
-        Ok(Finding { plan, ok, found })
+        let found = self.look(call, step, |prepared, scope| prepared.run(scope)).await?;
+        let found = found.err().map(|error| self.secrets.mask(&error.to_string()));
+        Ok(Finding { plan, ok: Some(found.is_none()), found })
     }
 
     async fn probe(&self, call: &Call, step: &Step) -> Result<String> {
         if let Some(later) = self.later(&call.with) {
             return Ok(format!("known after {later}"));
         }
-        Ok(match self.answer(call, step).await? {
-            Probe::Done(_) => "its effect is there already".into(),
-            Probe::NotDone => "its effect is not there".into(),
-            Probe::Partial(why) => {
+        let answer = self.look(call, step, |prepared, scope| prepared.answer(scope)).await?;
+        Ok(match answer {
+            Ok(Probe::Done(_)) => "its effect is there already".into(),
+            Ok(Probe::NotDone) => "its effect is not there".into(),
+            Ok(Probe::Partial(why)) => {
                 format!("a part of its effect is there: {}", self.secrets.mask(&why))
             }
-            Probe::Unknown(why) => format!("unknown: {}", self.secrets.mask(&why)),
+            Ok(Probe::Unknown(why)) => format!("unknown: {}", self.secrets.mask(&why)),
+            Err(error) => format!("unknown: {}", self.secrets.mask(&error.to_string())),
         })
     }
 
-    async fn answer(&self, call: &Call, step: &Step) -> Result<Probe> {
-        let rendered = template::render_all(&call.with, &self.names())?;
-        let known = self
-            .registry
-            .get(&call.action)
-            .ok_or_else(|| Error::new(Code::RunbookInvalid, "find the action", &call.action))?;
-        let node = Node::from_json(Place::default(), rendered);
-        let prepared = known.prepare(&node).map_err(|fault| fault.of(&self.checked.source))?;
+    /// Does what only looks. What it finds is inside; outside is what ends the plan.
+    async fn look<T>(
+        &self,
+        call: &Call,
+        step: &Step,
+        work: impl for<'a> FnOnce(&'a dyn Prepared, &'a Scope) -> Acting<'a, T>,
+    ) -> Result<Result<T>> {
+        let prepared = self.prepare(&call.action, &call.with)?;
         // Nothing of a plan is kept.
         let nowhere = tempfile::tempdir()
             .map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
-        let log = StepLog::new(
-            nowhere.path().join("log"),
-            &step.id,
-            self.secrets.clone(),
-            Arc::new(Nobody),
-        );
+        let (place, secrets) = (nowhere.path().join("log"), self.secrets.clone());
         let scope = Scope {
             setting: self.setting.part(),
             run: "plan".into(),
             step: step.id.clone(),
             attempt: 1,
-            log: Arc::new(log),
+            log: Arc::new(StepLog::new(place, &step.id, secrets, Arc::new(Nobody))),
             recorder: None,
             points: None,
         };
-        let limit = call.timeout.map_or(std::time::Duration::from_secs(60), |it| it.duration());
-        match tokio::time::timeout(limit, prepared.answer(&scope)).await {
-            Ok(answer) => answer,
-            Err(_) => Ok(Probe::Unknown("it takes too long".into())),
-        }
+        let limit = call.timeout.map_or(LONGEST, Timeout::duration);
+        let found = match tokio::time::timeout(limit, work(prepared.as_ref(), &scope)).await {
+            Ok(found) => found,
+            Err(_) => Err(Error::new(Code::TimedOut, "finish", &call.action)),
+        };
+        self.setting.check_interrupted("plan a run of")?;
+        Ok(found)
     }
 
     fn text(&self, text: &str) -> Result<String> {

@@ -181,7 +181,15 @@ fn bad_input_is_one_error_before_anything_runs() {
     assert_eq!(json(&bench, &["runbook", "show", "good"]).1["title"], "Title of good");
     let (exit, schema, _) = json(&bench, &["runbook", "schema"]);
     assert!(exit == 0 && schema["$defs"]["http.check"].is_object());
-    assert!(!bench.state_dir().join("runs").exists());
+    // What the parameters make wrong is found before the first step.
+    let late = write(
+        &bench,
+        "late",
+        "- {id: a, action: shell, with: {script: 'touch EFFECTS/a'}}\n- {id: b, action: tcp.check, with: {host: h, port: '{{ params.word }}'}}\n",
+    );
+    let (exit, _, said) = json(&bench, &["runbook", "run", &late]);
+    assert!(exit == 2 && said.contains("runbook_invalid"), "{said}");
+    assert!(bench.all_effects().is_empty() && !bench.state_dir().join("runs").exists());
 }
 
 #[test]
