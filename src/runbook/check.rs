@@ -48,6 +48,14 @@ fn accept(text: &str, registry: &Registry) -> Result<(Node, Runbook), Fault> {
 }
 
 impl Checked {
+    /// Where a step stands.
+    pub(super) fn place_of(&self, step: &str) -> Place {
+        let nodes = ["steps", "rescue"].iter().filter_map(|key| self.root.get(key));
+        let mut steps = nodes.flat_map(Node::items);
+        let found = steps.find(|node| node.get("id").and_then(Node::as_text) == Some(step));
+        found.map_or(Place::default(), |node| node.place)
+    }
+
     /// The secret of this parameter does not lie where it should.
     pub(super) fn missing_secret(&self, name: &str, error: &Error) -> Error {
         let place = self.root.get("parameters").map_or(Place::default(), |node| place(node, name));

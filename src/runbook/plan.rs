@@ -129,10 +129,11 @@ pub(super) fn preflight(
         if planner.is_due(step) != Some(true) {
             continue;
         }
-        planner.describe(&step.action, &step.with)?;
+        let at = checked.place_of(&step.id);
+        planner.describe(&step.action, &step.with, at)?;
         let parts = step.preconditions.iter().chain(&step.rescue).chain(&step.compensate);
         for call in parts.chain(&step.cleanup) {
-            planner.describe(&call.action, &call.with)?;
+            planner.describe(&call.action, &call.with, at)?;
         }
     }
     Ok(())
@@ -150,7 +151,11 @@ impl Planner<'_> {
     async fn step(&self, step: &Step) -> Result<PlannedStep> {
         let due = self.is_due(step);
         // What may be skipped may lack what it needs, and its checks say nothing.
-        let described = |action: &str, with: &Value| match self.describe(action, with) {
+        let described = |action: &str, with: &Value| match self.describe(
+            action,
+            with,
+            self.checked.place_of(&step.id),
+        ) {
             Err(error) if due != Some(true) => Ok(format!("{action} ({error})")),
             described => described,
         };
@@ -201,9 +206,9 @@ impl Planner<'_> {
 
     /// What an action would do; where a later output is needed, its parameters with what is not
     /// known named.
-    fn describe(&self, action: &str, with: &Value) -> Result<String> {
+    fn describe(&self, action: &str, with: &Value, at: Place) -> Result<String> {
         if self.later(with).is_none() {
-            return Ok(self.secrets.mask(&self.prepare(action, with)?.plan()));
+            return Ok(self.secrets.mask(&self.prepare(action, with, at)?.plan()));
         }
         let shown = self.secrets.mask_json(self.placeholders(with)?);
         let pairs = shown.as_object().into_iter().flatten();
@@ -216,18 +221,18 @@ impl Planner<'_> {
         Ok(format!("{action} with {}", pairs.join(", ")))
     }
 
-    fn prepare(&self, action: &str, with: &Value) -> Result<Box<dyn Prepared + '_>> {
+    fn prepare(&self, action: &str, with: &Value, at: Place) -> Result<Box<dyn Prepared + '_>> {
         let rendered = template::render_all(with, &self.names())?;
         let known = self
             .registry
             .get(action)
             .ok_or_else(|| Error::new(Code::RunbookInvalid, "find the action", action))?;
-        let node = Node::from_json(Place::default(), rendered);
+        let node = Node::from_json(at, rendered);
         known.prepare(&node).map_err(|fault| fault.of(&self.checked.source))
     }
 
     async fn finding(&self, call: &Call, step: &Step) -> Result<Finding> {
-        let plan = self.describe(&call.action, &call.with)?;
+        let plan = self.describe(&call.action, &call.with, self.checked.place_of(&step.id))?;
         if let Some(later) = self.later(&call.with) {
             let found = Some(format!("known after {later}"));
             return Ok(Finding { plan, ok: None, found });
@@ -260,7 +265,7 @@ impl Planner<'_> {
         step: &Step,
         work: impl for<'a> FnOnce(&'a dyn Prepared, &'a Scope) -> Acting<'a, T>,
     ) -> Result<Result<T>> {
-        let prepared = self.prepare(&call.action, &call.with)?;
+        let prepared = self.prepare(&call.action, &call.with, self.checked.place_of(&step.id))?;
         // Nothing of a plan is kept.
         let nowhere = tempfile::tempdir()
             .map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;

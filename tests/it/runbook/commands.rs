@@ -188,7 +188,7 @@ fn bad_input_is_one_error_before_anything_runs() {
         "- {id: a, action: shell, with: {script: 'touch EFFECTS/a'}}\n- {id: b, action: tcp.check, with: {host: h, port: '{{ params.word }}'}}\n",
     );
     let (exit, _, said) = json(&bench, &["runbook", "run", &late]);
-    assert!(exit == 2 && said.contains("runbook_invalid"), "{said}");
+    assert!(exit == 2 && said.contains("runbook_invalid") && said.contains("line 9"), "{said}");
     assert!(bench.all_effects().is_empty() && !bench.state_dir().join("runs").exists());
 }
 
