@@ -5,6 +5,11 @@ use super::super::context::Context;
 use super::{Answer, operate, state_dir};
 use crate::error::{Code, Result};
 use crate::runbook::{self, Decided, Verdict};
+use std::time::Duration;
+
+/// How often, and after how long, it is seen whether a runner that is there goes on.
+const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(300);
 
 pub(super) async fn approve(
     wanted: &str,
@@ -13,14 +18,17 @@ pub(super) async fn approve(
     context: &Context,
 ) -> Result<Ending> {
     let decided = runbook::approve(&state_dir(context)?, wanted, step)?;
-    if no_resume || decided.alive {
+    if no_resume {
         return said(&decided, "approved", context);
     }
-    match operate::resume(&decided.run, false, false, context).await {
-        // A runner that was about to end when it was asked has been joined by another.
-        Err(error) if error.code() == Code::Locked => said(&decided, "approved", context),
-        done => done,
+    // A living runner goes on by itself, unless it was just about to end.
+    for _ in 0..TRIES {
+        match operate::resume(&decided.run, false, false, context).await {
+            Err(error) if error.code() == Code::Locked => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
     }
+    said(&decided, "approved", context)
 }
 
 pub(super) fn resolve(

@@ -78,6 +78,9 @@ impl Drive<'_> {
         {
             return Ok(Some(flow));
         }
+        if self.ask(|state| state.state_of(&step.id)) == StepState::Failed {
+            return Ok(None);
+        }
         for call in &step.preconditions {
             if let Err(error) = self.call(call, step, None).await {
                 if let Some(outcome) = self.interrupted(&step.id)? {
