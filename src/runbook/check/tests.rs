@@ -202,3 +202,33 @@ fn what_is_no_runbook_is_refused_in_one_sentence() {
     let (_, said) = refused("name: a\nname: b\n");
     assert!(said.contains("line 2"), "{said}");
 }
+
+const PAGE: &str = include_str!("../../../docs/runbooks/format.md");
+
+#[test]
+fn the_example_of_the_page_is_accepted() {
+    let example = PAGE.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    check("format.md", example.unwrap(), &Registry::shipped()).unwrap();
+}
+
+#[test]
+fn the_page_names_every_key_every_action_and_its_parameters() {
+    let schema = crate::runbook::schema(&Registry::shipped());
+    let keys = |schema: &serde_json::Value| -> Vec<String> {
+        schema["properties"].as_object().unwrap().keys().cloned().collect()
+    };
+    let named = |text: &str, key: &str, of: &str| {
+        assert!(text.contains(&format!("`{key}`")), "the page lacks `{key}` of {of}");
+    };
+    let parameter = &schema["properties"]["parameters"]["additionalProperties"];
+    for part in [&schema, &schema["properties"]["steps"]["items"], parameter] {
+        keys(part).iter().for_each(|key| named(PAGE, key, "the format"));
+    }
+    for (action, with) in schema["$defs"].as_object().unwrap() {
+        let row = PAGE.lines().find(|line| line.starts_with(&format!("| `{action}` | ")));
+        let row = row.unwrap_or_else(|| panic!("the page lacks the row of {action}"));
+        keys(with).iter().for_each(|key| named(row, key, action));
+        let registry = Registry::shipped();
+        registry.get(action).unwrap().outputs().iter().for_each(|it| named(row, it, action));
+    }
+}
