@@ -188,7 +188,7 @@ impl Drive<'_> {
                 () = tokio::time::sleep(left.min(LOOK)) => {}
             }
             self.recorder.refresh()?;
-            if self.ask(|state| state.abort.is_some()) {
+            if self.ask(|state| state.abort.is_some() && state.failure.is_none()) {
                 return Ok(());
             }
         }

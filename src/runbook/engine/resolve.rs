@@ -20,8 +20,10 @@ impl Drive<'_> {
             return self.again(unit, record, Means::Idempotent, "it may be done twice").await;
         }
         let answer = match self.probe(unit, record).await {
-            Err(error) if error.code() == Code::Interrupted => return self.interrupted(&unit.name),
-            Err(error) => Probe::Unknown(error.to_string()),
+            Err(error) => match self.interrupted(&unit.name)? {
+                Some(outcome) => return Ok(Some(outcome)),
+                None => Probe::Unknown(error.to_string()),
+            },
             Ok(answer) => answer,
         };
         match answer {
@@ -37,10 +39,10 @@ impl Drive<'_> {
                                 format!("half of it was done ({what}) and is cleared away");
                             self.again(unit, record, Means::Probe, &reason).await
                         }
-                        Err(error) if error.code() == Code::Interrupted => {
-                            self.interrupted(&unit.name)
-                        }
                         Err(error) => {
+                            if let Some(outcome) = self.interrupted(&unit.name)? {
+                                return Ok(Some(outcome));
+                            }
                             let why =
                                 format!("half of it was done and cannot be cleared away: {error}");
                             self.leave_to_a_person(unit, &why)
@@ -78,8 +80,10 @@ impl Drive<'_> {
     async fn adopt(&self, unit: &Unit<'_>, result: &Outputs) -> Result<Option<Outcome>> {
         let (verdict, outputs, reason) = match self.accept(unit, result).await {
             Ok(outputs) => (Verdict::Done, outputs, "the probe says that it was done".to_owned()),
-            Err(error) if error.code() == Code::Interrupted => return self.interrupted(&unit.name),
-            Err(error) => (Verdict::Failed, Value::Null, error.to_string()),
+            Err(error) => match self.interrupted(&unit.name)? {
+                Some(outcome) => return Ok(Some(outcome)),
+                None => (Verdict::Failed, Value::Null, error.to_string()),
+            },
         };
         self.resolved(unit, verdict, Means::Probe, &reason, outputs)?;
         Ok(None)
