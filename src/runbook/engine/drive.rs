@@ -144,18 +144,13 @@ impl Drive<'_> {
                 continue;
             }
             for call in &step.recheck {
-                match self.call(call, step, None).await {
-                    Ok(_) => {}
-                    Err(error) if error.code() == Code::Interrupted => {
-                        return self.interrupted(&step.id);
+                if let Err(error) = self.call(call, step, None).await {
+                    if let Some(outcome) = self.interrupted(&step.id)? {
+                        return Ok(Some(outcome));
                     }
-                    Err(error) => {
-                        let reason = format!(
-                            "what step {} achieved does not hold any more: {error}",
-                            step.id
-                        );
-                        return self.pause(Some(&step.id), reason).map(Some);
-                    }
+                    let reason =
+                        format!("what step {} achieved does not hold any more: {error}", step.id);
+                    return self.pause(Some(&step.id), reason).map(Some);
                 }
             }
         }
