@@ -68,8 +68,8 @@ impl Engine {
     /// Begins a run and goes on with it until it ends, waits or pauses. Returns its id too.
     ///
     /// # Errors
-    /// Before anything is done: `secret_missing`, `runbook_invalid`, `locked`. Later what keeps the journal from
-    /// being written; a step that fails is no error but an [`Outcome`].
+    /// Before anything is done: `secret_missing`, `runbook_invalid`, `locked`. Later what keeps
+    /// the journal from being written; a step that fails is no error but an [`Outcome`].
     pub async fn start(
         &self,
         checked: &Checked,
