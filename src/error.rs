@@ -50,8 +50,14 @@ impl Error {
     }
 
     /// A failure of the operating system on `path`; the code follows from the kind of
-    /// error (full disk, missing permission, read-only file system).
+    /// error (full disk, missing permission, read-only file system). Where a failure of ours
+    /// is inside, as when a store was read, its code stays.
     pub fn io(attempted: impl Into<String>, path: &Path, error: io::Error) -> Self {
+        let ours = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>());
+        if let Some(ours) = ours {
+            let cause = ours.0.cause.clone().unwrap_or_default();
+            return Self::new(ours.code(), attempted, path.display()).cause(cause).source(error);
+        }
         let code = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::DiskFull,
             io::ErrorKind::PermissionDenied => Code::PermissionDenied,

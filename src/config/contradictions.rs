@@ -1,6 +1,7 @@
 //! Values that are each acceptable and together are not.
 
 mod retention;
+mod stores;
 
 use super::origin::{Origins, child, entry};
 use super::problem::Problems;
@@ -34,6 +35,7 @@ pub(super) fn find(config: &Config, origins: &Origins, problems: &mut Problems) 
     search.trees_are_apart(config);
     search.names_are_unique(config);
     search.selectors_are_unique(config);
+    search.stores(config);
     search.retention(config);
 }
 
@@ -125,13 +127,13 @@ impl Search<'_> {
             ("state.dir", &config.state.dir, "the catalog changes while it would be read"),
         ];
         for (name, directory, because) in own {
-            if real(directory).starts_with(&tree) {
+            if is_set(directory) && real(directory).starts_with(&tree) {
                 let message = format!("{name} lies inside of {}: {because}", path.display());
                 self.report(key, message);
             }
         }
-        if tree != real(&config.repository.path) && tree.starts_with(real(&config.repository.path))
-        {
+        let repository = &config.repository.path;
+        if is_set(repository) && tree != real(repository) && tree.starts_with(real(repository)) {
             let message = format!("{} lies inside of repository.path", path.display());
             self.report(key, message);
         }
@@ -203,6 +205,11 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
         .add_line(None, pattern)
         .map(drop)
         .map_err(|error| format!("is not a pattern: {error}"))
+}
+
+/// Whether there is a path at all; a repository on a store has none.
+fn is_set(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
 }
 
 /// `path` with the symbolic links of what exists of it resolved.

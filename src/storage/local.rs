@@ -1,6 +1,6 @@
 //! A directory: an object is a file in it.
 
-use super::{Blob, Listed, Storage, check_name};
+use super::{Blob, Listed, NEW, Storage, check_name};
 use crate::error::{Code, Error, Result};
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Read, Write};
@@ -51,9 +51,6 @@ fn new_file(dir: &Path) -> std::io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(NEW).permissions(mode).tempfile_in(dir)
 }
 
-/// How files begin that have no name yet; a crash may leave one, and no listing shows it.
-const NEW: &str = ".backstop-new-";
-
 impl Storage for LocalStorage {
     fn shown(&self, name: &str) -> String {
         match name {
@@ -87,7 +84,7 @@ impl Storage for LocalStorage {
         let path = self.path(name)?;
         match fs::read(&path) {
             Ok(content) => Ok(Some(content)),
-            Err(e) if is_missing(&e) => Ok(None),
+            Err(e) if is_missing(&e) || e.kind() == ErrorKind::IsADirectory => Ok(None),
             Err(e) => Err(Error::io("read", &path, e)),
         }
     }
@@ -155,7 +152,9 @@ impl Storage for LocalStorage {
         // Objects are never modified, so two names may share their bytes.
         match fs::hard_link(&from, &to) {
             Ok(()) => Ok(true),
-            Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists) => Err(failed(e)),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                replace_by_link(&from, &to).map_err(failed)
+            }
             Err(_) => Ok(false),
         }
     }
@@ -175,6 +174,19 @@ impl Storage for LocalStorage {
         }
         Ok(())
     }
+}
+
+/// Gives the file at `from` the name `to`, which another file has.
+fn replace_by_link(from: &Path, to: &Path) -> std::io::Result<bool> {
+    let parent = to.parent().unwrap_or(Path::new("/"));
+    let beside = new_file(parent)?.into_temp_path();
+    fs::remove_file(&beside)?;
+    if fs::hard_link(from, &beside).is_err() {
+        return Ok(false);
+    }
+    // Two names of one file stay as they are; the temporary one is then removed on drop.
+    fs::rename(&beside, to)?;
+    Ok(true)
 }
 
 fn is_missing(error: &std::io::Error) -> bool {

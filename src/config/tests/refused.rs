@@ -215,3 +215,38 @@ fn the_hint_says_what_to_write_instead() {
         "the message says what would be accepted; `backstop config schema` lists every key"
     );
 }
+
+#[test]
+fn places_of_a_repository_that_contradict_each_other_are_named() {
+    let copies = r##"
+[[repository.copies]]
+name = "a"
+path = "/var/backups/shop/copy"
+options = { region = "eu" }
+[[repository.copies]]
+name = "a"
+[[repository.copies]]
+name = "b"
+url = "s3://bucket/shop"
+path = "/mnt"
+[[repository.copies]]
+name = "c"
+url = "s3://bucket/shop/inside"
+credentials = { key_id_env = "A", key_id_file = "b", secret_env = "not a name" }
+[[repository.copies]]
+name = "d"
+url = "sftp://backup@nas/shop"
+options = { region = "eu" }
+credentials = { secret_env = "X" }
+[[repository.copies]]
+name = "e"
+path = "/srv/shop/uploads/backups"
+[state]"##;
+    insta::assert_snapshot!(refusal(&sample_with("[state]", copies)));
+    let both = sample_with("compression_level = 3", "url = \"s3://b\"");
+    insta::assert_snapshot!(refusal(&both), @"");
+    let none = sample_with("path = \"/var/backups/shop\"", "");
+    insta::assert_snapshot!(refusal(&none), @"");
+    let secret = sample_with("path = \"/var/backups/shop\"", "url = \"s3://key:hunter2@b\"");
+    insta::assert_snapshot!(refusal(&secret), @"");
+}
