@@ -50,14 +50,15 @@ impl Error {
     }
 
     /// A failure of the operating system on `path`; the code follows from the kind of
-    /// error (full disk, missing permission, read-only file system). Where a failure of ours
-    /// is inside, as when a store was read, its code stays.
+    /// error (full disk, missing permission, read-only file system).
+    ///
+    /// An `io::Error` that was made of one of ours is that one: readers and writers of the
+    /// standard library can only hand it on so.
     pub fn io(attempted: impl Into<String>, path: &Path, error: io::Error) -> Self {
-        let ours = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>());
-        if let Some(ours) = ours {
-            let cause = ours.0.cause.clone().unwrap_or_default();
-            return Self::new(ours.code(), attempted, path.display()).cause(cause).source(error);
-        }
+        let error = match error.downcast::<Self>() {
+            Ok(ours) => return ours,
+            Err(error) => error,
+        };
         let code = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::DiskFull,
             io::ErrorKind::PermissionDenied => Code::PermissionDenied,

@@ -10,6 +10,7 @@ mod failure;
 mod local;
 mod object_store;
 mod retrying;
+mod scratch;
 
 #[cfg(test)]
 mod conformance;
@@ -23,6 +24,7 @@ pub use blob::{Blob, BlobReader, ReadAt};
 pub use local::LocalStorage;
 pub use object_store::ObjectStore;
 pub use retrying::{Patience, Retrying};
+pub use scratch::Scratch;
 
 use crate::config::Place;
 use crate::error::{Code, Error, Result};
