@@ -28,10 +28,17 @@ pub use scratch::Scratch;
 
 use crate::config::Place;
 use crate::error::{Code, Error, Result};
+use jiff::Timestamp;
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The store of a server that tests started.
+#[cfg(test)]
+pub(crate) fn server_store(server: &server::S3Server) -> crate::config::Store {
+    conformance::s3(server, server::SECRET)
+}
 
 /// How objects begin that have no name yet; a crash may leave one, and no listing shows it.
 const NEW: &str = ".backstop-new-";
@@ -105,6 +112,10 @@ pub trait Storage: Debug + Send + Sync {
     /// Makes `to` hold what `from` holds, without the bytes passing through this process where
     /// the storage can do that; false where it cannot, and nothing was done.
     fn copy(&self, from: &str, to: &str) -> Result<bool>;
+
+    /// When an object was written, by the storage's own clock, to the second or better; none
+    /// where there is no such object.
+    fn modified(&self, name: &str) -> Result<Option<Timestamp>>;
 
     /// Removes an object; one that is not there is no error.
     fn remove(&self, name: &str) -> Result<()>;

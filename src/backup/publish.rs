@@ -32,7 +32,7 @@ impl Parts {
         let written = self.files.objects.clone();
         let cancel = setting.cancel.clone();
         let parent = workplace.parent.clone();
-        let (incoming, objects, linked) = setting
+        let (mut incoming, objects, linked) = setting
             .blocking(move || {
                 let objects = incoming.read_back(&written, &cancel)?;
                 let linked = match &parent {
@@ -82,6 +82,13 @@ impl Parts {
             objects,
             warnings: self.warnings.seen(),
         };
+        let cancel = setting.cancel.clone();
+        let (incoming, manifest) = setting
+            .blocking(move || {
+                incoming.send(&manifest, &cancel, &mut |_| {})?;
+                Ok((incoming, manifest))
+            })
+            .await?;
         Ok(Sealed { incoming, manifest })
     }
 }

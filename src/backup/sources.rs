@@ -83,9 +83,10 @@ impl Source {
             let existing = path.ancestors().find_map(|path| path.canonicalize().ok());
             existing.unwrap_or_else(|| path.to_owned())
         };
-        for (key, path) in
-            [("repository.path", &config.repository.path), ("state.dir", &config.state.dir)]
-        {
+        let copies = config.repository.copies.iter().filter_map(|copy| copy.path.as_ref());
+        let own = [("repository.path", &config.repository.path), ("state.dir", &config.state.dir)];
+        let own = own.into_iter().chain(copies.map(|path| ("the path of a copy", path)));
+        for (key, path) in own.filter(|(_, path)| !path.as_os_str().is_empty()) {
             if real(path).starts_with(real(tree)) {
                 return Err(Error::new(Code::ConfigInvalid, "back up files", &self.tree.name)
                     .cause(format!("{key} lies inside of {}", tree.display()))

@@ -43,6 +43,10 @@ impl PublishedBackup {
         let dir = format!("{BACKUPS}/{name}");
         let file = format!("{dir}/{MANIFEST}");
         let Some(text) = storage.read(&file)? else {
+            if storage.directory().is_none() {
+                return Err(Error::new(Code::BackupNotFound, "open backup", storage.shown(&dir))
+                    .cause("it has no manifest: it was deleted, or is not published yet"));
+            }
             return Err(match storage.names(&dir)?.is_empty() && !is_directory(storage, &dir) {
                 true => Error::new(Code::BackupNotFound, "open backup", storage.shown(&dir))
                     .cause("there is no such directory"),

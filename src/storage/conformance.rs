@@ -26,6 +26,7 @@ const SUITE: &[(&str, Check)] = &[
     ("a big object arrives whole and tells how far it is", big),
     ("a big object takes the place of a small one and the other way round", replaced),
     ("a copy is whole, and independent of what it was made of", copied),
+    ("an object tells when it was written", modified),
     ("removing twice is no error", removed),
     ("an upload that is cancelled leaves nothing to see", cancelled),
     ("what exists already is seen to, or nothing is said of it", created),
@@ -255,6 +256,15 @@ fn copied(storage: &dyn Storage) {
     }
 }
 
+fn modified(storage: &dyn Storage) {
+    assert_eq!(storage.modified("modified/missing").unwrap(), None);
+    storage.write("modified/one", b"1").unwrap();
+    storage.write("modified/two", b"2").unwrap();
+    let at = |name: &str| storage.modified(name).unwrap().unwrap();
+    let apart = at("modified/two").duration_since(at("modified/one"));
+    assert!((0..60).contains(&apart.as_secs()), "{apart:?}");
+}
+
 fn removed(storage: &dyn Storage) {
     storage.write("removed/object", b"x").unwrap();
     for _ in 0..2 {
@@ -298,7 +308,8 @@ fn created(storage: &dyn Storage) {
     }
 }
 
-fn s3(server: &S3Server, secret: &str) -> Store {
+/// The store of a server.
+pub(crate) fn s3(server: &S3Server, secret: &str) -> Store {
     let key = tempfile::Builder::new().tempfile().unwrap();
     std::fs::write(key.path(), format!("{KEY_ID}\n")).unwrap();
     let (_, key) = key.keep().unwrap();

@@ -2,6 +2,7 @@
 
 use super::{Blob, Listed, NEW, Storage, check_name};
 use crate::error::{Code, Error, Result};
+use jiff::Timestamp;
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -157,6 +158,18 @@ impl Storage for LocalStorage {
             }
             Err(_) => Ok(false),
         }
+    }
+
+    fn modified(&self, name: &str) -> Result<Option<Timestamp>> {
+        let path = self.path(name)?;
+        let found = match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => found.modified(),
+            Ok(_) => return Ok(None),
+            Err(e) if is_missing(&e) => return Ok(None),
+            Err(e) => Err(e),
+        };
+        let found = found.and_then(|at| at.try_into().map_err(std::io::Error::other));
+        found.map(Some).map_err(|e| Error::io("look at", &path, e))
     }
 
     fn remove(&self, name: &str) -> Result<()> {

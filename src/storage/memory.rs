@@ -3,9 +3,11 @@
 use super::failure::{to_io, unreachable};
 use super::{Blob, Created, Listed, NEW, ReadAt, Storage, check_name};
 use crate::error::{Code, Error, Result};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -33,12 +35,14 @@ pub(crate) struct Request {
 }
 
 type Hook = dyn Fn(&Request) -> Fault + Send + Sync;
-type Objects = BTreeMap<String, Arc<Vec<u8>>>;
+type Objects = BTreeMap<String, (Arc<Vec<u8>>, i64)>;
 
 /// Objects in memory. Clones share them, and may have hooks of their own.
 #[derive(Clone)]
 pub(crate) struct MemoryStorage {
     objects: Arc<Mutex<Objects>>,
+    /// Its own time, in seconds since 1970.
+    clock: Arc<AtomicI64>,
     hook: Arc<Hook>,
     /// Whether `create` refuses to replace, or ignores that it was asked to.
     conditional: bool,
@@ -53,7 +57,8 @@ impl fmt::Debug for MemoryStorage {
 impl MemoryStorage {
     /// An empty one without faults.
     pub(crate) fn new() -> Self {
-        Self { objects: Arc::default(), hook: Arc::new(|_| Fault::None), conditional: true }
+        let clock = Arc::new(AtomicI64::new(1_800_000_000));
+        Self { objects: Arc::default(), clock, hook: Arc::new(|_| Fault::None), conditional: true }
     }
 
     /// The same objects, with `hook` called before each request.
@@ -69,6 +74,15 @@ impl MemoryStorage {
     /// The names of all objects.
     pub(crate) fn all(&self) -> Vec<String> {
         self.objects().keys().cloned().collect()
+    }
+
+    /// Lets time pass in the store.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.fetch_add(time.as_secs() as i64, Ordering::SeqCst);
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst)
     }
 
     fn objects(&self) -> MutexGuard<'_, Objects> {
@@ -102,7 +116,7 @@ impl MemoryStorage {
         let below = objects.iter().filter_map(|(name, content)| {
             let name = name.strip_prefix(&prefix)?;
             let hidden = name.rsplit('/').next().is_some_and(|last| last.starts_with(NEW));
-            (!hidden).then(|| Listed { name: name.to_owned(), size: content.len() as u64 })
+            (!hidden).then(|| Listed { name: name.to_owned(), size: content.0.len() as u64 })
         });
         Ok(below.collect())
     }
@@ -125,7 +139,7 @@ impl ReadAt for Reads {
             return Err(to_io(unreachable("read", shown, "a fault of the test")));
         }
         let content = self.storage.objects().get(&self.name).cloned();
-        let content = content.ok_or(io::ErrorKind::NotFound)?;
+        let (content, _) = content.ok_or(io::ErrorKind::NotFound)?;
         let rest = usize::try_from(offset).ok().and_then(|offset| content.get(offset..));
         let rest = rest.unwrap_or_default();
         let most = if fault == Fault::Short { into.len().div_ceil(2) } else { into.len() };
@@ -142,7 +156,7 @@ impl Storage for MemoryStorage {
 
     fn size(&self, name: &str) -> Result<Option<u64>> {
         check_name(name)?;
-        self.request("size", name, || Ok(self.objects().get(name).map(|it| it.len() as u64)))
+        self.request("size", name, || Ok(self.objects().get(name).map(|it| it.0.len() as u64)))
     }
 
     fn open(&self, name: &str) -> Result<Option<Blob>> {
@@ -153,7 +167,7 @@ impl Storage for MemoryStorage {
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         check_name(name)?;
-        self.request("read", name, || Ok(self.objects().get(name).map(|it| it.to_vec())))
+        self.request("read", name, || Ok(self.objects().get(name).map(|it| it.0.to_vec())))
     }
 
     fn names(&self, dir: &str) -> Result<Vec<String>> {
@@ -171,7 +185,7 @@ impl Storage for MemoryStorage {
     fn write(&self, name: &str, content: &[u8]) -> Result<()> {
         check_name(name)?;
         self.request("write", name, || {
-            self.objects().insert(name.to_owned(), Arc::new(content.to_vec()));
+            self.objects().insert(name.to_owned(), (Arc::new(content.to_vec()), self.now()));
             Ok(())
         })
     }
@@ -201,7 +215,7 @@ impl Storage for MemoryStorage {
             return Err(Error::new(Code::Interrupted, "write", self.shown(name)));
         }
         self.request("upload", name, || {
-            self.objects().insert(name.to_owned(), Arc::new(bytes));
+            self.objects().insert(name.to_owned(), (Arc::new(bytes), self.now()));
             Ok(())
         })
     }
@@ -213,7 +227,7 @@ impl Storage for MemoryStorage {
             if self.conditional && objects.contains_key(name) {
                 return Ok(Created::Existed);
             }
-            objects.insert(name.to_owned(), Arc::new(content.to_vec()));
+            objects.insert(name.to_owned(), (Arc::new(content.to_vec()), self.now()));
             Ok(Created::New)
         })
     }
@@ -223,11 +237,19 @@ impl Storage for MemoryStorage {
         check_name(to)?;
         self.request("copy", to, || {
             let mut objects = self.objects();
-            let content = objects.get(from).cloned().ok_or_else(|| {
+            let (content, _) = objects.get(from).cloned().ok_or_else(|| {
                 Error::new(Code::StorageFailed, "copy", self.shown(from)).cause("it is not there")
             })?;
-            objects.insert(to.to_owned(), content);
+            objects.insert(to.to_owned(), (content, self.now()));
             Ok(true)
+        })
+    }
+
+    fn modified(&self, name: &str) -> Result<Option<Timestamp>> {
+        check_name(name)?;
+        self.request("modified", name, || {
+            let at = self.objects().get(name).map(|it| it.1);
+            Ok(at.and_then(|at| Timestamp::from_second(at).ok()))
         })
     }
 

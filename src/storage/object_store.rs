@@ -19,6 +19,7 @@ use crate::config::{Store, StoreUrl};
 use crate::error::{Code, Error, Result};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use jiff::Timestamp;
 use opendal::{Buffer, ErrorKind};
 use ranges::Ranges;
 use runtime::{patience, wait};
@@ -335,6 +336,19 @@ impl Storage for ObjectStore {
             };
             self.access.require("copy", from, upload::WHOLE as usize, request)
         })
+    }
+
+    fn modified(&self, name: &str) -> Result<Option<Timestamp>> {
+        self.check(name)?;
+        let operator = &self.access.connection.operator;
+        let Some(found) = self.access.ask("look at", name, 0, operator.stat(name))? else {
+            return Ok(None);
+        };
+        let at = found.last_modified().ok_or_else(|| {
+            Error::new(Code::StorageFailed, "look at", self.shown(name))
+                .cause("the store does not tell when it was written")
+        })?;
+        Ok(Some(at.into_inner()))
     }
 
     fn remove(&self, name: &str) -> Result<()> {

@@ -6,6 +6,7 @@
 use super::failure::is_passing;
 use super::{Blob, Created, Listed, ReadAt, Storage};
 use crate::error::{Code, Error, Result};
+use jiff::Timestamp;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -190,6 +191,10 @@ impl<S: Storage> Storage for Retrying<S> {
 
     fn copy(&self, from: &str, to: &str) -> Result<bool> {
         self.repeat(|| self.inner.copy(from, to))
+    }
+
+    fn modified(&self, name: &str) -> Result<Option<Timestamp>> {
+        self.repeat(|| self.inner.modified(name))
     }
 
     fn remove(&self, name: &str) -> Result<()> {

@@ -1,7 +1,9 @@
 //! Stores that run in this process, on a port of the loopback that the kernel picks.
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -73,9 +75,9 @@ impl S3Server {
 async fn serve(listener: TcpListener, service: S3Service, requests: Arc<AtomicUsize>) {
     while let Ok((socket, _)) = listener.accept().await {
         let (service, requests) = (service.clone(), requests.clone());
-        let counted = service_fn(move |request| {
+        let counted = service_fn(move |request: Request<Incoming>| {
             requests.fetch_add(1, Ordering::SeqCst);
-            service.call(request)
+            Service::call(&service, request)
         });
         tokio::spawn(async move {
             let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), counted).await;
