@@ -20,6 +20,7 @@ mod name;
 mod pin;
 mod probe;
 mod published;
+mod receive;
 mod relocation;
 
 pub use checksums::{Checksums, hash_blob, hash_file};
@@ -109,15 +110,7 @@ impl Repository {
     /// empty. Anything else at `path` is refused, so that no foreign directory is taken.
     pub fn open_or_create(path: &Path) -> Result<Self> {
         match Self::open(path) {
-            Err(error) if error.code() == Code::RepositoryNotFound => {
-                refuse_foreign(path)?;
-                create_dir(path)?;
-                for dir in [BACKUPS, INCOMING, TRASH] {
-                    create_dir(&path.join(dir))?;
-                }
-                Header::create(path)?;
-                Self::open(path)
-            }
+            Err(error) if error.code() == Code::RepositoryNotFound => Self::create(path, None),
             opened => opened,
         }
     }
@@ -135,11 +128,58 @@ impl Repository {
     fn open_or_create_on(storage: Arc<dyn Storage>, state_dir: &Path, pace: Pace) -> Result<Self> {
         match Self::open_on(storage.clone(), state_dir, pace) {
             Err(error) if error.code() == Code::RepositoryNotFound => {
-                Header::create_on(storage.as_ref(), pace.age)?;
-                Self::open_on(storage, state_dir, pace)
+                Self::create_on(storage, state_dir, pace, None)
             }
             opened => opened,
         }
+    }
+
+    /// The copy of a repository at `place`, which is created with the same id.
+    ///
+    /// # Errors
+    /// `repository_replaced` where another repository lies there.
+    pub fn open_or_create_copy(place: &Place, state_dir: &Path, of: &Self) -> Result<Self> {
+        let opened = match Self::open_at(place, state_dir) {
+            Err(e) if e.code() == Code::RepositoryNotFound => {
+                Self::create_at(place, state_dir, Some(of.id()))?
+            }
+            opened => opened?,
+        };
+        if opened.id != of.id {
+            return Err(Error::new(Code::RepositoryReplaced, "use as a copy", opened.shown())
+                .cause(format!("the repository {} lies there, not {}", opened.id, of.id))
+                .hint("choose another place in [[repository.copies]]"));
+        }
+        Ok(opened)
+    }
+
+    fn create_at(place: &Place, state_dir: &Path, id: Option<&str>) -> Result<Self> {
+        match place {
+            Place::Directory(path) => Self::create(path, id),
+            Place::Store(_) => {
+                Self::create_on(storage::open(place)?, state_dir, Pace::default(), id)
+            }
+        }
+    }
+
+    fn create(path: &Path, id: Option<&str>) -> Result<Self> {
+        refuse_foreign(path)?;
+        create_dir(path)?;
+        for dir in [BACKUPS, INCOMING, TRASH] {
+            create_dir(&path.join(dir))?;
+        }
+        Header::create(path, id)?;
+        Self::open(path)
+    }
+
+    fn create_on(
+        storage: Arc<dyn Storage>,
+        state_dir: &Path,
+        pace: Pace,
+        id: Option<&str>,
+    ) -> Result<Self> {
+        Header::create_on(storage.as_ref(), id, pace.age)?;
+        Self::open_on(storage, state_dir, pace)
     }
 
     /// The repository's directory, where it is one.

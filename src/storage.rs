@@ -7,6 +7,7 @@
 
 mod blob;
 mod failure;
+mod hashing;
 mod local;
 mod object_store;
 mod retrying;
@@ -21,6 +22,7 @@ pub(crate) mod memory;
 pub(crate) mod server;
 
 pub use blob::{Blob, BlobReader, ReadAt};
+pub use hashing::Hashing;
 pub use local::LocalStorage;
 pub use object_store::ObjectStore;
 pub use retrying::{Patience, Retrying};

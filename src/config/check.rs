@@ -61,7 +61,12 @@ fn table(entries: &Dict, schema: &Schema, key: &str, origins: &Origins, problems
         let (path, schema) = (child(key, name), present(&schema["properties"][name]));
         let message = format!("is missing; expected {}", expected(schema));
         let remedy = match Shape::of(schema) {
-            Shape::Table => format!("add [{path}] with {}", quoted_list(required_keys(schema))),
+            Shape::Table => {
+                // Where none is required, the first is what most need.
+                let first = required_keys(schema).next().is_none().then(|| keys(schema).next());
+                let named = required_keys(schema).chain(first.flatten());
+                format!("add [{path}] with {}", quoted_list(named))
+            }
             _ => format!("add {path} ({})", expected(schema)),
         };
         problems.add_with_remedy(origins.nearest(key), &path, message, remedy);

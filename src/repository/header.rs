@@ -64,8 +64,9 @@ impl Header {
         Ok(header)
     }
 
-    fn new(store: Option<Probe>) -> Result<Self> {
-        let id = BackupId::random()?.to_string();
+    /// A new one; `id` is that of the repository it is to be a copy of.
+    fn new(id: Option<&str>, store: Option<Probe>) -> Result<Self> {
+        let id = id.map_or_else(|| BackupId::random().map(String::from), |id| Ok(id.to_owned()))?;
         Ok(Self { format: FORMAT, id, created_at: clock::now(), store })
     }
 
@@ -78,8 +79,8 @@ impl Header {
     }
 
     /// Makes the directory at `path` a repository.
-    pub(super) fn create(path: &Path) -> Result<()> {
-        write_replacing(&path.join(NAME), &Self::new(None)?.text(&path.to_string_lossy())?)
+    pub(super) fn create(path: &Path, id: Option<&str>) -> Result<()> {
+        write_replacing(&path.join(NAME), &Self::new(id, None)?.text(&path.to_string_lossy())?)
     }
 
     /// Makes a prefix of a store a repository, unless somebody else does so at the same time.
@@ -90,10 +91,14 @@ impl Header {
     /// # Errors
     /// `repository_not_found` where something else lies there, `storage_failed` where the store
     /// is not fit.
-    pub(super) fn create_on(storage: &dyn Storage, pause: Duration) -> Result<()> {
+    pub(super) fn create_on(
+        storage: &dyn Storage,
+        id: Option<&str>,
+        pause: Duration,
+    ) -> Result<()> {
         refuse_foreign(storage)?;
         let store = probe(storage)?;
-        let header = Self::new(Some(store))?.text(&storage.shown(""))?;
+        let header = Self::new(id, Some(store))?.text(&storage.shown(""))?;
         let claim = format!("{CLAIM}{}", BackupId::random()?);
         for attempt in 1..=ATTEMPTS {
             storage.write(&format!("{LEASES}/{claim}"), b"")?;
@@ -131,8 +136,11 @@ fn missing(repository: &str) -> Error {
 
 /// A prefix in which something else lies is not taken.
 fn refuse_foreign(storage: &dyn Storage) -> Result<()> {
-    match storage.names("")?.iter().find(|name| *name != LEASES) {
+    let ours = [LEASES, NAME];
+    match storage.names("")?.iter().find(|name| !ours.contains(&name.as_str())) {
         None => Ok(()),
+        // Another host was quicker, and uses it already.
+        Some(_) if storage.size(NAME)?.is_some() => Ok(()),
         Some(first) => {
             Err(Error::new(Code::RepositoryNotFound, "create repository in", storage.shown(""))
                 .cause(format!("`{first}` lies there, and no backstop-repository.json"))

@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use transfer::Transfer;
+pub(super) use transfer::Transfer;
 
 /// A directory to write a backup into, removed on drop unless it is published, and with it what
 /// was sent to a store already.
@@ -132,39 +132,43 @@ impl IncomingBackup {
         };
 
         write_new(&self.path.join(CHECKSUMS), sums.as_bytes())?;
-        self.sync(manifest)?;
+        settle(&self.path, manifest)?;
         write_new(&self.path.join(MANIFEST), &text)?;
         sync_dir(&self.path)?;
-
-        let backups = repository.join(BACKUPS);
-        let target = backups.join(&manifest.name);
-        renameat_with(CWD, &self.path, CWD, &target, RenameFlags::NOREPLACE)
-            .map_err(|e| Error::io("publish backup as", &target, e.into()))?;
+        rename_into(&repository, &self.path, &manifest.name)?;
         self.published = true;
-        sync_dir(&backups)?;
-        sync_dir(&repository.join(INCOMING))?;
         let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&repository));
         PublishedBackup::find(&storage, &manifest.name)
     }
+}
 
-    /// `fsync` on every file and directory, and the modes that the format demands.
-    fn sync(&self, manifest: &Manifest) -> Result<()> {
-        for object in &manifest.objects {
-            let path = self.path.join(&object.path);
-            File::open(&path)
-                .and_then(|file| {
-                    file.set_permissions(PermissionsExt::from_mode(0o600))?;
-                    file.sync_all()
-                })
-                .map_err(|e| Error::io("sync", &path, e))?;
-        }
-        for dir in directories_below(&self.path)? {
-            std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700))
-                .map_err(|e| Error::io("set the mode of", &dir, e))?;
-            sync_dir(&dir)?;
-        }
-        Ok(())
+/// `fsync` on every file and directory below `path`, and the modes that the format demands.
+pub(super) fn settle(path: &Path, manifest: &Manifest) -> Result<()> {
+    for object in &manifest.objects {
+        let path = path.join(&object.path);
+        File::open(&path)
+            .and_then(|file| {
+                file.set_permissions(PermissionsExt::from_mode(0o600))?;
+                file.sync_all()
+            })
+            .map_err(|e| Error::io("sync", &path, e))?;
     }
+    for dir in directories_below(path)? {
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700))
+            .map_err(|e| Error::io("set the mode of", &dir, e))?;
+        sync_dir(&dir)?;
+    }
+    Ok(())
+}
+
+/// Makes a directory in `incoming/` the backup `name`.
+pub(super) fn rename_into(repository: &Path, path: &Path, name: &str) -> Result<()> {
+    let backups = repository.join(BACKUPS);
+    let target = backups.join(name);
+    renameat_with(CWD, path, CWD, &target, RenameFlags::NOREPLACE)
+        .map_err(|e| Error::io("publish backup as", &target, e.into()))?;
+    sync_dir(&backups)?;
+    sync_dir(&repository.join(INCOMING))
 }
 
 impl Drop for IncomingBackup {

@@ -99,6 +99,11 @@ impl PublishedBackup {
         self.storage.directory().map(|repository| repository.join(&self.dir))
     }
 
+    /// Where its objects lie, in the storage.
+    pub(super) fn dir(&self) -> &str {
+        &self.dir
+    }
+
     /// Everything about the backup.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

@@ -3,7 +3,7 @@
 use super::checksums::CHECKSUMS;
 use super::incoming::{self, Transfer};
 use super::manifest::{MANIFEST, Object};
-use super::{BACKUPS, Home, INCOMING, Lock, PublishedBackup, Repository, create_dir, hash_file};
+use super::{Home, INCOMING, Lock, PublishedBackup, Repository, create_dir, hash_file};
 use crate::error::{Code, Error, Result};
 use crate::storage::{Hashing, LocalStorage, Storage};
 use std::collections::HashMap;

@@ -187,10 +187,15 @@ impl Access {
         let start = if dir.is_empty() { "/" } else { prefix.as_str() };
         let operator = &self.connection.operator;
         let open = async { operator.lister_with(start).recursive(deep).await };
-        let Some(mut lister) = self.ask("list", dir, 0, open)? else { return Ok(Vec::new()) };
+        let mut lister = self.require("list", dir, 0, open)?;
         let mut entries = Vec::new();
-        // Each entry may be a request, of the next page.
-        while let Some(Some(entry)) = self.ask("list", dir, 0, lister.try_next())? {
+        // Each entry may be a request, of the next page. Where there are no directories, what is
+        // not there is the bucket.
+        let mut next = || match self.connection.directories {
+            true => Ok(self.ask("list", dir, 0, lister.try_next())?.flatten()),
+            false => self.require("list", dir, 0, lister.try_next()),
+        };
+        while let Some(entry) = next()? {
             let Some(name) = entry.path().strip_prefix(&prefix) else { continue };
             if name.is_empty() || name.rsplit('/').next().is_some_and(|last| last.starts_with(NEW))
             {

@@ -17,13 +17,17 @@ const DATABASES: &str = "databases/";
 /// A place on a store that is announced by a lease. On drop, what was sent is removed unless
 /// it was published.
 #[derive(Debug)]
-pub(super) struct Transfer {
+pub(in crate::repository) struct Transfer {
     storage: Arc<dyn Storage>,
     /// None once it was given back.
     lease: Option<Writer>,
     parent: Option<PublishedBackup>,
     /// Where the objects go, once they are on their way.
     dir: Option<String>,
+    /// What was sent stays, for the next attempt to go on with.
+    continues: bool,
+    /// The manifest may be there.
+    published: bool,
 }
 
 impl Transfer {
@@ -34,9 +38,31 @@ impl Transfer {
         pace: Pace,
     ) -> Result<Self> {
         let needs = parent.map_or_else(|| Ok(Needs::new()), needs_of)?;
-        let lease = Writer::take(storage, pace, id, needs)?;
+        let lease = Some(Writer::take(storage, pace, id, needs)?);
         let (storage, parent) = (storage.clone(), parent.cloned());
-        Ok(Self { storage, lease: Some(lease), parent, dir: None })
+        Ok(Self { storage, lease, parent, dir: None, continues: false, published: false })
+    }
+
+    /// One that goes on where an earlier one of the same backup was cut off.
+    pub(in crate::repository) fn continuing(
+        storage: &Arc<dyn Storage>,
+        id: &BackupId,
+        needs: Needs,
+        pace: Pace,
+    ) -> Result<Self> {
+        let lease = Some(Writer::take(storage, pace, id, needs)?);
+        let storage = storage.clone();
+        Ok(Self { storage, lease, parent: None, dir: None, continues: true, published: false })
+    }
+
+    /// Names the backup to others, and returns where its objects go.
+    pub(in crate::repository) fn announce(&mut self, name: &str) -> Result<String> {
+        let dir = format!("{BACKUPS}/{name}");
+        if let Some(lease) = &self.lease {
+            lease.announce(name)?;
+        }
+        self.dir = Some(dir.clone());
+        Ok(dir)
     }
 
     /// Sends every object. Files of dumps that the parent's dump holds byte for byte are copied
@@ -48,11 +74,7 @@ impl Transfer {
         cancel: &CancellationToken,
         sent: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        let dir = format!("{BACKUPS}/{}", manifest.name);
-        if let Some(lease) = &self.lease {
-            lease.announce(&manifest.name)?;
-        }
-        self.dir = Some(dir.clone());
+        let dir = self.announce(&manifest.name)?;
         let held = self.parent.as_ref().map(held_by).unwrap_or_default();
         for object in &manifest.objects {
             if cancel.is_cancelled() {
@@ -79,7 +101,7 @@ impl Transfer {
     }
 
     /// Makes the objects a backup: its manifest is written last.
-    pub(super) fn publish(
+    pub(in crate::repository) fn publish(
         mut self,
         manifest: &Manifest,
         checksums: &[u8],
@@ -90,6 +112,7 @@ impl Transfer {
         self.refuse_incomplete(&dir, &manifest.objects)?;
         self.confirm()?;
         // From here on it is a backup.
+        self.published = true;
         self.storage.write(&format!("{dir}/{MANIFEST}"), text)?;
         self.confirm()?;
         let found = PublishedBackup::find(&self.storage, &manifest.name)?;
@@ -125,6 +148,8 @@ impl Drop for Transfer {
     fn drop(&mut self) {
         // What cannot be removed now is removed by whoever finds the lease stale.
         let removed = match &self.dir {
+            // The lease stays with it, so that somebody clears both away if nobody goes on.
+            Some(_) if self.continues && !self.published => false,
             Some(dir) => lease::remove(self.storage.as_ref(), dir).is_ok(),
             None => true,
         };
