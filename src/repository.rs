@@ -249,6 +249,12 @@ impl Repository {
         Some(self.directory()?.join(BACKUPS).join(name))
     }
 
+    /// The file that holds the content of an object, where there is one.
+    pub fn file(&self, name: &str, object: &str) -> Option<PathBuf> {
+        let root = self.storage.directory()?;
+        Some(root.join(BACKUPS).join(name).join(object))
+    }
+
     /// The published backup in `backups/NAME`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Places of the repository that contradict themselves or each other.
 
-use super::{Search, child, entry, real};
+use super::{Search, child, entry, real_path};
 use crate::config::problem::quoted_list;
 use crate::config::{Config, Credentials, Place, Service, StoreOptions, StoreUrl};
 use std::path::Path;
@@ -158,9 +158,9 @@ impl Search<'_> {
 
     /// A copy inside of what is backed up would be backed up into itself.
     fn not_in_a_tree(&mut self, key: &str, path: &Path, config: &Config) {
-        let path = real(path);
+        let path = real_path(path);
         for (index, tree) in config.files.iter().enumerate() {
-            let Some(tree) = tree.path.as_deref().map(real) else { continue };
+            let Some(tree) = tree.path.as_deref().map(real_path) else { continue };
             if path.starts_with(&tree) || tree.starts_with(&path) {
                 let message = format!("it and {} lie in one another", entry("files", index));
                 self.report(key, message);
@@ -176,7 +176,7 @@ fn overlap(one: &Place, other: &Place) -> bool {
         }
         (Place::Directory(one), Place::Directory(other)) => {
             let unset = one.as_os_str().is_empty() || other.as_os_str().is_empty();
-            let (one, other) = (real(one), real(other));
+            let (one, other) = (real_path(one), real_path(other));
             !unset && (one.starts_with(&other) || other.starts_with(&one))
         }
         _ => false,
