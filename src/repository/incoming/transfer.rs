@@ -148,10 +148,16 @@ impl Drop for Transfer {
     fn drop(&mut self) {
         // What cannot be removed now is removed by whoever finds the lease stale.
         let removed = match &self.dir {
-            // The lease stays with it, so that somebody clears both away if nobody goes on.
-            Some(_) if self.continues && !self.published => false,
-            Some(dir) => lease::remove(self.storage.as_ref(), dir).is_ok(),
             None => true,
+            // The rest is for the next attempt to go on with. The lease stays with it, so that
+            // somebody clears both away if nobody does.
+            Some(dir) if self.continues => {
+                if self.published {
+                    let _ = self.storage.remove(&format!("{dir}/{MANIFEST}"));
+                }
+                false
+            }
+            Some(dir) => lease::remove(self.storage.as_ref(), dir).is_ok(),
         };
         if let Some(lease) = self.lease.take().filter(|_| removed) {
             let _ = lease.give_back();
