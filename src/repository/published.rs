@@ -172,6 +172,9 @@ impl PublishedBackup {
         for object in &self.manifest.objects {
             self.name_of(&object.path)?;
             match sizes.get(object.path.as_str()) {
+                Some(_) if self.is_no_file(&object.path) => {
+                    damages.push(Damage::new(&object.path, "is not a file"));
+                }
                 Some(size) if *size == object.size => {}
                 Some(size) => damages.push(Damage::new(
                     &object.path,
@@ -181,6 +184,13 @@ impl PublishedBackup {
             }
         }
         Ok(damages)
+    }
+
+    /// Whether something else than a file lies where a file should, which only a directory's
+    /// owner can do.
+    fn is_no_file(&self, object: &str) -> bool {
+        let found = self.directory().map(|dir| dir.join(object).symlink_metadata());
+        found.is_some_and(|found| found.is_ok_and(|found| !found.is_file()))
     }
 
     /// Reads every byte of the `wanted` files and compares it with the manifest and with
