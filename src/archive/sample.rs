@@ -49,6 +49,7 @@ pub(super) fn pack_onto(id: &str, contents: Option<&Contents>, source: &mut dyn 
         component: COMPONENT,
         archive: &dir.path().join("uploads.tar.zst"),
         object: "files/uploads.tar.zst",
+        recipients: &NOBODY,
         stored_in: id,
         level: 1,
         contents,

@@ -60,7 +60,7 @@ impl Identities {
     /// `key_missing` where no key is configured or it stays locked, `key_wrong` where it is
     /// another one, `backup_damaged` where the object is no whole age file.
     pub fn open(&self, blob: Blob) -> Result<Blob> {
-        Opened::new(blob, self.keys()?)
+        Opened::of(blob, self.keys()?)
     }
 
     fn keys(&self) -> Result<Keys> {

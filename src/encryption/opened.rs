@@ -38,7 +38,7 @@ struct Reader {
 
 impl Opened {
     /// The plain bytes of `blob`, under its name.
-    pub(super) fn new(blob: Blob, keys: Keys) -> Result<Blob> {
+    pub(super) fn of(blob: Blob, keys: Keys) -> Result<Blob> {
         let name = blob.name().to_owned();
         let edges = Edges::read(blob).map_err(|e| failed(&name, e))?;
         let mut opened = Self { edges, keys, readers: Mutex::default(), size: 0 };

@@ -349,7 +349,7 @@ async fn a_definition_is_recorded_with_its_compose_project() {
     let backup = tempfile::tempdir().unwrap();
     let warnings = backstop::progress::Warnings::before(Arc::new(Silent));
     let progress: Arc<dyn Progress> = warnings.clone();
-    let written = definition.write(backup.path(), &progress).unwrap();
+    let written = definition.write(backup.path(), &NOBODY, &progress).unwrap();
     let expected: BTreeSet<_> = [
         detail.object.clone(),
         format!("containers/compose/{project}/compose.yml"),

@@ -28,6 +28,7 @@ fn spliced(first: &Packed, last: &Packed) -> (tempfile::TempDir, Spliced) {
         component: COMPONENT,
         archive: &archive,
         object: "files/uploads.tar.zst",
+        recipients: &NOBODY,
         stored_in: "cccc",
         level: 1,
         contents: None,

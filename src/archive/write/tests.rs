@@ -232,9 +232,18 @@ fn several_trees_share_an_index() {
     for (component, root) in [("one", one.path()), ("other", other.path())] {
         let archive = dir.path().join(component);
         let (object, stored_in) = (component, "4f2a");
-        let (level, contents, total_bytes) = (1, None, None);
+        let (recipients, level, contents, total_bytes) = (&NOBODY, 1, None, None);
         let archive = archive.as_path();
-        let tree = Tree { component, archive, object, stored_in, level, contents, total_bytes };
+        let tree = Tree {
+            component,
+            archive,
+            object,
+            recipients,
+            stored_in,
+            level,
+            contents,
+            total_bytes,
+        };
         let mut source = LiveSource::open(root, Excludes::none()).unwrap();
         let cancel = CancellationToken::new();
         write_tree(&tree, &mut source, &mut index, &sample::silent(), &cancel).unwrap();
@@ -258,6 +267,7 @@ fn a_cancelled_write_is_interrupted() {
         component: "x",
         archive: &archive,
         object: "x",
+        recipients: &NOBODY,
         stored_in: "4f2a",
         level: 1,
         contents: None,

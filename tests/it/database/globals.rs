@@ -38,7 +38,7 @@ async fn missing_roles_come_back_with_password_settings_and_memberships() {
     let component = cluster.component("shop", SUPERUSER, "postgres");
     let backup = tempfile::tempdir().unwrap();
     let tools = tools().await;
-    dump_globals(&target(&component), &tools, backup.path(), GLOBALS, &Silent).await.unwrap();
+    dump_globals(&target(&component), &tools, (backup.path(), GLOBALS), &NOBODY, &Silent).await.unwrap();
     let roles = "SELECT rolname, rolconnlimit, rolconfig, rolpassword IS NOT NULL, \
                  pg_has_role(oid, 'Gröup; ''x''', 'MEMBER') \
                  FROM pg_authid LEFT JOIN (SELECT oid o, rolconfig FROM pg_roles) c ON o = oid \
