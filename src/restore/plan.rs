@@ -18,7 +18,7 @@ use crate::fence::capture::mounted_below;
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
 use crate::repository::{Damage, PublishedBackup};
 use crate::setting::Setting;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::slice;
 
 /// A restore that may begin: the backup's bytes are verified.
@@ -30,7 +30,7 @@ pub(super) struct Plan {
     pub(super) trees: Vec<PlannedTree>,
     pub(super) databases: Vec<PlannedDatabase>,
     /// The scripts with the roles of the databases' servers.
-    pub(super) globals: Vec<(PathBuf, Vec<String>)>,
+    pub(super) globals: Vec<(Vec<u8>, Vec<String>)>,
     /// What is damaged and does not come back; only where that is accepted.
     pub(super) lost: Vec<Lost>,
 }
@@ -183,7 +183,7 @@ impl Plan {
                 });
             }
             Detail::Globals { object, databases } if salvage::of(damages, object).is_none() => {
-                self.globals.push((self.backup.object(object)?, databases.clone()));
+                self.globals.push((self.backup.read(object)?, databases.clone()));
             }
             _ => {}
         }
