@@ -9,6 +9,7 @@ mod diff;
 mod dump;
 mod find;
 mod history;
+mod indexes;
 mod list;
 mod path;
 
@@ -18,6 +19,7 @@ pub use diff::{Change, Difference, Stat, diff, stat};
 pub use dump::write_dump;
 pub use find::{Criteria, Found, find};
 pub use history::{Event, Version, history};
+pub use indexes::decrypted_indexes;
 pub use list::{Listed, list};
 pub use path::FilePath;
 

@@ -7,6 +7,7 @@ use super::index::{IndexReader, IndexWriter, Row};
 use super::scan::{Excludes, Scan, Scanned};
 use super::source::{LiveSource, ReadAhead, Source};
 use super::write::{Tree, WrittenTree, write_tree};
+use crate::encryption::NOBODY;
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
 use crate::storage::Blob;

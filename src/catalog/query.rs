@@ -12,6 +12,7 @@ use crate::repository::BackupId;
 use duckdb::types::{ToSqlOutput, Value as SqlValue};
 use duckdb::{Config, Connection, ToSql, params, params_from_iter};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +27,9 @@ const NO_INDEX: &str = "(SELECT NULL::VARCHAR AS filename, NULL::VARCHAR AS comp
     NULL::VARCHAR AS \"group\", NULL::BIGINT AS mtime_ns, NULL::BLOB AS link_target, \
     NULL::VARCHAR AS sha256, NULL::BOOLEAN AS changed, NULL::VARCHAR AS stored_in, \
     NULL::VARCHAR AS archive, NULL::UBIGINT AS \"offset\" WHERE false)";
+
+/// Where the indexes of backups lie that have none that can be read; none where nowhere.
+pub(super) type Elsewhere = BTreeMap<BackupId, Option<PathBuf>>;
 
 /// A DuckDB with the views `backups`, `components`, `files` and `events`.
 pub struct Query {
@@ -64,13 +68,15 @@ pub struct Answer {
 
 impl Catalog {
     /// Opens the catalog for questions. `files` has the indexes of the `wanted` backups, or of
-    /// all. An index that cannot be read is left out with a warning.
+    /// all; those of `elsewhere` are read where that says, or left out where it names no place.
+    /// An index that cannot be read is left out with a warning.
     ///
     /// # Errors
     /// `catalog_busy`, `catalog_failed`.
     pub fn query(
         &self,
         wanted: Option<&[BackupId]>,
+        elsewhere: &Elsewhere,
         progress: &Arc<dyn Progress>,
     ) -> Result<Query> {
         // Makes sure that there is a catalog of this version.
@@ -93,13 +99,18 @@ impl Catalog {
             connection.execute_batch("DETACH catalog").map_err(ask)?;
         }
         let query = Query { connection };
-        query.add_indexes(wanted, progress)?;
+        query.add_indexes(wanted, elsewhere, progress)?;
         Ok(query)
     }
 }
 
 impl Query {
-    fn add_indexes(&self, wanted: Option<&[BackupId]>, progress: &Arc<dyn Progress>) -> Result<()> {
+    fn add_indexes(
+        &self,
+        wanted: Option<&[BackupId]>,
+        elsewhere: &Elsewhere,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<()> {
         let ask = |e| failed("read the indexes that are listed in the", e);
         let mut statement = self
             .connection
@@ -115,7 +126,11 @@ impl Query {
             if wanted.is_some_and(|wanted| !wanted.iter().any(|it| it.as_str() == id)) {
                 continue;
             }
-            let file = PathBuf::from(path).join(INDEX);
+            let file = match elsewhere.iter().find(|(backup, _)| backup.as_str() == id) {
+                Some((_, Some(file))) => file.clone(),
+                Some((_, None)) => continue,
+                None => PathBuf::from(path).join(INDEX),
+            };
             let sql = format!("SELECT count(*) FROM parquet_file_metadata({})", literal(&file));
             if let Err(e) = self.connection.query_row(&sql, [], |_| Ok(())) {
                 progress.warn(

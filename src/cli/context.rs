@@ -3,8 +3,10 @@
 use super::Global;
 use super::output::Output;
 use crate::backup::{claim_state, open_repository};
+use crate::browse::decrypted_indexes;
 use crate::catalog::{Catalog, Query, Session};
 use crate::config::{Config, Loaded};
+use crate::encryption::{Identities, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::progress::{JsonLines, Progress, Terminal};
 use crate::repository::{BackupId, Lock, LockMode, Repository};
@@ -22,6 +24,8 @@ pub(super) struct Context {
     pub(super) progress: Arc<dyn Progress>,
     pub(super) cancel: CancellationToken,
     loaded: OnceLock<Arc<Loaded>>,
+    /// Read and unlocked once, however often they are asked for.
+    identities: OnceLock<Identities>,
 }
 
 impl Context {
@@ -31,7 +35,14 @@ impl Context {
         } else {
             Arc::new(Terminal::stderr(output.is_quiet()))
         };
-        Self { global, output, progress, cancel: CancellationToken::new(), loaded: OnceLock::new() }
+        Self {
+            global,
+            output,
+            progress,
+            cancel: CancellationToken::new(),
+            loaded: OnceLock::new(),
+            identities: OnceLock::new(),
+        }
     }
 
     /// The config with the origin of its values.
@@ -47,7 +58,10 @@ impl Context {
     pub(super) fn setting(&self) -> Result<Setting> {
         let loaded = self.loaded()?;
         claim_state(&loaded.config)?;
+        let encryption = loaded.config.encryption.as_ref();
         Ok(Setting {
+            recipients: Recipients::of(encryption)?,
+            identities: self.identities.get_or_init(|| Identities::of(encryption)).clone(),
             config: Arc::new(loaded.config.clone()),
             config_file: loaded.file.clone(),
             // The kernel finds the running program even when its file was replaced.
@@ -95,7 +109,10 @@ impl Context {
 
     /// The catalog and the indexes of the `wanted` backups, or of all, for questions.
     pub(super) fn query(&self, wanted: Option<&[BackupId]>) -> Result<Query> {
-        Catalog::in_dir(&self.loaded()?.config.state.dir).query(wanted, &self.progress)
+        let setting = self.setting()?;
+        let decrypted = decrypted_indexes(&setting, wanted)?;
+        let catalog = Catalog::in_dir(&setting.config.state.dir);
+        catalog.query(wanted, &decrypted, &self.progress)
     }
 
     /// Resumes what a dead backstop left held, before the command does anything else.

@@ -92,7 +92,7 @@ impl Definition {
 
     /// Writes `containers/NAME.json` and `containers/compose/PROJECT/…` below
     /// `backup_dir` (files 0600, directories 0700) for `recipients`, and returns the paths
-    /// written. Compose and environment files that are gone are a warning. Blocking.
+    /// written, relative to it. Compose and environment files that are gone are a warning. Blocking.
     ///
     /// # Errors
     /// [`Code::Io`] and its kin.
@@ -107,7 +107,8 @@ impl Definition {
             .map_err(io::Error::from)
             .map_err(|e| Error::io("write container definition", &backup_dir.join(object), e))?;
         text.push(b'\n');
-        let mut written = vec![recipients.write(backup_dir, object, &text)?];
+        recipients.write(backup_dir, object, &text)?;
+        let mut written = vec![PathBuf::from(recipients.stored_name(object))];
 
         let Some(project) = &self.compose else { return Ok(written) };
         let below = Path::new("containers/compose").join(&project.name);
@@ -115,7 +116,8 @@ impl Definition {
             match read_small(source) {
                 Ok(bytes) => {
                     let object = below.join(name).to_string_lossy().into_owned();
-                    written.push(recipients.write(backup_dir, &object, &bytes)?);
+                    recipients.write(backup_dir, &object, &bytes)?;
+                    written.push(recipients.stored_name(&object).into());
                 }
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !required => {}
                 Err(e) => {

@@ -6,7 +6,7 @@ use super::passphrase::Passphrase;
 use crate::config::Encryption;
 use crate::error::{Code, Error, Result};
 use crate::storage::Blob;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The secret keys of a config. The file is read when they are first needed, and unlocked at
@@ -42,6 +42,20 @@ impl Identities {
         self.0.place.is_some()
     }
 
+    /// Whether somebody at the terminal has to say the passphrase before they can be used.
+    pub fn ask_a_person(&self) -> bool {
+        let loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = self.0.place.as_ref().filter(|_| loaded.is_none());
+        place.is_some_and(|place| {
+            matches!(place.passphrase, Passphrase::Person) && key_file::is_protected(&place.file)
+        })
+    }
+
+    /// The file that holds them.
+    pub fn file(&self) -> Option<&Path> {
+        self.0.place.as_ref().map(|place| place.file.as_path())
+    }
+
     /// The public keys that belong to them, sorted.
     ///
     /// # Errors
@@ -61,6 +75,15 @@ impl Identities {
     /// another one, `backup_damaged` where the object is no whole age file.
     pub fn open(&self, blob: Blob) -> Result<Blob> {
         Opened::of(blob, self.keys()?)
+    }
+
+    /// As [`Self::open`], where the end of the object may be missing or damaged: then what
+    /// comes before is read all the same.
+    ///
+    /// # Errors
+    /// `backup_damaged` where not even the beginning can be read.
+    pub fn open_damaged(&self, blob: Blob) -> Result<Blob> {
+        Opened::damaged(blob, self.keys()?)
     }
 
     fn keys(&self) -> Result<Keys> {

@@ -39,6 +39,13 @@ pub(super) fn read(path: &Path, passphrase: &Passphrase) -> Result<Vec<age::x255
     parse(text.expose_secret(), path)
 }
 
+/// Whether the file at `path` is there and protected by a passphrase.
+pub(super) fn is_protected(path: &Path) -> bool {
+    let mut start = [0; 64];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start));
+    read.is_ok_and(|count| is_locked(&start[..count]))
+}
+
 fn is_locked(content: &[u8]) -> bool {
     content.starts_with(b"age-encryption.org/")
         || content.trim_ascii_start().starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")

@@ -10,7 +10,7 @@ use age::{DecryptError, Decryptor};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use window::{Edges, Until, Window};
+use window::{Edges, Shared, Window};
 
 /// Plain bytes of a chunk of age's, each with [`TAG`] bytes more when it is encrypted.
 const CHUNK: u64 = 64 << 10;
@@ -26,13 +26,16 @@ pub(super) struct Opened {
     keys: Keys,
     /// Readers that nobody uses now, the last used last.
     readers: Mutex<Vec<Reader>>,
+    /// Where its first chunk begins.
+    begin: u64,
+    /// Its plain bytes.
     size: u64,
 }
 
 /// A place in the plain bytes.
 struct Reader {
     stream: StreamReader<Window>,
-    until: Until,
+    window: Shared,
     position: u64,
 }
 
@@ -40,22 +43,42 @@ impl Opened {
     /// The plain bytes of `blob`, under its name.
     pub(super) fn of(blob: Blob, keys: Keys) -> Result<Blob> {
         let name = blob.name().to_owned();
-        let edges = Edges::read(blob).map_err(|e| failed(&name, e))?;
-        let mut opened = Self { edges, keys, readers: Mutex::default(), size: 0 };
-        let mut reader = opened.reader().map_err(|e| refused(&name, e))?;
+        let (mut opened, mut reader) = Self::begin(blob, keys)?;
         // This decrypts the last chunk, which says that it is the last.
         opened.size = reader.stream.seek(SeekFrom::End(0)).map_err(|e| failed(&name, e))?;
-        reader.position = opened.size;
-        let size = opened.size;
-        opened.give_back(reader);
-        Ok(Blob::new(Arc::new(opened), size, &name))
+        Ok(opened.blob(&name))
+    }
+
+    /// The same, up to the last whole chunk where the last one is not what it should be.
+    pub(super) fn damaged(blob: Blob, keys: Keys) -> Result<Blob> {
+        let name = blob.name().to_owned();
+        let (mut opened, mut reader) = Self::begin(blob, keys)?;
+        opened.size = match reader.stream.seek(SeekFrom::End(0)) {
+            Ok(size) => size,
+            Err(_) => (opened.edges.size() - opened.begin) / (CHUNK + TAG) * CHUNK,
+        };
+        Ok(opened.blob(&name))
+    }
+
+    fn begin(blob: Blob, keys: Keys) -> Result<(Self, Reader)> {
+        let name = blob.name().to_owned();
+        let edges = Edges::read(blob).map_err(|e| failed(&name, e))?;
+        let mut opened = Self { edges, keys, readers: Mutex::default(), begin: 0, size: 0 };
+        let reader = opened.reader().map_err(|e| refused(&name, e))?;
+        opened.begin = reader.window.offset();
+        Ok((opened, reader))
+    }
+
+    fn blob(self, name: &str) -> Blob {
+        let size = self.size;
+        Blob::new(Arc::new(self), size, name)
     }
 
     fn reader(&self) -> Result<Reader, DecryptError> {
-        let (window, until) = Window::new(&self.edges);
+        let (window, shared) = Window::new(&self.edges);
         let keys = self.keys.iter().map(|key| key as &dyn age::Identity);
         let stream = Decryptor::new(window)?.decrypt(keys)?;
-        Ok(Reader { stream, until, position: 0 })
+        Ok(Reader { stream, window: shared, position: 0 })
     }
 
     /// The reader that stands nearest, or a new one.
@@ -80,10 +103,19 @@ impl Opened {
 
     /// Where the chunk of the plain byte before `end` ends in the encrypted object.
     fn stored_end(&self, end: u64) -> u64 {
-        let chunks = |bytes: u64| bytes.div_ceil(CHUNK).max(1);
-        let stored = |plain: u64| plain + chunks(plain) * TAG;
-        let begin = self.edges.size() - stored(self.size);
-        begin + stored((chunks(end) * CHUNK).min(self.size))
+        self.begin + end.div_ceil(CHUNK) * (CHUNK + TAG)
+    }
+}
+
+impl Reader {
+    fn seek(&mut self, offset: u64) -> io::Result<()> {
+        if offset.is_multiple_of(CHUNK) {
+            // At the beginning of a chunk age reads the end of the object again.
+            self.stream.seek(SeekFrom::Start(offset + 1))?;
+        }
+        self.stream.seek(SeekFrom::Start(offset))?;
+        self.position = offset;
+        Ok(())
     }
 }
 
@@ -96,9 +128,9 @@ impl ReadAt for Opened {
         }
         // One that fails is not given back: its place is unknown.
         let mut reader = self.take(offset)?;
-        reader.until.set(self.stored_end(offset + most as u64));
+        reader.window.read_until(self.stored_end(offset + most as u64));
         if reader.position != offset {
-            reader.stream.seek(SeekFrom::Start(offset))?;
+            reader.seek(offset)?;
         }
         reader.stream.read_exact(&mut into[..most])?;
         reader.position = offset + most as u64;

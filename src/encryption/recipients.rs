@@ -7,7 +7,7 @@ use age::stream::StreamWriter;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tokio::io::AsyncWrite;
 
 /// Nobody: objects are stored as they are.
@@ -83,7 +83,7 @@ impl Recipients {
 
     /// Writes a whole object of the backup in `dir`: files 0600, directories 0700. An older
     /// one is replaced. Nothing is synced to disk.
-    pub fn write(&self, dir: &Path, object: &str, content: &[u8]) -> Result<PathBuf> {
+    pub fn write(&self, dir: &Path, object: &str, content: &[u8]) -> Result<()> {
         let path = dir.join(self.stored_name(object));
         let write = || {
             if let Some(parent) = path.parent() {
@@ -93,10 +93,9 @@ impl Recipients {
             let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
             let mut sealing = self.seal(file)?;
             sealing.write_all(content)?;
-            sealing.finish()
+            sealing.finish().map(drop)
         };
-        write().map_err(|e| Error::io("write", &path, e))?;
-        Ok(path)
+        write().map_err(|e| Error::io("write", &path, e))
     }
 
     pub(super) fn encrypt<W: Write>(&self, output: W) -> io::Result<StreamWriter<W>> {

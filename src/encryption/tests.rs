@@ -267,7 +267,7 @@ fn a_sealed_file_is_described_as_it_was_and_as_it_is_stored() {
     let (plain, sealed) = (key.dir.path().join("plain"), key.dir.path().join("plain.age"));
     std::fs::write(&plain, content(70_000)).unwrap();
     let described = |path: &Path| {
-        let (size, sha256) = crate::repository::hash_file(path).unwrap();
+        let (size, sha256) = crate::repository::hash_file(&CancellationToken::new(), path).unwrap();
         StoredBytes { size, sha256 }
     };
     let cancel = CancellationToken::new();
@@ -299,4 +299,22 @@ fn a_secret_key_among_the_recipients_is_refused_without_being_repeated() {
     let reason = secret.parse::<crate::config::Recipient>().unwrap_err();
     assert!(reason.contains("secret key") && !reason.contains(secret), "{reason}");
     assert!("age1nonsense".parse::<crate::config::Recipient>().is_err());
+}
+
+#[test]
+fn what_comes_before_a_missing_end_is_read_when_asked_for() {
+    let key = Key::new();
+    let content = content(300_000);
+    let stored = key.sealed(&content);
+    for cut in [1, 100, 60_000, 120_000] {
+        let rest = blob(stored[..stored.len() - cut].to_vec());
+        let opened = key.identities().open_damaged(rest).unwrap();
+        let left = opened.size() as usize;
+        assert!(left.is_multiple_of(65_536) && left + cut + 65_536 > 300_000, "{cut}: {left}");
+        assert!(read(&opened) == content[..left]);
+        let mut part = vec![0; 65_536];
+        opened.read_exact_at(&mut part, 65_536).unwrap();
+        assert!(part == content[65_536..131_072]);
+    }
+    assert_eq!(read(&key.identities().open_damaged(blob(stored)).unwrap()), content);
 }

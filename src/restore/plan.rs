@@ -195,7 +195,7 @@ impl Plan {
     fn note_other_losses(&mut self, damages: &[Damage]) {
         let components = &self.backup.manifest().components;
         let restored = |damage: &Damage| {
-            let is_index = damage.object == files::INDEX;
+            let is_index = damage.concerns(files::INDEX);
             is_index
                 || components.iter().any(|component| match &component.detail {
                     Detail::Database(detail) => {
@@ -203,7 +203,7 @@ impl Plan {
                     }
                     Detail::Files(detail) => {
                         let mut elsewhere = detail.elsewhere.iter();
-                        damage.object == detail.object
+                        damage.concerns(&detail.object)
                             || elsewhere.any(|earlier| earlier.shown() == damage.object)
                     }
                     _ => false,

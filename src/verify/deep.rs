@@ -164,11 +164,7 @@ fn definition(backup: &PublishedBackup, object: &str) -> Result<()> {
 
 /// Whether nothing of `object`, a file or a directory, is among the damages.
 fn is_whole(known: &[Damage], object: &str) -> bool {
-    let concerns = |damage: &Damage| {
-        let rest = damage.object.strip_prefix(object);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    !known.iter().any(concerns)
+    !known.iter().any(|damage| damage.concerns(object))
 }
 
 /// A failure to read as a damage of `object`; what is no fault of the object stays an error.
@@ -187,6 +183,8 @@ fn found(object: &str, read: Result<()>) -> Result<Vec<Damage>> {
                     | Code::PermissionDenied
                     | Code::StorageUnreachable
                     | Code::StorageFailed
+                    | Code::KeyMissing
+                    | Code::KeyWrong
             ) =>
         {
             Err(e)

@@ -3,6 +3,7 @@
 use crate::support::image::{TestContainer, TestVolume, docker, docker_answers, unique};
 use backstop::config::{ContainerSelection, Quiesce};
 use backstop::docker::{Docker, Exec, RunState, waves};
+use backstop::encryption::NOBODY;
 use backstop::error::Code;
 use backstop::progress::{Progress, Silent};
 use std::collections::BTreeSet;

@@ -7,6 +7,7 @@ use crate::archive::sample::{
 use crate::archive::scan::Excludes;
 use crate::archive::source::{LiveSource, ReadAhead};
 use crate::archive::verify;
+use crate::encryption::NOBODY;
 use crate::storage::Blob;
 use proptest::prelude::*;
 use std::fs;

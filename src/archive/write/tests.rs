@@ -3,6 +3,7 @@ use crate::archive::entry::Entry;
 use crate::archive::sample::{self, Packed, assert_same, pack, pack_from};
 use crate::archive::scan::Excludes;
 use crate::archive::source::{Content, LiveSource, Spool, StreamSource};
+use crate::encryption::NOBODY;
 use crate::storage::Blob;
 use sha2::{Digest, Sha256};
 use std::fs;

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 fn query(dir: &Path) -> Query {
     let silent: Arc<dyn Progress> = Arc::new(Silent);
-    Catalog::in_dir(dir).query(None, &silent).unwrap()
+    Catalog::in_dir(dir).query(None, &Elsewhere::new(), &silent).unwrap()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Keys of `[encryption]` that contradict each other.
 
 use super::super::origin::child;
-use super::{Config, Search};
+use super::{Config, Search, real};
 
 impl Search<'_> {
     /// One passphrase at most, and only for a file that it may protect.
@@ -20,6 +20,12 @@ impl Search<'_> {
         if encryption.identity_file.is_none() && encryption.recipients.is_empty() {
             let message = "has neither `recipients` nor `identity_file`, so it does nothing";
             self.report(KEY, message);
+        }
+        if let Some(file) = &encryption.identity_file
+            && real(file).starts_with(real(&config.repository.path))
+        {
+            let message = "lies inside of repository.path: whoever gets the backups gets their key";
+            self.report(&child(KEY, "identity_file"), message);
         }
         if let Some(variable) = &encryption.passphrase_env
             && (variable.contains('=') || variable.contains(char::is_whitespace))

@@ -46,13 +46,22 @@ impl Edges {
     }
 }
 
-/// How far the next read goes: what lies before is read ahead.
+/// What is told to a window inside of age's reader, and by it.
 #[derive(Clone, Default)]
-pub(super) struct Until(Arc<AtomicU64>);
+pub(super) struct Shared {
+    until: Arc<AtomicU64>,
+    offset: Arc<AtomicU64>,
+}
 
-impl Until {
-    pub(super) fn set(&self, offset: u64) {
-        self.0.store(offset, Ordering::Relaxed);
+impl Shared {
+    /// Says how far the next read goes: what lies before is read ahead.
+    pub(super) fn read_until(&self, offset: u64) {
+        self.until.store(offset, Ordering::Relaxed);
+    }
+
+    /// Where the window stands.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset.load(Ordering::Relaxed)
     }
 }
 
@@ -60,28 +69,28 @@ impl Until {
 pub(super) struct Window {
     edges: Edges,
     offset: u64,
-    until: Until,
+    shared: Shared,
     piece: Vec<u8>,
     piece_at: u64,
 }
 
 impl Window {
     /// At the beginning of the object.
-    pub(super) fn new(edges: &Edges) -> (Self, Until) {
-        let until = Until::default();
+    pub(super) fn new(edges: &Edges) -> (Self, Shared) {
+        let shared = Shared::default();
         let window = Self {
             edges: edges.clone(),
             offset: 0,
-            until: until.clone(),
+            shared: shared.clone(),
             piece: Vec::new(),
             piece_at: 0,
         };
-        (window, until)
+        (window, shared)
     }
 
     /// Reads ahead as far as is wanted, and at least `least` bytes; not past the end.
     fn fill(&mut self, least: usize) -> io::Result<()> {
-        let wanted = self.until.0.load(Ordering::Relaxed).saturating_sub(self.offset);
+        let wanted = self.shared.until.load(Ordering::Relaxed).saturating_sub(self.offset);
         let left = self.edges.size() - self.offset;
         let length = wanted.min(PIECE).max(least as u64).min(left);
         self.piece.clear();
@@ -118,6 +127,7 @@ impl Read for Window {
         let count = held.len().min(into.len());
         into[..count].copy_from_slice(&held[..count]);
         self.offset += count as u64;
+        self.shared.offset.store(self.offset, Ordering::Relaxed);
         if self.offset == self.piece_at + self.piece.len() as u64 {
             // What was read through is not needed again.
             self.piece = Vec::new();
