@@ -187,6 +187,7 @@ async fn take(
     let bystanders = Bystanders::of(&plan);
     let mut seen = bystanders.look().await?;
     let jobs = archives::Job::plan(plan.sources, id)?;
+    let jobs = setting.blocking(|| archives::settle(jobs)).await?;
 
     progress.step("quiesce");
     let sound = match &docker {

@@ -28,7 +28,7 @@ pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
-use crate::encryption::Identities;
+use crate::encryption::{Identities, sealed_name};
 use crate::error::{Code, Error, Result};
 use crate::storage::{LocalStorage, Storage};
 use header::Header;
@@ -126,6 +126,13 @@ impl Repository {
     /// Where the backup NAME lies, whether or not it does.
     pub fn backup_path(&self, name: &str) -> PathBuf {
         self.path.join(BACKUPS).join(name)
+    }
+
+    /// The file that holds the content of an object, where there is one.
+    pub fn file(&self, name: &str, object: &str) -> Option<PathBuf> {
+        let backup = self.storage.directory()?.join(BACKUPS).join(name);
+        // Encrypted, it is no file that could be read as it is.
+        (!backup.join(sealed_name(object)).exists()).then(|| backup.join(object))
     }
 
     /// The published backup in `backups/NAME`.

@@ -1,116 +1,113 @@
-//! The indexes of encrypted backups, decrypted for questions: DuckDB reads files.
+//! The indexes of backups as files of this host, which is what DuckDB reads.
+//!
+//! One that lies in a directory as it is, is read there. Any other is brought to the state
+//! directory once: a backup never changes, so its index is still right when it is asked for
+//! again.
 
 use super::INDEX;
-use crate::backup::{open_repository, plain_index};
-use crate::catalog::{BackupRecord, Catalog};
-use crate::encryption::sealed_name;
-use crate::error::{Code, Result};
-use crate::repository::BackupId;
+use crate::backup::plain_index;
+use crate::catalog::BackupRecord;
+use crate::error::{Code, Error, Result};
+use crate::repository::manifest::Detail;
+use crate::repository::{BackupId, Repository};
 use crate::setting::Setting;
 use crate::size::count;
 use crate::storage::{LocalStorage, Storage};
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// In the state directory: decrypted indexes, named by their backups' ids.
-const INDEXES: &str = "indexes";
+/// How much of them stays in the state directory, in bytes, beyond what is asked for now.
+const MOST_KEPT: u64 = 4 << 30;
 
-/// Above so many bytes those that were decrypted first are removed, unless they are wanted now.
-const MOST_BYTES: u64 = 2 << 30;
-
-/// Decrypts the indexes of the `wanted` backups, or of all, that are encrypted and were not
-/// decrypted before, into the state directory. Returns where each lies; none where there is no
-/// key, which is a warning for all and a failure for those that are wanted. What is kept of
-/// backups that are gone is removed.
+/// The indexes of those of `records` that have file trees and that `wanted` takes. One that
+/// cannot be brought here is left out with a warning, and so are encrypted ones without their
+/// key where all are asked for. Blocking.
 ///
 /// # Errors
-/// `key_missing`, `key_wrong` for backups that are wanted.
-pub fn decrypted_indexes(
+/// `storage_unreachable` and its kin; `key_missing` and `key_wrong` of backups that are wanted;
+/// `interrupted`.
+pub fn indexes(
     setting: &Setting,
+    repository: &Repository,
+    records: &[BackupRecord],
     wanted: Option<&[BackupId]>,
-) -> Result<BTreeMap<BackupId, Option<PathBuf>>> {
-    let session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
-    let records = session.list()?;
-    drop(session);
-    let dir = setting.config.state.dir.join(INDEXES);
-    let is_wanted = |record: &&BackupRecord| wanted.is_none_or(|ids| ids.contains(&record.id));
-    let encrypted: Vec<&BackupRecord> = records
-        .iter()
-        .filter(is_wanted)
-        .filter(|record| {
-            let path = record.path.as_ref().filter(|_| record.is_published());
-            path.is_some_and(|path| path.join(sealed_name(INDEX)).exists())
-        })
-        .collect();
-    let mut found = BTreeMap::new();
-    let mut locked = Vec::new();
-    for record in encrypted {
-        setting.check_interrupted("read the indexes of")?;
-        let index = match decrypted(setting, record, &dir) {
-            Ok(index) => Some(index),
-            Err(e) if matches!(e.code(), Code::KeyMissing | Code::KeyWrong) => match wanted {
-                Some(_) => return Err(e),
-                None => {
-                    locked.push(e);
-                    None
-                }
-            },
-            Err(e) => {
-                setting.progress.warn(e.code(), format!("{} is left out: {e}", record.name));
-                None
+) -> Result<Vec<(BackupId, PathBuf)>> {
+    let cache = setting.config.state.dir.join("indexes").join(repository.id());
+    let (mut found, mut locked) = (Vec::new(), Vec::new());
+    for record in records.iter().filter(|record| has_index(record)) {
+        if wanted.is_some_and(|wanted| !wanted.contains(&record.id)) {
+            continue;
+        }
+        match local(setting, repository, record, &cache) {
+            Ok(path) => found.push((record.id.clone(), path)),
+            Err(e) if e.code() == Code::BackupDamaged => {
+                setting.progress.warn(e.code(), format!("{e}; its index is left out"));
             }
-        };
-        found.insert(record.id.clone(), index);
+            Err(e) if wanted.is_none() && matches!(e.code(), Code::KeyMissing | Code::KeyWrong) => {
+                locked.push(e);
+            }
+            Err(e) => return Err(e),
+        }
     }
     if let Some(first) = locked.first() {
         let backups = count(locked.len() as u64, "encrypted backup is", "encrypted backups are");
         setting.progress.warn(first.code(), format!("{backups} left out: {first}"));
     }
-    let known = records.iter().map(|record| record.id.as_str()).collect();
-    tidy(&dir, &known, &found);
+    clear(&cache, records, &found)?;
     Ok(found)
 }
 
-fn decrypted(setting: &Setting, record: &BackupRecord, dir: &Path) -> Result<PathBuf> {
-    let name = format!("{}.parquet", record.id);
-    let path = dir.join(&name);
-    if path.exists() {
-        return Ok(path);
-    }
-    if !setting.identities.are_configured()
-        && let Some(index) = plain_index(setting, &record.id)
-    {
-        return Ok(index);
-    }
-    let index = open_repository(setting)?.backup(&record.name)?.open(INDEX)?;
-    LocalStorage::new(dir).upload(&name, &index, &setting.cancel, &mut |_| {})?;
-    Ok(path)
+fn has_index(record: &BackupRecord) -> bool {
+    let mut components = record.components.iter();
+    record.is_published() && components.any(|part| matches!(part.detail, Detail::Files(_)))
 }
 
-/// Removes the indexes of backups that are not `known`, and the oldest of those that are not
-/// needed now where all of them are too many.
-fn tidy(dir: &Path, known: &BTreeSet<&str>, now: &BTreeMap<BackupId, Option<PathBuf>>) {
-    let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let (path, name) = (entry.path(), entry.file_name());
-        let id = name.to_str().and_then(|name| name.strip_suffix(".parquet"));
-        let Ok(found) = entry.metadata() else { continue };
-        match id.is_some_and(|id| known.contains(id)) {
-            true => {
-                let at = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                kept.push((at, found.len(), path));
-            }
-            // What cannot be removed now is tried again by the next question.
-            false => drop(std::fs::remove_file(path)),
+fn local(
+    setting: &Setting,
+    repository: &Repository,
+    record: &BackupRecord,
+    cache: &Path,
+) -> Result<PathBuf> {
+    if let Some(file) = repository.file(&record.name, INDEX) {
+        return Ok(file);
+    }
+    let name = format!("{}.parquet", record.id);
+    let cached = cache.join(&name);
+    if !cached.exists()
+        && !setting.identities.are_configured()
+        && let Some(kept) = plain_index(setting, &record.id)
+    {
+        return Ok(kept);
+    }
+    if !cached.exists() {
+        let index = repository.backup(&record.name)?.open(INDEX)?;
+        LocalStorage::new(cache).upload(&name, &index, &setting.cancel, &mut |_| {})?;
+    }
+    Ok(cached)
+}
+
+/// Removes the indexes of backups that are gone, and the oldest ones of too many.
+fn clear(cache: &Path, records: &[BackupRecord], needed: &[(BackupId, PathBuf)]) -> Result<()> {
+    let failed = |e| Error::io("clear", cache, e);
+    let mut spare: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+    for entry in std::fs::read_dir(cache).into_iter().flatten() {
+        let entry = entry.map_err(failed)?;
+        let (path, found) = (entry.path(), entry.metadata().map_err(failed)?);
+        let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !records.iter().any(|record| record.id.as_str() == id) {
+            // Another process may have been faster.
+            let _ = std::fs::remove_file(&path);
+        } else if !needed.iter().any(|(_, needed)| *needed == path) {
+            spare.push((found.modified().map_err(failed)?, found.len(), path));
         }
     }
-    kept.sort();
-    let mut bytes: u64 = kept.iter().map(|(_, bytes, _)| bytes).sum();
-    for (_, size, path) in kept {
-        let is_needed = now.values().flatten().any(|needed| *needed == path);
-        if bytes > MOST_BYTES && !is_needed && std::fs::remove_file(&path).is_ok() {
-            bytes -= size;
+    spare.sort();
+    let mut kept = 0;
+    for (_, size, path) in spare.iter().rev() {
+        kept += size;
+        if kept > MOST_KEPT {
+            let _ = std::fs::remove_file(path);
         }
     }
+    Ok(())
 }

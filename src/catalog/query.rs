@@ -5,21 +5,19 @@
 //! question; the indexes stay in the repository and are read where the question needs them.
 
 use super::backups::failed;
-use super::{Catalog, open};
+use super::{Session, open};
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::BackupId;
 use duckdb::types::{ToSqlOutput, Value as SqlValue};
 use duckdb::{Config, Connection, ToSql, params, params_from_iter};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const VIEWS: &str = include_str!("query/views.sql");
 const FILES: &str = include_str!("query/files.sql");
-/// The index of a backup, relative to its directory.
-const INDEX: &str = "files/index.parquet";
+const INDEXES: &str = "CREATE TABLE indexes (file VARCHAR NOT NULL, backup VARCHAR NOT NULL)";
 /// What stands in for the indexes where there are none.
 const NO_INDEX: &str = "(SELECT NULL::VARCHAR AS filename, NULL::VARCHAR AS component, \
     NULL::VARCHAR AS path, NULL::VARCHAR AS type, NULL::UBIGINT AS size, NULL::UBIGINT AS mode, \
@@ -27,9 +25,6 @@ const NO_INDEX: &str = "(SELECT NULL::VARCHAR AS filename, NULL::VARCHAR AS comp
     NULL::VARCHAR AS \"group\", NULL::BIGINT AS mtime_ns, NULL::BLOB AS link_target, \
     NULL::VARCHAR AS sha256, NULL::BOOLEAN AS changed, NULL::VARCHAR AS stored_in, \
     NULL::VARCHAR AS archive, NULL::UBIGINT AS \"offset\" WHERE false)";
-
-/// Where the indexes of backups lie that have none that can be read; none where nowhere.
-pub(super) type Elsewhere = BTreeMap<BackupId, Option<PathBuf>>;
 
 /// A DuckDB with the views `backups`, `components`, `files` and `events`.
 pub struct Query {
@@ -66,21 +61,23 @@ pub struct Answer {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-impl Catalog {
-    /// Opens the catalog for questions. `files` has the indexes of the `wanted` backups, or of
-    /// all; those of `elsewhere` are read where that says, or left out where it names no place.
-    /// An index that cannot be read is left out with a warning.
+/// The catalog of a repository, and the indexes of its backups that a question may need.
+pub struct Source {
+    /// The catalog.
+    pub session: Session,
+    /// The id of the repository, where there is one.
+    pub repository: Option<String>,
+    /// Indexes as files of this host, with the backups they are of.
+    pub indexes: Vec<(BackupId, PathBuf)>,
+}
+
+impl Query {
+    /// Opens catalogs for questions; what each holds appears in the same views. An index that
+    /// cannot be read is left out with a warning.
     ///
     /// # Errors
-    /// `catalog_busy`, `catalog_failed`.
-    pub fn query(
-        &self,
-        wanted: Option<&[BackupId]>,
-        elsewhere: &Elsewhere,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<Query> {
-        // Makes sure that there is a catalog of this version.
-        drop(self.session(progress)?);
+    /// `catalog_failed`.
+    pub fn over(sources: Vec<Source>, progress: &Arc<dyn Progress>) -> Result<Self> {
         let ask = |e| failed("open for questions the", e);
         let config = Config::default()
             .with("memory_limit", "192MB")
@@ -91,47 +88,50 @@ impl Catalog {
             .and_then(|c| c.with("temp_directory", ""))
             .map_err(ask)?;
         let connection = Connection::open_in_memory_with_flags(config).map_err(ask)?;
-        {
-            let _lock = open::lock(&self.dir, super::WAIT)?;
-            let attach = format!("ATTACH {} AS catalog (READ_ONLY)", literal(&self.file()));
-            connection.execute_batch(&attach).map_err(ask)?;
-            connection.execute_batch(VIEWS).map_err(ask)?;
-            connection.execute_batch("DETACH catalog").map_err(ask)?;
+        let query = Self { connection };
+        query.connection.execute_batch(INDEXES).map_err(ask)?;
+        let mut files = Vec::new();
+        for (number, source) in sources.into_iter().enumerate() {
+            let indexes = query.take_in(source, number == 0).map_err(ask)?;
+            files.extend(query.add_indexes(&indexes, progress)?);
         }
-        let query = Query { connection };
-        query.add_indexes(wanted, elsewhere, progress)?;
+        query.close(&files)?;
         Ok(query)
     }
-}
 
-impl Query {
+    /// Copies a catalog's tables, and closes it.
+    fn take_in(&self, source: Source, is_first: bool) -> duckdb::Result<Vec<(BackupId, PathBuf)>> {
+        let Source { session, repository, indexes } = source;
+        let file = session.dir.join(open::FILE);
+        let Session { connection, _lock, .. } = session;
+        // A file that is open twice in one process loses DuckDB's own lock.
+        drop(connection);
+        let repository = repository.map_or("NULL".into(), |id| format!("'{id}'"));
+        let mut views = VIEWS.replace("{repository}", &repository);
+        if !is_first {
+            for table in ["backups", "components", "events"] {
+                let (create, insert) =
+                    (format!("CREATE TABLE {table} AS"), format!("INSERT INTO {table}"));
+                views = views.replace(&create, &insert);
+            }
+        }
+        let attach = format!("ATTACH {} AS catalog (READ_ONLY)", literal(&file));
+        self.connection.execute_batch(&attach)?;
+        self.connection.execute_batch(&views)?;
+        self.connection.execute_batch("DETACH catalog")?;
+        Ok(indexes)
+    }
+
+    /// Adds those that can be read; returns their files as SQL texts.
     fn add_indexes(
         &self,
-        wanted: Option<&[BackupId]>,
-        elsewhere: &Elsewhere,
+        indexes: &[(BackupId, PathBuf)],
         progress: &Arc<dyn Progress>,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         let ask = |e| failed("read the indexes that are listed in the", e);
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT id, path FROM backups b WHERE path IS NOT NULL AND EXISTS \
-                 (FROM components c WHERE c.backup = b.id AND c.type = 'files') ORDER BY sequence",
-            )
-            .map_err(ask)?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(ask)?;
-        let listed: Vec<(String, String)> = rows.collect::<duckdb::Result<_>>().map_err(ask)?;
         let mut files = Vec::new();
-        for (id, path) in listed {
-            if wanted.is_some_and(|wanted| !wanted.iter().any(|it| it.as_str() == id)) {
-                continue;
-            }
-            let file = match elsewhere.iter().find(|(backup, _)| backup.as_str() == id) {
-                Some((_, Some(file))) => file.clone(),
-                Some((_, None)) => continue,
-                None => PathBuf::from(path).join(INDEX),
-            };
-            let sql = format!("SELECT count(*) FROM parquet_file_metadata({})", literal(&file));
+        for (id, file) in indexes {
+            let sql = format!("SELECT count(*) FROM parquet_file_metadata({})", literal(file));
             if let Err(e) = self.connection.query_row(&sql, [], |_| Ok(())) {
                 progress.warn(
                     Code::BackupDamaged,
@@ -139,17 +139,22 @@ impl Query {
                 );
                 continue;
             }
-            self.connection
-                .execute("INSERT INTO indexes VALUES (?, ?)", params![file.to_string_lossy(), id])
-                .map_err(ask)?;
-            files.push(literal(&file));
+            let row = params![file.to_string_lossy(), id.as_str()];
+            self.connection.execute("INSERT INTO indexes VALUES (?, ?)", row).map_err(ask)?;
+            files.push(literal(file));
         }
-        let source = match files.as_slice() {
+        Ok(files)
+    }
+
+    /// Makes the view of files, and lets nothing else be read from then on.
+    fn close(&self, files: &[String]) -> Result<()> {
+        let ask = |e| failed("read the indexes that are listed in the", e);
+        let source = match files {
             [] => NO_INDEX.to_owned(),
             files => format!("read_parquet([{}], filename = true)", files.join(", ")),
         };
         self.connection.execute_batch(&FILES.replace("{source}", &source)).map_err(ask)?;
-        let closed = match files.as_slice() {
+        let closed = match files {
             [] => "SET enable_external_access = false;".to_owned(),
             files => format!(
                 "SET allowed_paths = [{}]; SET enable_external_access = false;",

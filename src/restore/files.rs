@@ -3,6 +3,7 @@
 use super::salvage::Reading;
 use crate::archive::extract::{Extracted, Extraction, extract as unpack, salvage};
 use crate::archive::index::IndexReader;
+use crate::backup::INDEX;
 use crate::error::{Code, Result};
 use crate::repository::PublishedBackup;
 use crate::repository::manifest::{Component, FilesDetail};
@@ -10,9 +11,6 @@ use crate::setting::Setting;
 use crate::size;
 use crate::storage::Blob;
 use std::path::Path;
-
-/// The index of a backup, relative to its directory.
-pub(super) const INDEX: &str = "files/index.parquet";
 
 /// Unpacks one tree into the new directory `target`, every file compared with the index.
 /// What cannot be set without root's rights is a warning.

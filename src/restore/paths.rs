@@ -1,11 +1,10 @@
 //! Single files and subtrees out of a backup, by seeking: what is not wanted is not read.
 
 use super::elsewhere::{occupied, refuse_live};
-use super::files::INDEX;
 use super::{Restoration, Restored};
 use crate::archive::extract::{Extraction, extract};
 use crate::archive::index::IndexReader;
-use crate::backup::{connect_if_needed, lock, open_repository};
+use crate::backup::{INDEX, connect_if_needed, lock, open_repository};
 use crate::browse::FilePath;
 use crate::catalog::BackupRecord;
 use crate::clock::Stopwatch;

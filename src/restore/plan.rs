@@ -8,7 +8,7 @@ use super::summary::{PlanSummary, Replacement};
 use super::tree_swap::TreeSwap;
 use super::volume::{self, VolumePlace};
 use super::{databases, files, onlookers};
-use crate::backup::{Place, Reach, Selected, Source, connect_if_needed, require_space};
+use crate::backup::{INDEX, Place, Reach, Selected, Source, connect_if_needed, require_space};
 use crate::catalog::BackupRecord;
 use crate::config::{Config, FileTree};
 use crate::database::{database_exists, derived_name};
@@ -195,7 +195,7 @@ impl Plan {
     fn note_other_losses(&mut self, damages: &[Damage]) {
         let components = &self.backup.manifest().components;
         let restored = |damage: &Damage| {
-            let is_index = damage.concerns(files::INDEX);
+            let is_index = damage.concerns(INDEX);
             is_index
                 || components.iter().any(|component| match &component.detail {
                     Detail::Database(detail) => {

@@ -1,8 +1,8 @@
 //! What can be saved of a damaged backup: every component that is whole, and of a damaged
 //! archive every file whose bytes are.
 
-use super::files::{INDEX, LostFiles, survey};
-use crate::backup::open_repository;
+use super::files::{LostFiles, survey};
+use crate::backup::{INDEX, open_repository};
 use crate::catalog::BackupRecord;
 use crate::encryption::EXTENSION;
 use crate::error::{Code, Error, Result};

@@ -13,7 +13,7 @@ pub(crate) use inside::{act, wait};
 use super::files;
 use super::record::RestoreRecord;
 use super::tree_swap::TreeSwap;
-use crate::backup::fetch;
+use crate::backup::{INDEX, fetch};
 use crate::docker::{Docker, Exec, Helper, RunState, Upload};
 use crate::error::{Code, Error, Result};
 use crate::repository::PublishedBackup;
@@ -92,7 +92,7 @@ pub(super) async fn extract(
     let inside = |name: &str| PathBuf::from(format!("/{ROOM}/{name}"));
     let upload = |name: &str, source| Upload { name: format!("{ROOM}/{name}"), source };
     // Kept until they are uploaded.
-    let mut fetched = vec![fetch(setting, backup, files::INDEX).await?];
+    let mut fetched = vec![fetch(setting, backup, INDEX).await?];
     let own = (backup.manifest().id.as_str(), &detail.object);
     let earlier = detail.elsewhere.iter().map(|it| (it.backup.as_str(), &it.object));
     let mut archives = Vec::new();
