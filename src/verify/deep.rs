@@ -35,7 +35,7 @@ pub(super) fn contents(
             _ => {}
         }
     }
-    Ok(damages)
+    Ok(as_stored(backup, damages))
 }
 
 /// Lists every dump and reads it to its end.
@@ -53,7 +53,15 @@ pub(super) async fn dumps(
         let tools = tools(setting, component).await?;
         damages.extend(found(&detail.object, dump(setting, &tools, backup, detail).await)?);
     }
-    Ok(damages)
+    Ok(as_stored(backup, damages))
+}
+
+/// The damages with the names under which their objects are stored.
+fn as_stored(backup: &PublishedBackup, mut damages: Vec<Damage>) -> Vec<Damage> {
+    for damage in &mut damages {
+        damage.object = backup.manifest().stored_name(&damage.object);
+    }
+    damages
 }
 
 async fn dump(

@@ -1,7 +1,7 @@
 //! Keys of `[encryption]` that contradict each other.
 
 use super::super::origin::child;
-use super::{Config, Search, real};
+use super::{Config, Search, real_path};
 
 impl Search<'_> {
     /// One passphrase at most, and only for a file that it may protect.
@@ -22,7 +22,7 @@ impl Search<'_> {
             self.report(KEY, message);
         }
         if let Some(file) = &encryption.identity_file
-            && real(file).starts_with(real(&config.repository.path))
+            && real_path(file).starts_with(real_path(&config.repository.path))
         {
             let message = "lies inside of repository.path: whoever gets the backups gets their key";
             self.report(&child(KEY, "identity_file"), message);
