@@ -4,7 +4,7 @@ use super::Global;
 use super::output::Output;
 use crate::backup::{claim_state, open_repository};
 use crate::browse;
-use crate::catalog::{Catalog, Query, Session, Source};
+use crate::catalog::{BackupRecord, Catalog, Query, Session, Source};
 use crate::config::{Config, Loaded};
 use crate::encryption::{Identities, Recipients};
 use crate::error::{Code, Error, Result};
@@ -119,11 +119,23 @@ impl Context {
         &self,
         choose: impl FnOnce(&Session) -> Result<(Option<Vec<BackupId>>, T)>,
     ) -> Result<(Query, T)> {
-        let (session, repository) = self.catalog()?;
+        let setting = self.setting()?;
+        let (mut session, repository) = self.catalog()?;
         let (wanted, chosen) = choose(&session)?;
-        let indexes = match &repository {
-            Some(it) => browse::indexes(&self.setting()?, it, &session.list()?, wanted.as_deref())?,
-            None => Vec::new(),
+        let indexes = |records: &[BackupRecord]| match &repository {
+            Some(it) => browse::indexes(&setting, it, records, wanted.as_deref()),
+            None => Ok(Vec::new()),
+        };
+        let records = session.list()?;
+        let indexes = match setting.identities.ask_a_person() {
+            false => indexes(&records)?,
+            // Nobody waits for the catalog while somebody looks for a passphrase.
+            true => {
+                drop(session);
+                let indexes = indexes(&records)?;
+                session = Catalog::in_dir(&setting.config.state.dir).session(&self.progress)?;
+                indexes
+            }
         };
         let repository = repository.map(|repository| repository.id().to_owned());
         let query = Query::over(vec![Source { session, repository, indexes }], &self.progress)?;

@@ -64,7 +64,8 @@ pub(super) async fn run(args: KeyArgs, context: &Context) -> Result<Ending> {
     match args.action {
         Action::Generate { output } => {
             let GeneratedKey { recipient } = generate(&output)?;
-            let made = Generated { file: output, recipient };
+            let file = std::path::absolute(&output).unwrap_or(output);
+            let made = Generated { file, recipient };
             context.output.result(&made, || explain(&made))?;
         }
         Action::Check => {

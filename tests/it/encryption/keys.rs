@@ -117,6 +117,7 @@ fn a_key_file_may_be_protected_by_a_passphrase() {
     output.finish().unwrap();
 
     let text = section(&[&recipient], Some(&locked));
+    asked_on_a_terminal(&host, &text);
     host.configure(&format!("{text}passphrase_env = \"KEY_WORDS\"\n"));
     let with = |words: &str, arguments: &[&str]| {
         Ran::of(&host.command(arguments).env("KEY_WORDS", words).output().unwrap())
@@ -137,6 +138,40 @@ fn a_key_file_may_be_protected_by_a_passphrase() {
     }
     let ran = Ran::of(&alone.stdin(Stdio::null()).output().unwrap()).failed(1, "key_missing");
     assert!(ran.stderr.contains("no terminal"), "{ran:?}");
+}
+
+/// Runs `key check` on a terminal of its own, on which somebody types.
+fn asked_on_a_terminal(host: &Host, text: &str) {
+    const TYPE: &str = "import os, pty, sys\n\
+        child, terminal = pty.fork()\n\
+        if child == 0:\n    os.execv(sys.argv[2], sys.argv[2:])\n\
+        said = b''\n\
+        while b': ' not in said:\n    said += os.read(terminal, 4096)\n\
+        os.write(terminal, sys.argv[1].encode())\n\
+        try:\n    while True:\n        said += os.read(terminal, 4096)\n\
+        except OSError:\n    pass\n\
+        sys.stdout.write(said.decode())\n\
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))";
+    if !need::all(&[Need::Python]) {
+        return;
+    }
+    host.configure(text);
+    host.back_up();
+    for (typed, code, told) in [
+        ("correct hors\u{8}se\n", 0, "The key reads"),
+        ("wrong horse\n", 1, "the passphrase is wrong"),
+        ("correct\u{3}", 130, "interrupted"),
+    ] {
+        let inner = host.command(&["key", "check"]);
+        let mut python = Command::new("python3");
+        python.args(["-c", TYPE, typed]).arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            python.envs(value.map(|value| (name, value)));
+        }
+        let ran = Ran::of(&python.output().unwrap()).ended(code);
+        assert!(ran.stdout.contains("Passphrase of") && ran.stdout.contains(told), "{ran:?}");
+        assert!(!ran.stdout.contains("horse"), "it is not shown: {ran:?}");
+    }
 }
 
 #[test]
