@@ -69,6 +69,10 @@ pub(super) fn pack(root: &Path) -> Packed {
     pack_from(&mut ReadAhead::start(live).unwrap())
 }
 
+fn opened(path: &Path) -> Blob {
+    Blob::file(path).unwrap_or_else(|_| Blob::empty("a missing file"))
+}
+
 impl Packed {
     pub(super) fn archive(&self) -> PathBuf {
         self.dir.path().join("uploads.tar.zst")
@@ -76,11 +80,11 @@ impl Packed {
 
     /// The archive, opened; nothing in it where it is gone.
     pub(super) fn blob(&self) -> Blob {
-        Blob::file(&self.archive()).unwrap_or_else(|_| Blob::empty("uploads.tar.zst"))
+        opened(&self.archive())
     }
 
     pub(super) fn index(&self) -> Result<IndexReader> {
-        IndexReader::open(&Blob::file(&self.dir.path().join("index.parquet"))?)
+        IndexReader::open(&opened(&self.dir.path().join("index.parquet")))
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {
