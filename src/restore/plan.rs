@@ -182,7 +182,10 @@ impl Plan {
                     live_existed,
                 });
             }
-            Detail::Globals { object, databases } if salvage::of(damages, object).is_none() => {
+            Detail::Globals { object, databases }
+                if salvage::of(damages, object).is_none()
+                    && databases.iter().any(|name| wanted.selection.wants_database(name)) =>
+            {
                 self.globals.push((self.backup.read(object)?, databases.clone()));
             }
             _ => {}
