@@ -7,6 +7,7 @@ use super::index::{IndexReader, IndexWriter, Row};
 use super::scan::{Excludes, Scan, Scanned};
 use super::source::{LiveSource, ReadAhead, Source};
 use super::write::{Tree, WrittenTree, write_tree};
+use crate::encryption::NOBODY;
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
 use crate::storage::Blob;
@@ -50,6 +51,7 @@ pub(super) fn pack_onto(id: &str, contents: Option<&Contents>, source: &mut dyn 
         component: COMPONENT,
         archive: &dir.path().join("uploads.tar.zst"),
         object: "files/uploads.tar.zst",
+        recipients: &NOBODY,
         stored_in: id,
         level: 1,
         contents,
