@@ -13,6 +13,7 @@ pub mod config;
 pub mod copies;
 pub mod database;
 pub mod docker;
+pub mod encryption;
 pub mod error;
 pub mod fence;
 pub mod progress;

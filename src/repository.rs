@@ -37,6 +37,7 @@ pub use published::{Checked, Damage, Fetched, PublishedBackup};
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
 use crate::config::Place;
+use crate::encryption::{Identities, sealed_name};
 use crate::error::{Code, Error, Result};
 use crate::storage::{self, LocalStorage, Storage};
 use header::Header;
@@ -63,6 +64,7 @@ const STAGING: &str = "staging";
 pub struct Repository {
     home: Home,
     storage: Arc<dyn Storage>,
+    identities: Identities,
     id: String,
     pace: Pace,
 }
@@ -86,7 +88,8 @@ impl Repository {
         let header = Header::read(path)?;
         let storage = Arc::new(LocalStorage::new(path));
         let home = Home::Directory(path.to_path_buf());
-        Ok(Self { home, storage, id: header.id, pace: Pace::default() })
+        let identities = Identities::default();
+        Ok(Self { home, storage, identities, id: header.id, pace: Pace::default() })
     }
 
     /// Opens the repository at `place`, which may be a store.
@@ -103,7 +106,14 @@ impl Repository {
     /// Opens the repository on a store.
     fn open_on(storage: Arc<dyn Storage>, state_dir: &Path, pace: Pace) -> Result<Self> {
         let header = Header::read_from(storage.as_ref())?;
-        Ok(Self { home: Home::Store(state_dir.to_path_buf()), storage, id: header.id, pace })
+        let (home, identities) = (Home::Store(state_dir.to_path_buf()), Identities::default());
+        Ok(Self { home, storage, identities, id: header.id, pace })
+    }
+
+    /// The same, with what encrypted backups are read with.
+    #[must_use]
+    pub fn with_identities(self, identities: &Identities) -> Self {
+        Self { identities: identities.clone(), ..self }
     }
 
     /// Opens the repository at `path`, or creates one where the directory is missing or
@@ -251,8 +261,9 @@ impl Repository {
 
     /// The file that holds the content of an object, where there is one.
     pub fn file(&self, name: &str, object: &str) -> Option<PathBuf> {
-        let root = self.storage.directory()?;
-        Some(root.join(BACKUPS).join(name).join(object))
+        let backup = self.storage.directory()?.join(BACKUPS).join(name);
+        // Encrypted, it is no file that could be read as it is.
+        (!backup.join(sealed_name(object)).exists()).then(|| backup.join(object))
     }
 
     /// The published backup in `backups/NAME`.
@@ -261,7 +272,7 @@ impl Repository {
     /// `backup_not_found` without a directory, or on a store without a manifest;
     /// `backup_damaged` where its manifest is missing or unreadable.
     pub fn backup(&self, name: &str) -> Result<PublishedBackup> {
-        PublishedBackup::find(&self.storage, name)
+        PublishedBackup::find(&self.storage, &self.identities, name)
     }
 
     /// The backup that `manifest` describes, whose own manifest is damaged.
@@ -275,7 +286,7 @@ impl Repository {
             None => !self.storage.names(&dir)?.is_empty(),
         };
         match is_there {
-            true => Ok(PublishedBackup::described(&self.storage, manifest)),
+            true => Ok(PublishedBackup::described(&self.storage, &self.identities, manifest)),
             false => Err(Error::new(Code::BackupNotFound, "open backup", self.storage.shown(&dir))
                 .cause("there is no such directory")),
         }
@@ -292,10 +303,13 @@ impl Repository {
         _lock: &Lock,
     ) -> Result<IncomingBackup> {
         match &self.home {
-            Home::Directory(path) => IncomingBackup::create(path, id),
+            Home::Directory(path) => IncomingBackup::create(path, &self.identities, id),
             Home::Store(state_dir) => {
                 let staging = state_dir.join(STAGING).join(id.as_str());
-                IncomingBackup::stage(&self.storage, staging, id, parent, self.pace)
+                let mut incoming =
+                    IncomingBackup::stage(&self.storage, staging, id, parent, self.pace)?;
+                incoming.identities = self.identities.clone();
+                Ok(incoming)
             }
         }
     }

@@ -5,6 +5,7 @@
 //! history would seem to be gone.
 
 use crate::config::{Config, Place};
+use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::repository::{Repository, create_dir, write_new, write_replacing};
 use crate::setting::Setting;
@@ -53,6 +54,7 @@ pub(super) struct Known {
     path: PathBuf,
     place: Place,
     state_dir: PathBuf,
+    identities: Identities,
     ids: BTreeMap<PathBuf, String>,
 }
 
@@ -69,11 +71,11 @@ pub(crate) fn open_repository(setting: &Setting) -> Result<Repository> {
 
 /// Remembers the repository that lies in a place now, whatever lay there before.
 pub(crate) fn remember_repository(setting: &Setting, repository: &Repository) -> Result<()> {
-    let Known { file, mut ids, .. } = Known::of(setting)?;
+    let Known { file, mut ids, identities, .. } = Known::of(setting)?;
     let path = key(repository);
     ids.remove(&path);
     let (place, state_dir) = (Place::Directory(path.clone()), setting.config.state.dir.clone());
-    Known { file, path, place, state_dir, ids }.remember(repository)
+    Known { file, path, place, state_dir, identities, ids }.remember(repository)
 }
 
 /// Under what a repository is remembered.
@@ -99,7 +101,9 @@ impl Known {
             Place::Directory(path) => path.clone(),
             Place::Store(store) => PathBuf::from(store.url.to_string()),
         };
-        Ok(Self { file, path, place, state_dir: setting.config.state.dir.clone(), ids })
+        let (state_dir, identities) =
+            (setting.config.state.dir.clone(), setting.identities.clone());
+        Ok(Self { file, path, place, state_dir, identities, ids })
     }
 
     /// Whether a repository was used at this path before.
@@ -126,7 +130,7 @@ impl Known {
                     "mount its file system; if the backups are gone for good, move {file} and \
                      catalog.duckdb beside it away, and the next backup begins a new repository"
                 ))),
-            (opened, _) => opened,
+            (opened, _) => opened.map(|found| found.with_identities(&self.identities)),
         }
     }
 

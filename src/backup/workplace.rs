@@ -3,6 +3,7 @@
 use super::Request;
 use super::known::Known;
 use super::parent::{self, Parent, ParentTrees};
+use super::plain;
 use crate::catalog::{BackupRecord, Catalog};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
@@ -64,8 +65,9 @@ impl<'a> Workplace<'a> {
         session.fail_interrupted()?;
         record.sequence = session.next_sequence()?;
         let wanted = request.only.components(&setting.config);
-        let (kind, parent) =
-            parent::choose(setting, request.kind, &wanted, repository, &session.list()?)?;
+        let records = session.list()?;
+        plain::prune(setting, &records);
+        let (kind, parent) = parent::choose(setting, request.kind, &wanted, repository, &records)?;
         record.kind = kind;
         record.parent = parent.as_ref().map(|parent| parent.backup.manifest().id.clone());
         let version = record.version_label.as_deref();
@@ -156,6 +158,7 @@ pub(super) fn open_or_create(setting: &Setting) -> Result<Repository> {
                 &setting.config.repository.place(),
                 &setting.config.state.dir,
             )?
+            .with_identities(&setting.identities)
         }
         opened => opened?,
     };

@@ -1,5 +1,6 @@
 //! Values that are each acceptable and together are not.
 
+mod encryption;
 mod retention;
 mod stores;
 
@@ -37,6 +38,7 @@ pub(super) fn find(config: &Config, origins: &Origins, problems: &mut Problems) 
     search.selectors_are_unique(config);
     search.stores(config);
     search.retention(config);
+    search.encryption(config);
 }
 
 struct Search<'a> {

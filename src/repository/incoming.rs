@@ -7,6 +7,7 @@ use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file};
 use super::durable::{create_dir, sync_dir, write_new};
 use super::manifest::{MANIFEST, Manifest, Object};
 use super::{BACKUPS, BackupId, INCOMING, Pace, PublishedBackup};
+use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::storage::{Blob, LocalStorage, Storage};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -23,6 +24,8 @@ pub(super) use transfer::Transfer;
 pub struct IncomingBackup {
     path: PathBuf,
     target: Target,
+    /// What the published backup is read with.
+    pub(super) identities: Identities,
     published: bool,
 }
 
@@ -36,10 +39,16 @@ enum Target {
 }
 
 impl IncomingBackup {
-    pub(super) fn create(repository: &Path, id: &BackupId) -> Result<Self> {
+    pub(super) fn create(
+        repository: &Path,
+        identities: &Identities,
+        id: &BackupId,
+    ) -> Result<Self> {
         let path = repository.join(INCOMING).join(id.as_str());
         create_dir(&path)?;
-        Ok(Self { path, target: Target::Directory(repository.to_path_buf()), published: false })
+        let (target, identities) =
+            (Target::Directory(repository.to_path_buf()), identities.clone());
+        Ok(Self { path, target, identities, published: false })
     }
 
     /// A backup that is put together in `path` and goes to a store.
@@ -52,7 +61,8 @@ impl IncomingBackup {
     ) -> Result<Self> {
         let transfer = Transfer::begin(storage, id, parent, pace)?;
         create_dir(&path)?;
-        Ok(Self { path, target: Target::Store(Some(Box::new(transfer))), published: false })
+        let target = Target::Store(Some(Box::new(transfer)));
+        Ok(Self { path, target, identities: Identities::default(), published: false })
     }
 
     /// The directory to write into.
@@ -127,7 +137,9 @@ impl IncomingBackup {
             Target::Store(transfer) => {
                 let gone = || Error::new(Code::StorageFailed, "publish", &manifest.name);
                 let transfer = transfer.take().ok_or_else(gone)?;
-                return transfer.publish(manifest, sums.as_bytes(), &text);
+                let storage = transfer.storage().clone();
+                transfer.publish(manifest, sums.as_bytes(), &text)?;
+                return PublishedBackup::find(&storage, &self.identities, &manifest.name);
             }
         };
 
@@ -138,7 +150,7 @@ impl IncomingBackup {
         rename_into(&repository, &self.path, &manifest.name)?;
         self.published = true;
         let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&repository));
-        PublishedBackup::find(&storage, &manifest.name)
+        PublishedBackup::find(&storage, &self.identities, &manifest.name)
     }
 }
 

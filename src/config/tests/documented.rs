@@ -46,7 +46,12 @@ fn every_key_stands_in_the_example_file() {
             continue;
         }
         let (setting, table) = (format!("{key} = "), format!("[{section}.{key}]"));
-        let shown = EXAMPLE.lines().any(|line| {
+        // A recipient that somebody copies would lock them out of their own backups.
+        let line = |line: &'static str| match section == "encryption" {
+            true => line.trim_start_matches("# "),
+            false => line,
+        };
+        let shown = EXAMPLE.lines().map(line).any(|line| {
             line.starts_with(&setting) || line.trim_start_matches('[').starts_with(&table[1..])
         });
         assert!(shown, "{section}.{key} is not in config/backstop.example.toml");

@@ -65,6 +65,11 @@ impl Transfer {
         Ok(dir)
     }
 
+    /// Where it goes.
+    pub(super) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
     /// Sends every object. Files of dumps that the parent's dump holds byte for byte are copied
     /// by the store itself, where it can do that.
     pub(super) fn send(
@@ -106,7 +111,7 @@ impl Transfer {
         manifest: &Manifest,
         checksums: &[u8],
         text: &[u8],
-    ) -> Result<PublishedBackup> {
+    ) -> Result<()> {
         let dir = format!("{BACKUPS}/{}", manifest.name);
         self.storage.write(&format!("{dir}/{CHECKSUMS}"), checksums)?;
         self.refuse_incomplete(&dir, &manifest.objects)?;
@@ -115,13 +120,12 @@ impl Transfer {
         self.published = true;
         self.storage.write(&format!("{dir}/{MANIFEST}"), text)?;
         self.confirm()?;
-        let found = PublishedBackup::find(&self.storage, &manifest.name)?;
         self.dir = None;
         if let Some(lease) = self.lease.take() {
             // One that cannot be given back becomes stale; whoever clears it finds the backup.
             let _ = lease.give_back();
         }
-        Ok(found)
+        Ok(())
     }
 
     fn confirm(&self) -> Result<()> {

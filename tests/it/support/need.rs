@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Root,
     /// Python, which can do to files what Rust does not without `unsafe`.
     Python,
+    /// The `age` command, which did not come from here.
+    Age,
 }
 
 impl Need {
@@ -25,6 +27,7 @@ impl Need {
             Self::Docker => "docker",
             Self::Root => "root",
             Self::Python => "python",
+            Self::Age => "age",
         }
     }
 
@@ -32,10 +35,8 @@ impl Need {
         match self {
             Self::Docker => docker_answers(),
             Self::Root => rustix::process::geteuid().is_root(),
-            Self::Python => Command::new("python3")
-                .arg("--version")
-                .output()
-                .is_ok_and(|it| it.status.success()),
+            Self::Python => answers("python3"),
+            Self::Age => answers("age"),
         }
     }
 }
@@ -60,6 +61,11 @@ pub(crate) fn all(needs: &[Need]) -> bool {
         list.and_then(|mut list| list.write_all(line.as_bytes())).unwrap();
     }
     false
+}
+
+fn answers(program: &str) -> bool {
+    let asked = Command::new(program).arg("--version").output();
+    asked.is_ok_and(|it| it.status.success())
 }
 
 fn docker_answers() -> bool {
