@@ -1,7 +1,7 @@
 //! Repositories on object stores, and copies of repositories there.
 
 use crate::support::host::{Host, listing};
-use crate::support::store::{BUCKET, KEY_ID, S3Server, SECRET};
+use crate::support::store::{BUCKET, KEY_ID, S3Server, SECRET, WebdavServer};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -180,6 +180,23 @@ fn an_interrupted_sync_goes_on_where_it_stopped() {
     assert!(synced[0]["complete"] == true && again < whole, "{synced} of {whole}");
     let left = objects(&server, "copy");
     assert!(!left.iter().any(|object| object.starts_with("leases/")), "{left:?}");
+}
+
+#[test]
+fn a_copy_on_webdav_is_whole_and_can_be_restored_from() {
+    let (host, server) = (Host::with_files(), WebdavServer::start());
+    host.write("big.bin", &"not much to compress? ".repeat(1 << 20));
+    let url = format!("url = \"webdav://{}/backups of/shop\"\n", server.authority());
+    let path = format!("path = {:?}\n", host.repository());
+    host.configure_repository(&format!("{path}[[repository.copies]]\nname = \"dav\"\n{url}"));
+    let record = host.back_up();
+    let there = server.objects().join("backups of/shop/backups").join(name(&record));
+    assert!(there.join("manifest.json").is_file());
+    assert_eq!(host.json(&["sync"])[0]["complete"], true);
+    fs::remove_dir_all(host.repository()).unwrap();
+    fs::remove_dir_all(host.state()).unwrap();
+    host.configure_repository(&url);
+    assert_eq!(restored(&host), listing(&host.live()));
 }
 
 #[test]

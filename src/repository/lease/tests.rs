@@ -372,13 +372,15 @@ fn a_keeper_and_a_deleter_never_both_succeed() {
     }
 }
 
+type Create = Box<dyn FnOnce(MemoryStorage) -> Option<String> + Send>;
+
 #[test]
 fn several_hosts_create_one_repository_between_them() {
     for ignoring in [false, true] {
         let all = || {
             let storage = MemoryStorage::new();
             let storage = if ignoring { storage.ignoring_conditions() } else { storage };
-            let create: fn() -> Box<dyn FnOnce(MemoryStorage) -> Option<String> + Send> = || {
+            let create: fn() -> Create = || {
                 Box::new(|storage| {
                     let state = tempfile::tempdir().unwrap();
                     let storage = Arc::new(storage);
