@@ -21,7 +21,9 @@ impl Session {
     ) -> Result<()> {
         let mut recorded = self.published_names()?;
         let lying: HashSet<String> = repository.names()?.into_iter().collect();
-        let paths_moved = self.recorded_root()?.is_some_and(|root| root != repository.path());
+        let paths_moved = self
+            .recorded_root()?
+            .is_some_and(|root| repository.directory().is_some_and(|now| root != now));
         if paths_moved {
             recorded.clear();
         }
@@ -36,6 +38,8 @@ impl Session {
                     record.pin = pins.get(&record.id).cloned();
                     self.put(&record)?;
                 }
+                // On a store: being written, or left by a dead writer.
+                Err(e) if e.code() == Code::BackupNotFound => {}
                 Err(e) => progress.warn(e.code(), e.to_string()),
             }
         }
