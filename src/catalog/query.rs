@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::BackupId;
 use duckdb::types::{ToSqlOutput, Value as SqlValue};
-use duckdb::{Config, Connection, ToSql, params, params_from_iter};
+use duckdb::{Config, Connection, ToSql, params_from_iter};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -110,25 +110,30 @@ impl Query {
             .map_err(ask)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(ask)?;
         let listed: Vec<(String, String)> = rows.collect::<duckdb::Result<_>>().map_err(ask)?;
-        let mut files = Vec::new();
-        for (id, path) in listed {
-            if wanted.is_some_and(|wanted| !wanted.iter().any(|it| it.as_str() == id)) {
-                continue;
-            }
-            let file = PathBuf::from(path).join(INDEX);
-            let sql = format!("SELECT count(*) FROM parquet_file_metadata({})", literal(&file));
-            if let Err(e) = self.connection.query_row(&sql, [], |_| Ok(())) {
-                progress.warn(
-                    Code::BackupDamaged,
-                    format!("{} cannot be read and is left out: {e}", file.display()),
-                );
-                continue;
-            }
-            self.connection
-                .execute("INSERT INTO indexes VALUES (?, ?)", params![file.to_string_lossy(), id])
-                .map_err(ask)?;
-            files.push(literal(&file));
+        let mut indexes: Vec<(String, PathBuf)> = listed
+            .into_iter()
+            .filter(|(id, _)| wanted.is_none_or(|all| all.iter().any(|it| it.as_str() == id)))
+            .map(|(id, path)| (id, PathBuf::from(path).join(INDEX)))
+            .collect();
+        // All at once, and one by one only where that fails.
+        if self.open_indexes(&indexes).is_err() {
+            indexes.retain(|index| match self.open_indexes(std::slice::from_ref(index)) {
+                Ok(()) => true,
+                Err(e) => {
+                    let file = index.1.display();
+                    let message = format!("{file} cannot be read and is left out: {e}");
+                    progress.warn(Code::BackupDamaged, message);
+                    false
+                }
+            });
         }
+        let rows = indexes.iter().map(|(id, file)| format!("({}, '{id}')", literal(file)));
+        let rows: Vec<String> = rows.collect();
+        if !rows.is_empty() {
+            let sql = format!("INSERT INTO indexes VALUES {}", rows.join(", "));
+            self.connection.execute_batch(&sql).map_err(ask)?;
+        }
+        let files: Vec<String> = indexes.iter().map(|(_, file)| literal(file)).collect();
         let source = match files.as_slice() {
             [] => NO_INDEX.to_owned(),
             files => format!("read_parquet([{}], filename = true)", files.join(", ")),
@@ -142,6 +147,16 @@ impl Query {
             ),
         };
         self.connection.execute_batch(&(closed + "SET lock_configuration = true")).map_err(ask)
+    }
+
+    /// Reads the ends of indexes, which say what lies in them.
+    fn open_indexes(&self, indexes: &[(String, PathBuf)]) -> duckdb::Result<()> {
+        if indexes.is_empty() {
+            return Ok(());
+        }
+        let files: Vec<String> = indexes.iter().map(|(_, file)| literal(file)).collect();
+        let sql = format!("SELECT count(*) FROM parquet_file_metadata([{}])", files.join(", "));
+        self.connection.query_row(&sql, [], |_| Ok(()))
     }
 
     /// Refuses everything but one SELECT.
