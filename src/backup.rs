@@ -9,6 +9,7 @@ mod databases;
 mod definitions;
 mod estimate;
 mod examine;
+mod fetch;
 mod idle;
 mod known;
 mod link;
@@ -28,6 +29,7 @@ pub use plan::PlanSummary;
 pub use selection::Selection;
 
 pub(crate) use archives::INDEX;
+pub(crate) use fetch::fetch;
 pub(crate) use known::{claim_state, open_repository, remember_repository};
 pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::{Reach, local_tools};
@@ -182,6 +184,7 @@ async fn take(
     let bystanders = Bystanders::of(&plan);
     let mut seen = bystanders.look().await?;
     let jobs = archives::Job::plan(plan.sources, id)?;
+    let jobs = setting.blocking(|| archives::settle(jobs)).await?;
 
     progress.step("quiesce");
     let sound = match &docker {

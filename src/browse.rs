@@ -9,6 +9,7 @@ mod diff;
 mod dump;
 mod find;
 mod history;
+mod indexes;
 mod list;
 mod path;
 
@@ -18,8 +19,8 @@ pub use diff::{Change, Difference, Stat, diff, stat};
 pub use dump::write_dump;
 pub use find::{Criteria, Found, find};
 pub use history::{Event, Version, history};
+pub use indexes::indexes;
 pub use list::{Listed, list};
 pub use path::FilePath;
 
-/// The index of a backup, relative to its directory.
-const INDEX: &str = "files/index.parquet";
+use crate::backup::INDEX;

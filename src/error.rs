@@ -51,7 +51,14 @@ impl Error {
 
     /// A failure of the operating system on `path`; the code follows from the kind of
     /// error (full disk, missing permission, read-only file system).
+    ///
+    /// An `io::Error` that was made of one of ours is that one: readers and writers of the
+    /// standard library can only hand it on so.
     pub fn io(attempted: impl Into<String>, path: &Path, error: io::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(ours) => return ours,
+            Err(error) => error,
+        };
         let code = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::DiskFull,
             io::ErrorKind::PermissionDenied => Code::PermissionDenied,

@@ -17,7 +17,7 @@ mod pin;
 mod published;
 mod relocation;
 
-pub use checksums::{Checksums, hash_file, hash_file_unless};
+pub use checksums::{Checksums, hash_blob, hash_file};
 pub use durable::{create_dir, sync_dir, write_new, write_replacing};
 pub use id::BackupId;
 pub use incoming::IncomingBackup;
@@ -25,13 +25,15 @@ pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
 pub use name::backup_name;
 pub use pin::Pin;
-pub use published::{Checked, Damage, PublishedBackup};
+pub use published::{Checked, Damage, Fetched, PublishedBackup};
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
 use crate::error::{Code, Error, Result};
+use crate::storage::{LocalStorage, Storage};
 use header::Header;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 const BACKUPS: &str = "backups";
@@ -44,6 +46,7 @@ const LOCK: &str = "lock";
 #[derive(Debug, Clone)]
 pub struct Repository {
     path: PathBuf,
+    storage: Arc<dyn Storage>,
     id: String,
 }
 
@@ -55,7 +58,8 @@ impl Repository {
     /// version wrote it, `repository_moved` where it has gone elsewhere.
     pub fn open(path: &Path) -> Result<Self> {
         let header = Header::read(path)?;
-        Ok(Self { path: path.to_path_buf(), id: header.id })
+        let storage = Arc::new(LocalStorage::new(path));
+        Ok(Self { path: path.to_path_buf(), storage, id: header.id })
     }
 
     /// Opens the repository at `path`, or creates one where the directory is missing or
@@ -115,13 +119,19 @@ impl Repository {
         self.path.join(BACKUPS).join(name)
     }
 
+    /// The file that holds the content of an object, where there is one.
+    pub fn file(&self, name: &str, object: &str) -> Option<PathBuf> {
+        let root = self.storage.directory()?;
+        Some(root.join(BACKUPS).join(name).join(object))
+    }
+
     /// The published backup in `backups/NAME`.
     ///
     /// # Errors
     /// `backup_not_found` without a directory, `backup_damaged` where its manifest is
     /// missing or unreadable.
     pub fn backup(&self, name: &str) -> Result<PublishedBackup> {
-        PublishedBackup::open(self.backup_path(name))
+        PublishedBackup::find(&self.storage, name)
     }
 
     /// The backup that `manifest` describes, whose own manifest is damaged.
@@ -131,7 +141,7 @@ impl Repository {
     pub fn described(&self, manifest: Manifest) -> Result<PublishedBackup> {
         let path = self.backup_path(&manifest.name);
         match path.is_dir() {
-            true => Ok(PublishedBackup::described(path, manifest)),
+            true => Ok(PublishedBackup::described(&self.storage, manifest)),
             false => Err(Error::new(Code::BackupNotFound, "open backup", path.display())
                 .cause("there is no such directory")),
         }

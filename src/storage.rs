@@ -7,9 +7,11 @@
 
 mod blob;
 mod local;
+mod scratch;
 
 pub use blob::{Blob, BlobReader, ReadAt};
 pub use local::LocalStorage;
+pub use scratch::Scratch;
 
 use crate::error::{Code, Error, Result};
 use std::fmt::Debug;

@@ -8,14 +8,14 @@ use std::path::{Component, Path};
 /// The rows of one component. Archive and index have the same order, so that one row at a
 /// time is enough.
 pub(super) struct Check<'a> {
-    archive: &'a Path,
+    archive: &'a str,
     rows: Option<Rows>,
     stored_in: Option<String>,
 }
 
 impl<'a> Check<'a> {
     /// Checks `archive` against a component's rows, or only its paths without an index.
-    pub(super) fn new(archive: &'a Path, index: Option<(&IndexReader, &str)>) -> Self {
+    pub(super) fn new(archive: &'a str, index: Option<(&IndexReader, &str)>) -> Self {
         let rows = index.map(|(index, component)| index.rows(Some(component)));
         Self { archive, rows, stored_in: None }
     }
@@ -23,7 +23,7 @@ impl<'a> Check<'a> {
     /// Checks `archive` against those rows of a component whose bytes lie in the backup
     /// `stored_in`: an incremental backup's index lists the others too.
     pub(super) fn of_backup(
-        archive: &'a Path,
+        archive: &'a str,
         index: &IndexReader,
         component: &str,
         stored_in: &str,
@@ -82,13 +82,13 @@ impl<'a> Check<'a> {
     }
 
     fn damaged(&self, path: &Path, cause: &str) -> Error {
-        Error::new(Code::BackupDamaged, "verify archive", self.archive.display())
+        Error::new(Code::BackupDamaged, "verify archive", self.archive)
             .cause(format!("{} {cause}", shown(path)))
     }
 }
 
 /// Refuses a path, or a hard link to a path, that leads outside the tree.
-pub(super) fn is_safe(archive: &Path, entry: &Entry) -> Result<()> {
+pub(super) fn is_safe(archive: &str, entry: &Entry) -> Result<()> {
     let link = match (entry.kind, &entry.link_target) {
         (Kind::Hardlink, target) => Some(target.as_deref().unwrap_or_default()),
         _ => None,
@@ -104,7 +104,7 @@ pub(super) fn is_safe(archive: &Path, entry: &Entry) -> Result<()> {
         return Ok(());
     }
     let leads = link.map(|target| format!(" -> {}", Path::new(target).display()));
-    Err(Error::new(Code::UnsafePath, "restore from archive", archive.display()).cause(format!(
+    Err(Error::new(Code::UnsafePath, "restore from archive", archive).cause(format!(
         "{:?}{} leads outside",
         entry.path,
         leads.unwrap_or_default()

@@ -17,13 +17,14 @@ use super::index::{IndexReader, Row};
 use super::tar::{SparseMap, TarReader};
 use crate::error::{Code, Error, Result};
 use crate::progress::{Event, Progress, Silent};
+use crate::storage::Blob;
 use archives::Archives;
 pub use archives::Locate;
 use content::{Reading, Sink};
 use selection::{Borrowed, Selection};
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use target::Target;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,7 @@ const MOST_LOST: usize = 1000;
 #[derive(Clone, Copy)]
 pub struct Extraction<'a> {
     /// The archive that the backup itself holds.
-    pub archive: &'a Path,
+    pub archive: &'a Blob,
     /// Finds every archive that holds contents of the tree, where an incremental backup
     /// points into earlier ones. Needs an index. Without it all lies in `archive`.
     pub locate: Option<Locate<'a>>,
@@ -83,8 +84,8 @@ pub fn extract(
     cancel: &CancellationToken,
 ) -> Result<Extracted> {
     let mut target = Target::open(what.target)?;
-    let own = |_: &str, _: &str| Ok(PathBuf::from(what.archive));
-    let mut work = Work::new(what.archive, what.task, progress, cancel);
+    let own = |_: &str, _: &str| Ok(what.archive.clone());
+    let mut work = Work::new(what.archive.name(), what.task, progress, cancel);
     match (what.index, what.select, what.locate) {
         (Some((index, component)), select, Some(locate)) => {
             work.begin(None);
@@ -99,7 +100,7 @@ pub fn extract(
         }
         (index, select, _) => {
             let frames = FrameReader::open(what.archive)?;
-            let check = Check::new(what.archive, index);
+            let check = Check::new(what.archive.name(), index);
             work.begin(Some(frames.table().length()));
             work.all(&frames, check, select, Some(&mut target))?;
         }
@@ -122,12 +123,12 @@ pub fn salvage(
     cancel: &CancellationToken,
 ) -> Result<Extracted> {
     let Some((index, component)) = what.index else {
-        return Err(Error::new(Code::BackupDamaged, "salvage", what.archive.display())
+        return Err(Error::new(Code::BackupDamaged, "salvage", what.archive.name())
             .cause("without its index nobody knows what it held"));
     };
-    let own = |_: &str, _: &str| Ok(PathBuf::from(what.archive));
+    let own = |_: &str, _: &str| Ok(what.archive.clone());
     let mut target = into_target.then(|| Target::open(what.target)).transpose()?;
-    let mut work = Work::new(what.archive, what.task, progress, cancel);
+    let mut work = Work::new(what.archive.name(), what.task, progress, cancel);
     work.begin(None);
     let archives = Archives::salvaging(what.locate.unwrap_or(&own));
     let select = what.select.unwrap_or(&|_| true);
@@ -156,12 +157,12 @@ pub fn write_row(
         return Err(Error::new(Code::BackupDamaged, "read", row.entry.shown())
             .cause("the index does not say where it lies"));
     };
-    let path = archive.path().to_owned();
+    let name = archive.name().to_owned();
     let silent: Arc<dyn Progress> = Arc::new(Silent);
     let mut reading = Reading::new("read", &silent, cancel);
     let mut sink = Sink::Stream(output);
-    let hash = reading.copy(&path, &row.entry, map.as_ref(), &mut archive.cursor, &mut sink)?;
-    Check::new(&path, None).content(row, hash)
+    let hash = reading.copy(&name, &row.entry, map.as_ref(), &mut archive.cursor, &mut sink)?;
+    Check::new(&name, None).content(row, hash)
 }
 
 /// Reads a whole archive and compares every file with those rows of the index whose bytes lie
@@ -170,7 +171,7 @@ pub fn write_row(
 /// # Errors
 /// As [`extract`].
 pub fn verify(
-    archive: &Path,
+    archive: &Blob,
     index: &IndexReader,
     (component, stored_in): (&str, &str),
     progress: &Arc<dyn Progress>,
@@ -178,15 +179,15 @@ pub fn verify(
 ) -> Result<Extracted> {
     let frames = FrameReader::open(archive)?;
     let task = format!("verify {component}");
-    let mut work = Work::new(archive, &task, progress, cancel);
-    let check = Check::of_backup(archive, index, component, stored_in);
+    let mut work = Work::new(archive.name(), &task, progress, cancel);
+    let check = Check::of_backup(archive.name(), index, component, stored_in);
     work.begin(Some(frames.table().length()));
     work.all(&frames, check, None, None)?;
     Ok(work.finish())
 }
 
 struct Work<'a> {
-    archive: &'a Path,
+    archive: &'a str,
     task: &'a str,
     progress: &'a Arc<dyn Progress>,
     reading: Reading<'a>,
@@ -196,7 +197,7 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(
-        archive: &'a Path,
+        archive: &'a str,
         task: &'a str,
         progress: &'a Arc<dyn Progress>,
         cancel: &'a CancellationToken,
@@ -217,10 +218,10 @@ impl<'a> Work<'a> {
         select: Option<&dyn Fn(&Path) -> bool>,
         mut target: Option<&mut Target>,
     ) -> Result<()> {
-        let path = frames.path();
+        let name = frames.name();
         let mut selection = select.map(Selection::new);
         let mut tar = TarReader::new(frames.stream()?);
-        while let Some(member) = tar.next_member().map_err(|e| read_error(path, e))? {
+        while let Some(member) = tar.next_member().map_err(|e| read_error(name, e))? {
             self.go_on()?;
             let entry = member.entry;
             let row = check.member(&entry)?;
@@ -233,14 +234,14 @@ impl<'a> Work<'a> {
                     continue;
                 }
             }
-            let data = (path, member.map.as_ref(), &mut tar);
+            let data = (name, member.map.as_ref(), &mut tar);
             let hash = self.member(&entry, Some(data), target.as_deref_mut())?;
             if let (Some(row), Some(hash)) = (&row, hash) {
                 check.content(row, hash)?;
             }
         }
         check.end()?;
-        tar.drain().map_err(|e| read_error(path, e))
+        tar.drain().map_err(|e| read_error(name, e))
     }
 
     /// Goes by the index and reads only what was selected, from wherever it lies. Of archives
@@ -299,11 +300,11 @@ impl<'a> Work<'a> {
             return self.member(&row.entry, Some(data), target).map(drop);
         }
         let Some((archive, map)) = archives.seek(row)? else { return Ok(()) };
-        let path = archive.path().to_owned();
-        let data = (path.as_path(), map.as_ref(), &mut archive.cursor);
+        let name = archive.name().to_owned();
+        let data = (name.as_str(), map.as_ref(), &mut archive.cursor);
         let read = self.member(&row.entry, Some(data), target.as_deref_mut());
         let checked = read.and_then(|hash| match hash {
-            Some(hash) => Check::new(&path, None).content(row, hash),
+            Some(hash) => Check::new(&name, None).content(row, hash),
             None => Ok(()),
         });
         match (&checked, target) {
@@ -331,7 +332,7 @@ impl<'a> Work<'a> {
     fn member<R: Read>(
         &mut self,
         entry: &Entry,
-        data: Option<(&Path, Option<&SparseMap>, &mut R)>,
+        data: Option<(&str, Option<&SparseMap>, &mut R)>,
         target: Option<&mut Target>,
     ) -> Result<Option<[u8; 32]>> {
         self.done.file_count += u64::from(!entry.path.as_os_str().is_empty());
@@ -340,7 +341,7 @@ impl<'a> Work<'a> {
             return Ok(None);
         }
         let Some((archive, map, data)) = data else {
-            return Err(Error::new(Code::BackupDamaged, "read", self.archive.display())
+            return Err(Error::new(Code::BackupDamaged, "read", self.archive)
                 .cause(format!("the index does not say where {} lies", entry.shown())));
         };
         self.done.bytes += entry.size;
@@ -357,7 +358,7 @@ impl<'a> Work<'a> {
 
     fn go_on(&self) -> Result<()> {
         if self.cancel.is_cancelled() {
-            return Err(Error::new(Code::Interrupted, "read", self.archive.display()));
+            return Err(Error::new(Code::Interrupted, "read", self.archive));
         }
         Ok(())
     }

@@ -28,6 +28,7 @@
 //! | `offset` | u64, null | of a file: where its data begins in the decompressed tar |
 //! | `data_kind` | text, null | of a file: `dense`: `size` bytes follow at `offset`; `gnu-sparse-1.0`: a sparse map follows there, then the data without holes |
 
+mod bytes;
 mod column;
 mod group;
 mod json;

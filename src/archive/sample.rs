@@ -9,6 +9,7 @@ use super::source::{LiveSource, ReadAhead, Source};
 use super::write::{Tree, WrittenTree, write_tree};
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
+use crate::storage::Blob;
 use proptest::prelude::*;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, lsetxattr, mknodat, utimensat,
@@ -71,8 +72,13 @@ impl Packed {
         self.dir.path().join("uploads.tar.zst")
     }
 
+    /// The archive, opened; nothing in it where it is gone.
+    pub(super) fn blob(&self) -> Blob {
+        Blob::file(&self.archive()).unwrap_or_else(|_| Blob::empty("uploads.tar.zst"))
+    }
+
     pub(super) fn index(&self) -> Result<IndexReader> {
-        IndexReader::open(&self.dir.path().join("index.parquet"))
+        IndexReader::open(&Blob::file(&self.dir.path().join("index.parquet"))?)
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {
@@ -86,14 +92,14 @@ impl Packed {
     ) -> Result<Extracted> {
         let index = self.index()?;
         let index = Some((&index, COMPONENT));
-        let (archive, task) = (&self.archive(), "restore");
+        let (archive, task) = (&self.blob(), "restore");
         let what = Extraction { archive, locate: None, target, index, select, task };
         extract(&what, &silent(), &CancellationToken::new())
     }
 
     pub(super) fn verify(&self) -> Result<Extracted> {
         let index = self.index()?;
-        verify(&self.archive(), &index, (COMPONENT, &self.id), &silent(), &CancellationToken::new())
+        verify(&self.blob(), &index, (COMPONENT, &self.id), &silent(), &CancellationToken::new())
     }
 }
 

@@ -42,7 +42,7 @@ pub fn splice_tree(
             return Err(Error::new(Code::Interrupted, "archive", tree.component));
         }
         let row = row?;
-        is_safe(tree.archive, &row.entry)?;
+        is_safe(&tree.archive.to_string_lossy(), &row.entry)?;
         offsets.push(splicing.member(&row).map_err(|e| splicing.failed(tree, e))?);
     }
     let end = [0; 1024];
@@ -185,7 +185,7 @@ impl Splicing<'_> {
     }
 
     fn failed(&self, tree: &Tree<'_>, error: io::Error) -> Error {
-        read_error(tree.archive, error)
+        read_error(&tree.archive.to_string_lossy(), error)
     }
 }
 
@@ -225,8 +225,8 @@ impl<'a> Sources<'a> {
             Some(number) => self.open.remove(number),
             None => {
                 self.open.truncate(MOST_OPEN - 1);
-                let path = (self.locate)(&source.stored_in, &source.archive);
-                let frames = path.and_then(|path| FrameReader::open(&path));
+                let blob = (self.locate)(&source.stored_in, &source.archive);
+                let frames = blob.and_then(|blob| FrameReader::open(&blob));
                 let frames = frames.map_err(|e| super::frame::damaged(e.to_string()))?;
                 let cursor = frames.read_at(0);
                 Opened { source: source.clone(), frames, cursor }

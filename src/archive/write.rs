@@ -101,7 +101,7 @@ pub fn write_tree(
         match scanned {
             Scanned::Fault(fault) => writing.record(&fault),
             Scanned::Held(row) => {
-                writing.copying.skip(row.entry.size);
+                writing.copying.advance(row.entry.size);
                 writing.refer(*row)?;
             }
             Scanned::Entry(entry) => writing.add(source, entry)?,

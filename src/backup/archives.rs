@@ -46,10 +46,25 @@ impl Job {
             .collect()
     }
 
+    /// Writes what is dirty to the disk, which then need not be done while the writers are held.
+    /// Blocking.
+    fn settle(&self) -> Result<()> {
+        match &self.planned.source.place {
+            Place::Directory(root) => settle_mappings(root).map_err(|e| Error::io("sync", root, e)),
+            Place::Container { .. } => Ok(()),
+        }
+    }
+
     /// What the journal must know before the capture exists.
     pub(super) fn journal_entry(&self) -> Option<JournalCapture> {
         self.capture.as_ref().and_then(CapturePlan::journal_entry)
     }
+}
+
+/// Does for all jobs what can be done before anything is held.
+pub(super) fn settle(jobs: Vec<Job>) -> Result<Vec<Job>> {
+    jobs.iter().try_for_each(Job::settle)?;
+    Ok(jobs)
 }
 
 /// A tree that was captured and is archived later.
@@ -126,10 +141,8 @@ impl Writer {
         journal: &std::sync::Arc<crate::fence::LiveJournal>,
     ) -> Result<Self> {
         let Some(plan) = &job.capture else { return Ok(self) };
-        if let Place::Directory(root) = &job.planned.source.place {
-            // The writers are held: nothing becomes dirty behind this.
-            settle_mappings(root).map_err(|e| Error::io("sync", root, e))?;
-        }
+        // The writers are held: nothing becomes dirty behind this.
+        job.settle()?;
         let captured = plan.take(journal, &self.setting.progress)?;
         let Place::Directory(root) = job.planned.source.place.clone() else { return Ok(self) };
         let excludes = Excludes::new(&job.planned.source.tree.exclude)?;

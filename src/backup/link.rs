@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::repository::manifest::Object;
-use crate::repository::{PublishedBackup, hash_file_unless};
+use crate::repository::{PublishedBackup, hash_blob};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
@@ -24,6 +24,7 @@ pub(super) fn link_unchanged(
     objects: &[Object],
     cancel: &CancellationToken,
 ) -> Result<BTreeMap<String, u64>> {
+    let Some(theirs) = parent.directory() else { return Ok(BTreeMap::new()) };
     let held: HashMap<(u64, &str), &str> = parent
         .manifest()
         .objects
@@ -34,15 +35,14 @@ pub(super) fn link_unchanged(
     let mut linked = BTreeMap::new();
     for object in objects.iter().filter(|object| is_of_directory(&object.path)) {
         let Some(held) = held.get(&(object.size, object.sha256.as_str())) else { continue };
-        let theirs = parent.object(held)?;
-        match hash_file_unless(cancel, &theirs) {
+        match parent.stored(held).and_then(|blob| hash_blob(cancel, &blob)) {
             Ok((_, sha256)) if sha256 == object.sha256 => {}
             Err(error) if error.code() == crate::error::Code::Interrupted => return Err(error),
             _ => continue,
         }
         let ours = incoming.join(&object.path);
         let link = ours.with_extension("link");
-        if fs::hard_link(&theirs, &link).is_ok() {
+        if fs::hard_link(theirs.join(held), &link).is_ok() {
             fs::rename(&link, &ours).map_err(|e| Error::io("link", &ours, e))?;
             linked.insert(object.path.clone(), object.size);
         }

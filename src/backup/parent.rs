@@ -123,7 +123,7 @@ impl Parent {
             );
             return Ok(None);
         }
-        let index = IndexReader::open(&self.backup.object(INDEX)?)?;
+        let index = IndexReader::open(&self.backup.open(INDEX)?)?;
         let contents = Arc::new(Contents::read(&index)?);
         let components = Arc::new(components);
         Ok(Some(ParentTrees { index, started_at: manifest.started_at, components, contents }))

@@ -5,7 +5,6 @@ use super::sources::Source;
 use super::writers::Selected;
 use super::{Request, space};
 use crate::archive::scan::{Excludes, total};
-use crate::archive::settle_mappings;
 use crate::catalog::Catalog;
 use crate::config::Quiesce;
 use crate::database::{Description, Prepared, describe};
@@ -144,13 +143,8 @@ impl PlannedSource {
             return Ok(Self { source, source_bytes: 0, file_count: 0 });
         };
         let (exclude, cancel) = (source.tree.exclude.clone(), setting.cancel.clone());
-        let totals = setting
-            .blocking(move || {
-                // What is dirty now need not be written while the writers are held.
-                settle_mappings(&root).map_err(|e| Error::io("sync", &root, e))?;
-                total(&root, Excludes::new(&exclude)?, &cancel)
-            })
-            .await?;
+        let totals =
+            setting.blocking(move || total(&root, Excludes::new(&exclude)?, &cancel)).await?;
         Ok(Self { source, source_bytes: totals.source_bytes, file_count: totals.file_count })
     }
 }

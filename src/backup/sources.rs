@@ -1,6 +1,6 @@
 //! Where the files of a stack are: a directory, or inside Docker.
 
-use crate::config::{Config, FileTree};
+use crate::config::{Config, FileTree, real_path};
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
 use std::fmt;
@@ -79,14 +79,10 @@ impl Source {
     /// unseen: the backup would hold itself, and a restore would swap them away.
     pub(crate) fn refuse_own(&self, config: &Config) -> Result<()> {
         let Place::Directory(tree) = &self.place else { return Ok(()) };
-        let real = |path: &std::path::Path| {
-            let existing = path.ancestors().find_map(|path| path.canonicalize().ok());
-            existing.unwrap_or_else(|| path.to_owned())
-        };
         for (key, path) in
             [("repository.path", &config.repository.path), ("state.dir", &config.state.dir)]
         {
-            if real(path).starts_with(real(tree)) {
+            if real_path(path).starts_with(real_path(tree)) {
                 return Err(Error::new(Code::ConfigInvalid, "back up files", &self.tree.name)
                     .cause(format!("{key} lies inside of {}", tree.display()))
                     .hint(format!("choose a {key} outside of every tree that is backed up")));

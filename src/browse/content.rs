@@ -27,7 +27,7 @@ pub fn write_content(
             .cause(cause)
             .hint("`backstop ls` lists the files of a backup, `backstop find` searches all")
     };
-    let index = IndexReader::open(&backup.object(INDEX)?)?;
+    let index = IndexReader::open(&backup.open(INDEX)?)?;
     let look = |wanted: &Path| index.find(&path.component, wanted);
     let missing = || not_found(format!("{} has no such file", backup.manifest().name));
     let mut row = look(&path.path)?.ok_or_else(missing)?;

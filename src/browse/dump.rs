@@ -1,6 +1,6 @@
 //! `dump`: a database's dump on a stream.
 
-use crate::backup::local_tools;
+use crate::backup::{fetch, local_tools};
 use crate::config::DumpFormat;
 use crate::database;
 use crate::error::{Code, Error, Result};
@@ -22,7 +22,7 @@ pub async fn write_dump(
     output: &mut (dyn AsyncWrite + Send + Unpin),
 ) -> Result<()> {
     let detail = component(backup, name)?;
-    let path = backup.object(&detail.object)?;
+    let dump = fetch(setting, backup, &detail.object).await?;
     let is_ready = match detail.format {
         DumpFormat::Plain => true,
         DumpFormat::Custom | DumpFormat::Tar => !as_sql,
@@ -34,7 +34,7 @@ pub async fn write_dump(
         true => None,
         false => Some(local_tools(setting, bin_dir).await?),
     };
-    database::write_dump(tools.as_ref(), &path, detail.format, as_sql, output).await
+    database::write_dump(tools.as_ref(), dump.path(), detail.format, as_sql, output).await
 }
 
 fn component<'a>(backup: &'a PublishedBackup, name: &str) -> Result<&'a DatabaseDetail> {

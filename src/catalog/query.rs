@@ -5,7 +5,7 @@
 //! question; the indexes stay in the repository and are read where the question needs them.
 
 use super::backups::failed;
-use super::{Catalog, open};
+use super::{Session, open};
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::BackupId;
@@ -17,8 +17,7 @@ use std::sync::Arc;
 
 const VIEWS: &str = include_str!("query/views.sql");
 const FILES: &str = include_str!("query/files.sql");
-/// The index of a backup, relative to its directory.
-const INDEX: &str = "files/index.parquet";
+const INDEXES: &str = "CREATE TABLE indexes (file VARCHAR NOT NULL, backup VARCHAR NOT NULL)";
 /// What stands in for the indexes where there are none.
 const NO_INDEX: &str = "(SELECT NULL::VARCHAR AS filename, NULL::VARCHAR AS component, \
     NULL::VARCHAR AS path, NULL::VARCHAR AS type, NULL::UBIGINT AS size, NULL::UBIGINT AS mode, \
@@ -62,19 +61,23 @@ pub struct Answer {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-impl Catalog {
-    /// Opens the catalog for questions. `files` has the indexes of the `wanted` backups, or of
-    /// all. An index that cannot be read is left out with a warning.
+/// The catalog of a repository, and the indexes of its backups that a question may need.
+pub struct Source {
+    /// The catalog.
+    pub session: Session,
+    /// The id of the repository, where there is one.
+    pub repository: Option<String>,
+    /// Indexes as files of this host, with the backups they are of.
+    pub indexes: Vec<(BackupId, PathBuf)>,
+}
+
+impl Query {
+    /// Opens catalogs for questions; what each holds appears in the same views. An index that
+    /// cannot be read is left out with a warning.
     ///
     /// # Errors
-    /// `catalog_busy`, `catalog_failed`.
-    pub fn query(
-        &self,
-        wanted: Option<&[BackupId]>,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<Query> {
-        // Makes sure that there is a catalog of this version.
-        drop(self.session(progress)?);
+    /// `catalog_failed`.
+    pub fn over(sources: Vec<Source>, progress: &Arc<dyn Progress>) -> Result<Self> {
         let ask = |e| failed("open for questions the", e);
         let config = Config::default()
             .with("memory_limit", "192MB")
@@ -85,39 +88,50 @@ impl Catalog {
             .and_then(|c| c.with("temp_directory", ""))
             .map_err(ask)?;
         let connection = Connection::open_in_memory_with_flags(config).map_err(ask)?;
-        {
-            let _lock = open::lock(&self.dir, super::WAIT)?;
-            let attach = format!("ATTACH {} AS catalog (READ_ONLY)", literal(&self.file()));
-            connection.execute_batch(&attach).map_err(ask)?;
-            connection.execute_batch(VIEWS).map_err(ask)?;
-            connection.execute_batch("DETACH catalog").map_err(ask)?;
+        let query = Self { connection };
+        query.connection.execute_batch(INDEXES).map_err(ask)?;
+        let mut files = Vec::new();
+        for (number, source) in sources.into_iter().enumerate() {
+            let indexes = query.take_in(source, number == 0).map_err(ask)?;
+            files.extend(query.add_indexes(&indexes, progress)?);
         }
-        let query = Query { connection };
-        query.add_indexes(wanted, progress)?;
+        query.close(&files)?;
         Ok(query)
     }
-}
 
-impl Query {
-    fn add_indexes(&self, wanted: Option<&[BackupId]>, progress: &Arc<dyn Progress>) -> Result<()> {
-        let ask = |e| failed("read the indexes that are listed in the", e);
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT id, path FROM backups b WHERE path IS NOT NULL AND EXISTS \
-                 (FROM components c WHERE c.backup = b.id AND c.type = 'files') ORDER BY sequence",
-            )
-            .map_err(ask)?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(ask)?;
-        let listed: Vec<(String, String)> = rows.collect::<duckdb::Result<_>>().map_err(ask)?;
-        let mut indexes: Vec<(String, PathBuf)> = listed
-            .into_iter()
-            .filter(|(id, _)| wanted.is_none_or(|all| all.iter().any(|it| it.as_str() == id)))
-            .map(|(id, path)| (id, PathBuf::from(path).join(INDEX)))
-            .collect();
+    /// Copies a catalog's tables, and closes it.
+    fn take_in(&self, source: Source, is_first: bool) -> duckdb::Result<Vec<(BackupId, PathBuf)>> {
+        let Source { session, repository, indexes } = source;
+        let file = session.dir.join(open::FILE);
+        let Session { connection, _lock, .. } = session;
+        // A file that is open twice in one process loses DuckDB's own lock.
+        drop(connection);
+        let repository = repository.map_or("NULL".into(), |id| format!("'{id}'"));
+        let mut views = VIEWS.replace("{repository}", &repository);
+        if !is_first {
+            for table in ["backups", "components", "events"] {
+                let (create, insert) =
+                    (format!("CREATE TABLE {table} AS"), format!("INSERT INTO {table}"));
+                views = views.replace(&create, &insert);
+            }
+        }
+        let attach = format!("ATTACH {} AS catalog (READ_ONLY)", literal(&file));
+        self.connection.execute_batch(&attach)?;
+        self.connection.execute_batch(&views)?;
+        self.connection.execute_batch("DETACH catalog")?;
+        Ok(indexes)
+    }
+
+    /// Adds those that can be read; returns their files as SQL texts.
+    fn add_indexes(
+        &self,
+        indexes: &[(BackupId, PathBuf)],
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Vec<String>> {
+        let mut read = indexes.to_vec();
         // All at once, and one by one only where that fails.
-        if self.open_indexes(&indexes).is_err() {
-            indexes.retain(|index| match self.open_indexes(std::slice::from_ref(index)) {
+        if self.open_indexes(&read).is_err() {
+            read.retain(|index| match self.open_indexes(std::slice::from_ref(index)) {
                 Ok(()) => true,
                 Err(e) => {
                     let file = index.1.display();
@@ -127,19 +141,25 @@ impl Query {
                 }
             });
         }
-        let rows = indexes.iter().map(|(id, file)| format!("({}, '{id}')", literal(file)));
+        let rows = read.iter().map(|(id, file)| format!("({}, '{id}')", literal(file)));
         let rows: Vec<String> = rows.collect();
         if !rows.is_empty() {
             let sql = format!("INSERT INTO indexes VALUES {}", rows.join(", "));
+            let ask = |e| failed("list the indexes in the", e);
             self.connection.execute_batch(&sql).map_err(ask)?;
         }
-        let files: Vec<String> = indexes.iter().map(|(_, file)| literal(file)).collect();
-        let source = match files.as_slice() {
+        Ok(read.iter().map(|(_, file)| literal(file)).collect())
+    }
+
+    /// Makes the view of files, and lets nothing else be read from then on.
+    fn close(&self, files: &[String]) -> Result<()> {
+        let ask = |e| failed("read the indexes that are listed in the", e);
+        let source = match files {
             [] => NO_INDEX.to_owned(),
             files => format!("read_parquet([{}], filename = true)", files.join(", ")),
         };
         self.connection.execute_batch(&FILES.replace("{source}", &source)).map_err(ask)?;
-        let closed = match files.as_slice() {
+        let closed = match files {
             [] => "SET enable_external_access = false;".to_owned(),
             files => format!(
                 "SET allowed_paths = [{}]; SET enable_external_access = false;",
@@ -150,7 +170,7 @@ impl Query {
     }
 
     /// Reads the ends of indexes, which say what lies in them.
-    fn open_indexes(&self, indexes: &[(String, PathBuf)]) -> duckdb::Result<()> {
+    fn open_indexes(&self, indexes: &[(BackupId, PathBuf)]) -> duckdb::Result<()> {
         if indexes.is_empty() {
             return Ok(());
         }

@@ -6,6 +6,7 @@ use super::{EventName, Session, backups};
 use crate::error::{Code, Result};
 use crate::progress::Progress;
 use crate::repository::{BackupId, Pin, Repository};
+use duckdb::OptionalExt;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,18 +27,9 @@ impl Session {
             recorded.clear();
         }
         let pins = repository.pins()?;
-        for name in lying.iter().filter(|name| !recorded.contains_key(*name)) {
-            match repository.backup(name) {
-                Ok(backup) => {
-                    let mut record = BackupRecord::published(&backup);
-                    for found in self.verifications(&record.id)? {
-                        record = record.verified(found);
-                    }
-                    record.pin = pins.get(&record.id).cloned();
-                    self.put(&record)?;
-                }
-                Err(e) => progress.warn(e.code(), e.to_string()),
-            }
+        let new: Vec<&String> = lying.iter().filter(|name| !recorded.contains_key(*name)).collect();
+        if !new.is_empty() {
+            self.add(&new, repository, &pins, progress)?;
         }
         for (name, id) in &recorded {
             if !lying.contains(name) {
@@ -49,6 +41,35 @@ impl Session {
             }
         }
         self.reconcile_pins(&pins)
+    }
+
+    /// Adds backups of these names, all at once.
+    fn add(
+        &self,
+        names: &[&String],
+        repository: &Repository,
+        pins: &BTreeMap<BackupId, Pin>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<()> {
+        let mut verifications = self.verifications()?;
+        backups::in_transaction(&self.connection, || {
+            for name in names {
+                let backup = match repository.backup(name) {
+                    Ok(backup) => backup,
+                    Err(e) => {
+                        progress.warn(e.code(), e.to_string());
+                        continue;
+                    }
+                };
+                let mut record = BackupRecord::published(&backup);
+                for found in verifications.remove(&record.id).unwrap_or_default() {
+                    record = record.verified(found);
+                }
+                record.pin = pins.get(&record.id).cloned();
+                backups::insert(&self.connection, &record)?;
+            }
+            Ok(())
+        })
     }
 
     /// Brings the rows of published backups in line with the pins. Costs one pass over the rows'
@@ -90,20 +111,27 @@ impl Session {
         let path: Option<String> = self
             .connection
             .query_row(
-                "SELECT max(record->>'path') FROM backups WHERE status IN ('completed', 'verified')",
+                "SELECT record->>'path' FROM backups WHERE status IN ('completed', 'verified') \
+                 AND record->>'path' IS NOT NULL LIMIT 1",
                 [],
                 |row| row.get(0),
             )
+            .optional()
             .map_err(|e| failed("read backups from", e))?;
         Ok(path.and_then(|path| Some(PathBuf::from(path).parent()?.parent()?.to_path_buf())))
     }
 
-    /// What the verifications of a backup found, oldest first, as the journal knows them.
-    fn verifications(&self, id: &BackupId) -> Result<Vec<LastVerification>> {
-        let events = self.events_of(EventName::BackupVerified, id)?;
-        // A verification that an earlier version noted in another form counts as none.
-        let found =
-            events.into_iter().filter_map(|event| serde_json::from_value(event.detail).ok());
-        Ok(found.collect())
+    /// What the verifications of each backup found, oldest first, as the journal knows them.
+    fn verifications(&self) -> Result<HashMap<BackupId, Vec<LastVerification>>> {
+        let mut verifications: HashMap<_, Vec<_>> = HashMap::new();
+        for event in self.events_named(EventName::BackupVerified)? {
+            // One that an earlier version noted in another form counts as none.
+            if let Some(id) = event.backup_id
+                && let Ok(found) = serde_json::from_value(event.detail)
+            {
+                verifications.entry(id).or_default().push(found);
+            }
+        }
+        Ok(verifications)
     }
 }

@@ -242,7 +242,7 @@ impl BackupRecord {
         Self {
             id,
             name,
-            path: Some(backup.path().to_path_buf()),
+            path: backup.directory(),
             sequence,
             stack,
             kind,

@@ -3,7 +3,8 @@
 use super::Global;
 use super::output::Output;
 use crate::backup::{claim_state, open_repository};
-use crate::catalog::{Catalog, Query, Session};
+use crate::browse;
+use crate::catalog::{Catalog, Query, Session, Source};
 use crate::config::{Config, Loaded};
 use crate::error::{Code, Error, Result};
 use crate::progress::{JsonLines, Progress, Terminal};
@@ -75,27 +76,45 @@ impl Context {
 
     /// The catalog, in line with the repository where that exists.
     pub(super) fn reconciled(&self) -> Result<Session> {
-        let config = &self.loaded()?.config;
-        let mut session = Catalog::in_dir(&config.state.dir).session(&self.progress)?;
-        match open_repository(&self.setting()?) {
-            Ok(repository) => {
-                session.reconcile(&repository, &self.progress)?;
-                // A backup that is being written holds the lock: without it, it is dead.
-                if session.has_unfinished()?
-                    && repository.lock(LockMode::Shared, Duration::ZERO).is_ok()
-                {
-                    session.fail_interrupted()?;
-                }
-            }
-            Err(e) if e.code() == Code::RepositoryNotFound => {}
-            Err(e) => return Err(e),
-        }
-        Ok(session)
+        self.catalog().map(|(session, _)| session)
     }
 
-    /// The catalog and the indexes of the `wanted` backups, or of all, for questions.
-    pub(super) fn query(&self, wanted: Option<&[BackupId]>) -> Result<Query> {
-        Catalog::in_dir(&self.loaded()?.config.state.dir).query(wanted, &self.progress)
+    fn catalog(&self) -> Result<(Session, Option<Repository>)> {
+        let config = &self.loaded()?.config;
+        let mut session = Catalog::in_dir(&config.state.dir).session(&self.progress)?;
+        let repository = match open_repository(&self.setting()?) {
+            Ok(repository) => repository,
+            Err(e) if e.code() == Code::RepositoryNotFound => return Ok((session, None)),
+            Err(e) => return Err(e),
+        };
+        session.reconcile(&repository, &self.progress)?;
+        // A backup that is being written holds the lock: without it, it is dead.
+        if session.has_unfinished()? && repository.lock(LockMode::Shared, Duration::ZERO).is_ok() {
+            session.fail_interrupted()?;
+        }
+        Ok((session, Some(repository)))
+    }
+
+    /// The catalog and the indexes of all backups, for questions.
+    pub(super) fn query(&self) -> Result<Query> {
+        self.query_about(|_| Ok((None, ()))).map(|(query, ())| query)
+    }
+
+    /// The same with the indexes of the backups that `choose` takes out of the catalog; none
+    /// means all. Returns what else it says.
+    pub(super) fn query_about<T>(
+        &self,
+        choose: impl FnOnce(&Session) -> Result<(Option<Vec<BackupId>>, T)>,
+    ) -> Result<(Query, T)> {
+        let (session, repository) = self.catalog()?;
+        let (wanted, chosen) = choose(&session)?;
+        let indexes = match &repository {
+            Some(it) => browse::indexes(&self.setting()?, it, &session.list()?, wanted.as_deref())?,
+            None => Vec::new(),
+        };
+        let repository = repository.map(|repository| repository.id().to_owned());
+        let query = Query::over(vec![Source { session, repository, indexes }], &self.progress)?;
+        Ok((query, chosen))
     }
 
     /// Resumes what a dead backstop left held, before the command does anything else.

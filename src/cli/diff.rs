@@ -25,10 +25,10 @@ pub(super) struct DiffArgs {
 }
 
 pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Ending> {
-    let session = context.reconciled()?;
-    let (first, second) = (session.find(&args.first)?, session.find(&args.second)?);
-    drop(session);
-    let query = context.query(Some(&[first.id.clone(), second.id.clone()]))?;
+    let (query, (first, second)) = context.query_about(|catalog| {
+        let (first, second) = (catalog.find(&args.first)?, catalog.find(&args.second)?);
+        Ok((Some(vec![first.id.clone(), second.id.clone()]), (first, second)))
+    })?;
     let differences = browse::diff(&query, &first, &second)?;
     if args.stat {
         let stats = browse::stat(&differences);

@@ -50,8 +50,7 @@ pub(super) struct FindArgs {
 pub(super) fn run(args: FindArgs, context: &Context) -> Result<Ending> {
     let FindArgs { pattern, since, until, reason, min_size, max_size, sha256, limit } = args;
     let criteria = Criteria { pattern, since, until, reason, min_size, max_size, sha256, limit };
-    drop(context.reconciled()?);
-    let found = browse::find(&context.query(None)?, &criteria)?;
+    let found = browse::find(&context.query()?, &criteria)?;
     context.output.result(&found, || describe(&found))?;
     Ok(Ending::Done)
 }

@@ -23,8 +23,7 @@ pub(super) struct HistoryArgs {
 
 pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Ending> {
     let path = super::file_path(&args.path)?;
-    drop(context.reconciled()?);
-    let versions = browse::history(&context.query(None)?, &path)?;
+    let versions = browse::history(&context.query()?, &path)?;
     context.output.result(&versions, || describe(&versions))?;
     Ok(Ending::Done)
 }

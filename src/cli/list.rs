@@ -93,10 +93,12 @@ fn retain_containing(records: &mut Vec<BackupRecord>, path: &str, context: &Cont
         return Ok(());
     }
     let wanted: Vec<BackupId> = records.iter().map(|record| record.id.clone()).collect();
-    let holding = browse::containing(&context.query(Some(&wanted))?, path)?;
+    let (query, ()) = context.query_about(|_| Ok((Some(wanted), ())))?;
+    let holding = browse::containing(&query, path)?;
     records.retain(|record| holding.contains(&record.id));
     Ok(())
 }
+
 fn describe(records: &[BackupRecord]) -> String {
     if records.is_empty() {
         return "No backups yet. `backstop backup` takes the first one.\n".into();

@@ -28,8 +28,10 @@ pub(super) struct LsArgs {
 
 pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Ending> {
     let path = args.path.as_deref().map(super::file_path).transpose()?;
-    let record = context.reconciled()?.find(&args.id)?;
-    let query = context.query(Some(std::slice::from_ref(&record.id)))?;
+    let (query, record) = context.query_about(|catalog| {
+        let record = catalog.find(&args.id)?;
+        Ok((Some(vec![record.id.clone()]), record))
+    })?;
     let listed = browse::list(&query, &record, path.as_ref(), args.recursive)?;
     context.output.result(&listed, || describe(&listed, path.is_none()))?;
     Ok(Ending::Done)

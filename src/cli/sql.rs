@@ -26,8 +26,7 @@ pub(super) struct SqlArgs {
 }
 
 pub(super) fn run(args: &SqlArgs, context: &Context) -> Result<Ending> {
-    drop(context.reconciled()?);
-    let query = context.query(None)?;
+    let query = context.query()?;
     query.check(&args.query)?;
     if context.output.is_json() {
         let rows: Vec<serde_json::Value> = query.objects(&args.query, &[])?;

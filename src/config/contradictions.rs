@@ -4,7 +4,7 @@ mod retention;
 
 use super::origin::{Origins, child, entry};
 use super::problem::Problems;
-use super::{Config, Database, FileTree};
+use super::{Config, Database, FileTree, real_path};
 use ignore::gitignore::GitignoreBuilder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -115,7 +115,7 @@ impl Search<'_> {
 
     /// A backup must not back up itself.
     fn apart(&mut self, key: &str, path: &Path, config: &Config) {
-        let tree = real(path);
+        let tree = real_path(path);
         let own = [
             (
                 "repository.path",
@@ -125,12 +125,13 @@ impl Search<'_> {
             ("state.dir", &config.state.dir, "the catalog changes while it would be read"),
         ];
         for (name, directory, because) in own {
-            if real(directory).starts_with(&tree) {
+            if real_path(directory).starts_with(&tree) {
                 let message = format!("{name} lies inside of {}: {because}", path.display());
                 self.report(key, message);
             }
         }
-        if tree != real(&config.repository.path) && tree.starts_with(real(&config.repository.path))
+        if tree != real_path(&config.repository.path)
+            && tree.starts_with(real_path(&config.repository.path))
         {
             let message = format!("{} lies inside of repository.path", path.display());
             self.report(key, message);
@@ -141,7 +142,7 @@ impl Search<'_> {
     /// take the inner one with it.
     fn trees_are_apart(&mut self, config: &Config) {
         let place = |tree: &FileTree| match (&tree.path, &tree.volume) {
-            (Some(path), _) => Some(real(path)),
+            (Some(path), _) => Some(real_path(path)),
             (None, Some(volume)) => Some(Path::new("volume:").join(volume)),
             (None, None) => None,
         };
@@ -203,17 +204,4 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
         .add_line(None, pattern)
         .map(drop)
         .map_err(|error| format!("is not a pattern: {error}"))
-}
-
-/// `path` with the symbolic links of what exists of it resolved.
-fn real(path: &Path) -> PathBuf {
-    for ancestor in path.ancestors() {
-        if let Ok(resolved) = ancestor.canonicalize() {
-            return match path.strip_prefix(ancestor) {
-                Ok(rest) if !rest.as_os_str().is_empty() => resolved.join(rest),
-                _ => resolved,
-            };
-        }
-    }
-    path.to_owned()
 }

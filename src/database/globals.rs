@@ -63,12 +63,11 @@ pub async fn dump_globals(
 ///
 /// # Errors
 /// [`Code::BackupDamaged`] where it is not.
-pub fn check_globals(path: &Path) -> Result<()> {
+pub fn check_globals(script: &[u8]) -> Result<()> {
     let damaged = |cause: &str| {
-        Err(Error::new(Code::BackupDamaged, "read roles", path.display()).cause(cause))
+        Err(Error::new(Code::BackupDamaged, "read roles", "of the backup").cause(cause))
     };
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read roles", path, e))?;
-    match std::str::from_utf8(&bytes) {
+    match std::str::from_utf8(script) {
         Err(_) => damaged("it is not text"),
         Ok(text) if !text.lines().any(|line| line == COMPLETE) => damaged("its end is missing"),
         Ok(_) => Ok(()),

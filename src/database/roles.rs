@@ -3,10 +3,9 @@
 use super::failure;
 use super::maintenance;
 use super::target::Target;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::progress::Progress;
 use std::collections::HashSet;
-use std::path::Path;
 
 const ATTEMPTED: &str = "create missing roles for database";
 
@@ -18,12 +17,10 @@ const ATTEMPTED: &str = "create missing roles for database";
 /// needs one of them fails by itself, one that does not succeeds.
 pub async fn create_missing_roles(
     target: &Target,
-    globals: &Path,
+    globals: &[u8],
     progress: &dyn Progress,
 ) -> Result<Vec<String>> {
-    let script = tokio::fs::read_to_string(globals)
-        .await
-        .map_err(|error| Error::io("read roles from", globals, error))?;
+    let script = String::from_utf8_lossy(globals);
     let statements: Vec<Statement> = split(&script).iter().filter_map(|s| read(s)).collect();
     let connection = maintenance::connect(target, &[]).await?;
     let present: HashSet<String> = connection

@@ -1,10 +1,10 @@
 //! `SHA256SUMS`: what `sha256sum -c` verifies.
 
 use crate::error::{Code, Error, Result};
+use crate::storage::Blob;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
@@ -23,16 +23,6 @@ impl Checksums {
             let _ = writeln!(text, "{hash}  {path}");
             text
         })
-    }
-
-    /// Those of the backup in `dir`.
-    ///
-    /// # Errors
-    /// `backup_damaged` where the file is not what it should be.
-    pub fn of_backup(dir: &Path) -> Result<Self> {
-        let file = dir.join(CHECKSUMS);
-        let text = std::fs::read_to_string(&file).map_err(|e| Error::io("read", &file, e))?;
-        Self::parse(&text, &file)
     }
 
     /// Reads the text back.
@@ -56,36 +46,30 @@ impl Checksums {
 }
 
 /// Size in bytes and SHA-256 in hex of a file's content.
-pub fn hash_file(path: &Path) -> Result<(u64, String)> {
-    hash_file_unless(&CancellationToken::new(), path)
-}
-
-/// The same, for a file that may be so large that nobody waits for its end.
 ///
 /// # Errors
-/// `interrupted` when `cancel` is set.
-pub fn hash_file_unless(cancel: &CancellationToken, path: &Path) -> Result<(u64, String)> {
+/// `interrupted` when `cancel` is set: it may be so large that nobody waits for its end.
+pub fn hash_file(cancel: &CancellationToken, path: &Path) -> Result<(u64, String)> {
+    hash_blob(cancel, &Blob::file(path)?)
+}
+
+/// The same of an object.
+pub fn hash_blob(cancel: &CancellationToken, blob: &Blob) -> Result<(u64, String)> {
     let mut hash = Sha256::new();
     let mut size = 0;
-    let mut read = || -> std::io::Result<()> {
-        let mut file = File::open(path)?;
-        let mut buffer = vec![0; 256 * 1024];
-        while !cancel.is_cancelled() {
-            match file.read(&mut buffer)? {
-                0 => return Ok(()),
-                n => {
-                    size += n as u64;
-                    hash.update(&buffer[..n]);
-                }
+    let mut reader = blob.reader(0);
+    let mut buffer = vec![0; 256 * 1024];
+    while !cancel.is_cancelled() {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok((size, hex(&hash.finalize()))),
+            Ok(count) => {
+                size += count as u64;
+                hash.update(&buffer[..count]);
             }
+            Err(e) => return Err(Error::io("read", Path::new(blob.name()), e)),
         }
-        Ok(())
-    };
-    read().map_err(|e| Error::io("read", path, e))?;
-    if cancel.is_cancelled() {
-        return Err(Error::new(Code::Interrupted, "read", path.display()));
     }
-    Ok((size, hex(&hash.finalize())))
+    Err(Error::new(Code::Interrupted, "read", blob.name()))
 }
 
 /// SHA-256 in hex of `content`.
@@ -119,6 +103,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, b"abc").unwrap();
-        assert_eq!(hash_file(&path).unwrap(), (3, hash_bytes(b"abc")));
+        assert_eq!(hash_file(&CancellationToken::new(), &path).unwrap(), (3, hash_bytes(b"abc")));
     }
 }

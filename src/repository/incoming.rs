@@ -1,14 +1,16 @@
 //! A backup that is being written: `incoming/ID/`, until it is published.
 
-use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file_unless};
+use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file};
 use super::durable::{create_dir, sync_dir, write_new};
 use super::manifest::{MANIFEST, Manifest, Object};
 use super::{BACKUPS, BackupId, INCOMING, PublishedBackup};
 use crate::error::{Code, Error, Result};
+use crate::storage::{Blob, LocalStorage, Storage};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// A directory in `incoming/`, removed on drop unless it is published.
@@ -31,6 +33,11 @@ impl IncomingBackup {
         &self.path
     }
 
+    /// Writes an object of another backup.
+    pub fn copy(&self, blob: &Blob, object: &str, cancel: &CancellationToken) -> Result<()> {
+        LocalStorage::new(&self.path).upload(object, blob, cancel, &mut |_| {})
+    }
+
     /// Reads every stored file back and returns its size and SHA-256, sorted by path.
     ///
     /// `written` are hashes that were computed while writing.
@@ -41,7 +48,7 @@ impl IncomingBackup {
     pub fn read_back(&self, written: &[Object], cancel: &CancellationToken) -> Result<Vec<Object>> {
         let mut objects = Vec::new();
         for path in files_below(&self.path)? {
-            let (size, sha256) = hash_file_unless(cancel, &self.path.join(&path))?;
+            let (size, sha256) = hash_file(cancel, &self.path.join(&path))?;
             objects.push(Object { path, size, sha256 });
         }
         for expected in written {
@@ -80,7 +87,8 @@ impl IncomingBackup {
         self.published = true;
         sync_dir(&backups)?;
         sync_dir(&self.repository.join(INCOMING))?;
-        PublishedBackup::open(target)
+        let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&self.repository));
+        PublishedBackup::find(&storage, &manifest.name)
     }
 
     /// `fsync` on every file and directory, and the modes that the format demands.
@@ -113,7 +121,7 @@ impl Drop for IncomingBackup {
 }
 
 /// Paths of all files below `root`, relative to it, with `/`, sorted.
-pub(super) fn files_below(root: &Path) -> Result<Vec<String>> {
+fn files_below(root: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
     walk(root, &mut |path, is_dir| {
         if !is_dir && let Ok(relative) = path.strip_prefix(root) {

@@ -1,22 +1,26 @@
 //! A published backup: it is read, verified and deleted, never written.
 
-use super::BackupId;
-use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file, hash_file_unless};
-use super::incoming::files_below;
+use super::checksums::{CHECKSUMS, Checksums, hash_blob, hash_bytes};
 use super::manifest::{Elsewhere, FORMAT, MANIFEST, Manifest, Object};
+use super::{BACKUPS, BackupId};
 use crate::error::{Code, Error, Result};
 use crate::size::count;
+use crate::storage::{Blob, Listed, Scratch, Storage, check_name};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// A directory in `backups/` with a manifest of a known format.
 #[derive(Debug, Clone)]
 pub struct PublishedBackup {
-    path: PathBuf,
+    storage: Arc<dyn Storage>,
+    /// Where its objects lie, in the storage.
+    dir: String,
     manifest: Manifest,
+    /// The backups it has contents in, once they were looked for.
+    siblings: Arc<Mutex<BTreeMap<BackupId, PublishedBackup>>>,
 }
 
 /// Objects that were read, by their backup and path, with what is wrong with each.
@@ -35,49 +39,60 @@ pub struct Damage {
 }
 
 impl PublishedBackup {
-    pub(super) fn open(path: PathBuf) -> Result<Self> {
-        let file = path.join(MANIFEST);
-        let text = std::fs::read(&file).map_err(|e| match e.kind() {
-            ErrorKind::NotFound if path.is_dir() => {
-                Error::new(Code::BackupDamaged, "read", file.display()).cause("it is missing")
-            }
-            ErrorKind::NotFound => Error::new(Code::BackupNotFound, "open backup", path.display())
-                .cause("there is no such directory"),
-            _ => Error::io("read", &file, e),
-        })?;
-        let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|e| Error::new(Code::BackupDamaged, "read", file.display()).source(e))?;
+    pub(super) fn find(storage: &Arc<dyn Storage>, name: &str) -> Result<Self> {
+        let dir = format!("{BACKUPS}/{name}");
+        let file = format!("{dir}/{MANIFEST}");
+        let Some(text) = storage.read(&file)? else {
+            return Err(match storage.names(&dir)?.is_empty() && !is_directory(storage, &dir) {
+                true => Error::new(Code::BackupNotFound, "open backup", storage.shown(&dir))
+                    .cause("there is no such directory"),
+                false => Error::new(Code::BackupDamaged, "read", storage.shown(&file))
+                    .cause("it is missing"),
+            });
+        };
+        let damaged = || Error::new(Code::BackupDamaged, "read", storage.shown(&file));
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| damaged().source(e))?;
+        let found = Self { storage: storage.clone(), dir, manifest, siblings: Arc::default() };
+        let manifest = &found.manifest;
         // A flipped bit in the number is damage, not the future.
-        if manifest.format > FORMAT && !fits_checksums(&path, &text) {
-            return Err(Error::new(Code::BackupDamaged, "read", file.display())
-                .cause("it does not fit SHA256SUMS"));
+        if manifest.format > FORMAT
+            && found.checksums()?.0.get(MANIFEST) != Some(&hash_bytes(&text))
+        {
+            return Err(damaged().cause("it does not fit SHA256SUMS"));
         }
         if manifest.format > FORMAT {
-            return Err(Error::new(Code::RepositoryFormat, "open backup", path.display())
+            return Err(Error::new(Code::RepositoryFormat, "open backup", found.shown())
                 .cause(format!("it has format {}, this version knows {FORMAT}", manifest.format)));
         }
-        if path.file_name().is_none_or(|name| name != manifest.name.as_str()) {
-            return Err(Error::new(Code::BackupDamaged, "read", file.display())
-                .cause(format!("it is the manifest of another backup, {}", manifest.name)));
+        if manifest.name != name {
+            return Err(
+                damaged().cause(format!("it is the manifest of another backup, {}", manifest.name))
+            );
         }
         for component in &manifest.components {
             if !is_file_name(&component.name) {
-                return Err(Error::new(Code::UnsafePath, "open backup", path.display())
+                return Err(Error::new(Code::UnsafePath, "open backup", found.shown())
                     .cause(format!("`{}` cannot be a component's name", component.name)));
             }
         }
-        Ok(Self { path, manifest })
+        Ok(found)
     }
 
     /// A backup whose own manifest is damaged, with one that was put together of what else
     /// says what it holds.
-    pub(super) fn described(path: PathBuf, manifest: Manifest) -> Self {
-        Self { path, manifest }
+    pub(super) fn described(storage: &Arc<dyn Storage>, manifest: Manifest) -> Self {
+        let dir = format!("{BACKUPS}/{}", manifest.name);
+        Self { storage: storage.clone(), dir, manifest, siblings: Arc::default() }
     }
 
-    /// The backup's directory.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The backup as messages call it: its directory, or its url.
+    pub fn shown(&self) -> String {
+        self.storage.shown(&self.dir)
+    }
+
+    /// The backup's directory, where it lies in one.
+    pub fn directory(&self) -> Option<PathBuf> {
+        self.storage.directory().map(|repository| repository.join(&self.dir))
     }
 
     /// Everything about the backup.
@@ -85,42 +100,84 @@ impl PublishedBackup {
         &self.manifest
     }
 
-    /// Where a stored file lies; `object` as the manifest names it.
+    /// The name of a stored file in the storage; `object` as the manifest names it.
     ///
     /// # Errors
     /// `unsafe_path` for a name that would lead out of the backup.
-    pub fn object(&self, object: &str) -> Result<PathBuf> {
-        let inside = Path::new(object)
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_)));
-        if inside && !object.is_empty() {
-            Ok(self.path.join(object))
-        } else {
-            Err(Error::new(Code::UnsafePath, "open object", object)
-                .cause("the name leads out of the backup"))
+    fn name_of(&self, object: &str) -> Result<String> {
+        check_name(object)?;
+        Ok(format!("{}/{object}", self.dir))
+    }
+
+    /// A stored file's bytes, as `SHA256SUMS` knows them.
+    ///
+    /// # Errors
+    /// `backup_damaged` where it is missing.
+    pub fn stored(&self, object: &str) -> Result<Blob> {
+        let name = self.name_of(object)?;
+        self.storage.open(&name)?.ok_or_else(|| {
+            Error::new(Code::BackupDamaged, "read", self.storage.shown(&name))
+                .cause("it is missing")
+        })
+    }
+
+    /// A stored file's content.
+    pub fn open(&self, object: &str) -> Result<Blob> {
+        self.stored(object)
+    }
+
+    /// The whole content of a small stored file.
+    pub fn read(&self, object: &str) -> Result<Vec<u8>> {
+        let content = self.open(object)?;
+        content.read_all().map_err(|e| Error::io("read", Path::new(content.name()), e))
+    }
+
+    /// The content of a stored file, or of all files of a stored directory, as files of this
+    /// host: for programs that read nothing else. What does not lie on a disk already is
+    /// brought to a place of its own below `state_dir`, until the result is dropped.
+    pub fn fetch(
+        &self,
+        object: &str,
+        state_dir: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Fetched> {
+        check_name(object)?;
+        if let Some(directory) = self.directory() {
+            return Ok(Fetched { path: directory.join(object), _scratch: None });
         }
+        let scratch = Scratch::below(state_dir)?;
+        let below = format!("{object}/");
+        let is_wanted = |name: &str| name == object || name.starts_with(&below);
+        for wanted in self.manifest.objects.iter().filter(|wanted| is_wanted(&wanted.path)) {
+            let content = self.open(&wanted.path)?;
+            scratch.storage().upload(&wanted.path, &content, cancel, &mut |_| {})?;
+        }
+        Ok(Fetched { path: scratch.path().join(object), _scratch: Some(scratch) })
+    }
+
+    /// What `SHA256SUMS` says, as far as it can be read; nothing where it is damaged.
+    pub fn checksums(&self) -> Result<Checksums> {
+        let text = self.storage.read(&format!("{}/{CHECKSUMS}", self.dir))?.unwrap_or_default();
+        let text = String::from_utf8(text).unwrap_or_default();
+        Ok(Checksums::parse(&text, Path::new(CHECKSUMS)).unwrap_or_default())
     }
 
     /// Compares every stored file's size with the manifest, and the list of files with
     /// the directory. Reads no content but that of `SHA256SUMS`.
     pub fn check_sizes(&self) -> Result<Vec<Damage>> {
-        let mut damages = self.check_list()?;
+        let listed = self.storage.list(&self.dir)?;
+        let mut damages = self.check_list(&listed)?;
+        let sizes: BTreeMap<&str, u64> =
+            listed.iter().map(|found| (found.name.as_str(), found.size)).collect();
         for object in &self.manifest.objects {
-            match std::fs::symlink_metadata(self.object(&object.path)?) {
-                Ok(found) if found.is_file() && found.len() == object.size => {}
-                Ok(found) if found.is_file() => damages.push(Damage::new(
+            self.name_of(&object.path)?;
+            match sizes.get(object.path.as_str()) {
+                Some(size) if *size == object.size => {}
+                Some(size) => damages.push(Damage::new(
                     &object.path,
-                    &format!(
-                        "has {} instead of {}",
-                        count(found.len(), "byte", "bytes"),
-                        object.size
-                    ),
+                    &format!("has {} instead of {}", count(*size, "byte", "bytes"), object.size),
                 )),
-                Ok(_) => damages.push(Damage::new(&object.path, "is not a file")),
-                Err(e) if e.kind() == ErrorKind::NotFound => {
-                    damages.push(Damage::new(&object.path, "is missing"));
-                }
-                Err(e) => damages.push(Damage::new(&object.path, &format!("cannot be read: {e}"))),
+                None => damages.push(Damage::new(&object.path, "is missing")),
             }
         }
         Ok(damages)
@@ -149,12 +206,12 @@ impl PublishedBackup {
             if damages.iter().any(|damage| damage.object == object.path) {
                 continue;
             }
-            match hash_file_unless(cancel, &self.object(&object.path)?) {
+            match self.stored(&object.path).and_then(|blob| hash_blob(cancel, &blob)) {
                 Ok((_, hash)) if hash == object.sha256 => {}
                 Ok(_) => {
                     damages.push(Damage::new(&object.path, "has other bytes than were written"))
                 }
-                Err(e) if e.code() == Code::Interrupted => return Err(e),
+                Err(e) if is_no_damage(&e) => return Err(e),
                 Err(e) => damages.push(Damage::new(&object.path, &e.to_string())),
             }
             read(object.size);
@@ -171,19 +228,18 @@ impl PublishedBackup {
             Error::new(Code::BackupNotFound, "open backup", id)
                 .cause(format!("{} builds upon it, and it is gone", self.manifest.name))
         };
+        let mut siblings = self.siblings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = siblings.get(id) {
+            return Ok(known.clone());
+        }
         let mut unreadable = None;
-        let backups = self.path.parent().ok_or_else(not_found)?;
-        let entries =
-            std::fs::read_dir(backups).map_err(|e| Error::io("list backups in", backups, e))?;
-        for entry in entries {
-            let entry = entry.map_err(|e| Error::io("list backups in", backups, e))?;
-            let name = entry.file_name();
-            if !name.to_string_lossy().ends_with(&format!("_{}", id.suffix())) {
-                continue;
-            }
+        for name in self.namesakes(id)? {
             // One that cannot be read may be another whose id begins alike.
-            match Self::open(entry.path()) {
-                Ok(found) if found.manifest.id == *id => return Ok(found),
+            match Self::find(&self.storage, &name) {
+                Ok(found) if found.manifest.id == *id => {
+                    siblings.insert(id.clone(), found.clone());
+                    return Ok(found);
+                }
                 Ok(_) => {}
                 Err(e) => unreadable = Some(e),
             }
@@ -191,32 +247,45 @@ impl PublishedBackup {
         Err(unreadable.unwrap_or_else(not_found))
     }
 
-    /// Where an archive lies that the index names by its backup's id and its path there.
+    /// The names of the backups that may have this id.
+    fn namesakes(&self, id: &BackupId) -> Result<Vec<String>> {
+        let suffix = format!("_{}", id.suffix());
+        let mut names = self.storage.names(BACKUPS)?;
+        names.retain(|name| name.ends_with(&suffix));
+        Ok(names)
+    }
+
+    /// An archive that the index names by its backup's id and its path there.
     ///
     /// # Errors
     /// `unsafe_path` for a path that leads out of its backup, `backup_not_found`.
-    pub fn locate(&self, stored_in: &str, archive: &str) -> Result<PathBuf> {
-        if stored_in == self.manifest.id.as_str() {
-            return self.object(archive);
+    pub fn locate(&self, stored_in: &str, archive: &str) -> Result<Blob> {
+        self.holder(stored_in)?.open(archive)
+    }
+
+    /// The backup, this one or an earlier one, that the index names by its id.
+    ///
+    /// # Errors
+    /// `backup_not_found`.
+    pub fn holder(&self, stored_in: &str) -> Result<Self> {
+        match stored_in == self.manifest.id.as_str() {
+            true => Ok(self.clone()),
+            false => self.sibling(&BackupId::try_from(stored_in.to_owned())?),
         }
-        self.sibling(&BackupId::try_from(stored_in.to_owned())?)?.object(archive)
     }
 
     /// As [`Self::locate`], where the earlier backup's manifest may be damaged: what it holds
     /// has to be compared with its hash.
-    pub fn locate_damaged(&self, stored_in: &str, archive: &str) -> Result<PathBuf> {
+    pub fn locate_damaged(&self, stored_in: &str, archive: &str) -> Result<Blob> {
         let located = self.locate(stored_in, archive);
         let (Err(_), Ok(id)) = (&located, BackupId::try_from(stored_in.to_owned())) else {
             return located;
         };
-        let suffix = format!("_{}", id.suffix());
-        let entries = self.path.parent().map(std::fs::read_dir);
-        for entry in entries.into_iter().flatten().flatten().flatten() {
-            let path = entry.path();
-            if entry.file_name().to_string_lossy().ends_with(&suffix)
-                && path.join(archive).is_file()
-            {
-                return Self { path, manifest: self.manifest.clone() }.object(archive);
+        for name in self.namesakes(&id)? {
+            let dir = format!("{BACKUPS}/{name}");
+            let namesake = Self { dir, ..self.clone() };
+            if let Ok(found) = namesake.open(archive) {
+                return Ok(found);
             }
         }
         located
@@ -226,8 +295,8 @@ impl PublishedBackup {
     /// need, with the sizes they should have.
     pub fn check_references(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Damage>> {
         self.each_reference(wanted, &mut |earlier, object| {
-            let size = std::fs::metadata(earlier.object(&object.path)?).map(|found| found.len());
-            Ok((size.ok() != Some(object.size)).then(|| "is missing or has another size".into()))
+            let size = earlier.storage.size(&earlier.name_of(&object.path)?)?;
+            Ok((size != Some(object.size)).then(|| "is missing or has another size".into()))
         })
     }
 
@@ -244,10 +313,11 @@ impl PublishedBackup {
             if let Some(fault) = checked.get(&key) {
                 return Ok(fault.clone());
             }
-            let fault = match hash_file_unless(cancel, &earlier.object(&object.path)?) {
+            let read = earlier.stored(&object.path).and_then(|blob| hash_blob(cancel, &blob));
+            let fault = match read {
                 Ok((_, hash)) if hash == object.sha256 => None,
                 Ok(_) => Some("has other bytes than were written".into()),
-                Err(e) if e.code() == Code::Interrupted => return Err(e),
+                Err(e) if is_no_damage(&e) => return Err(e),
                 Err(e) => Some(e.to_string()),
             };
             checked.insert(key, fault.clone());
@@ -270,6 +340,7 @@ impl PublishedBackup {
                 }
                 let fault = match self.sibling(backup) {
                     Err(e) if e.code() == Code::BackupNotFound => Some("is gone".into()),
+                    Err(e) if is_no_damage(&e) => return Err(e),
                     Err(e) => Some(e.to_string()),
                     Ok(earlier) => {
                         match earlier.manifest.objects.iter().find(|o| o.path == *object) {
@@ -285,13 +356,13 @@ impl PublishedBackup {
     }
 
     /// Whether `SHA256SUMS`, the manifest and the directory agree on which files there are.
-    fn check_list(&self) -> Result<Vec<Damage>> {
+    fn check_list(&self, listed: &[Listed]) -> Result<Vec<Damage>> {
         let mut damages = Vec::new();
-        let file = self.path.join(CHECKSUMS);
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        let sums = Checksums::parse(&text, &file).unwrap_or_default();
+        let text = self.storage.read(&format!("{}/{CHECKSUMS}", self.dir))?.unwrap_or_default();
+        let sums = self.checksums()?;
         // One that is missing or cannot be read fits nothing.
-        let (_, manifest_hash) = hash_file(&self.path.join(MANIFEST)).unwrap_or_default();
+        let manifest = self.storage.read(&format!("{}/{MANIFEST}", self.dir))?.unwrap_or_default();
+        let manifest_hash = hash_bytes(&manifest);
         if sums.0.get(MANIFEST) != Some(&manifest_hash) {
             damages.push(Damage::new(MANIFEST, "does not fit SHA256SUMS"));
         }
@@ -300,9 +371,9 @@ impl PublishedBackup {
             .objects
             .iter()
             .map(|object| (object.path.clone(), object.sha256.clone()))
-            .collect::<std::collections::BTreeMap<_, _>>();
+            .collect::<BTreeMap<_, _>>();
         expected.insert(MANIFEST.into(), manifest_hash);
-        if sums.to_text() != text
+        if sums.to_text().as_bytes() != text
             || sums.0.keys().ne(expected.keys())
             || expected
                 .iter()
@@ -310,21 +381,38 @@ impl PublishedBackup {
         {
             damages.push(Damage::new(CHECKSUMS, "is missing or does not fit the manifest"));
         }
-        for path in files_below(&self.path)? {
-            if path != CHECKSUMS && !expected.contains_key(&path) {
-                damages.push(Damage::new(&path, "does not belong to the backup"));
+        for found in listed {
+            if found.name != CHECKSUMS && !expected.contains_key(&found.name) {
+                damages.push(Damage::new(&found.name, "does not belong to the backup"));
             }
         }
         Ok(damages)
     }
 }
 
-/// Whether `SHA256SUMS` lists a manifest of this text.
-fn fits_checksums(backup: &Path, manifest: &[u8]) -> bool {
-    let file = backup.join(CHECKSUMS);
-    let sums = std::fs::read_to_string(&file).ok();
-    let sums = sums.and_then(|text| Checksums::parse(&text, &file).ok()).unwrap_or_default();
-    sums.0.get(MANIFEST) == Some(&hash_bytes(manifest))
+/// Files of this host that hold what a backup holds.
+#[derive(Debug)]
+pub struct Fetched {
+    path: PathBuf,
+    /// Removed with it.
+    _scratch: Option<Scratch>,
+}
+
+impl Fetched {
+    /// The file, or the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Whether the storage has an empty directory there.
+fn is_directory(storage: &Arc<dyn Storage>, dir: &str) -> bool {
+    storage.directory().is_some_and(|root| root.join(dir).is_dir())
+}
+
+/// Whether a failure to read says nothing of what is stored.
+fn is_no_damage(error: &Error) -> bool {
+    matches!(error.code(), Code::Interrupted | Code::StorageUnreachable | Code::StorageFailed)
 }
 
 /// Names of components become parts of paths: a single one, and not a hidden one.

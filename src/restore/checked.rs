@@ -1,8 +1,7 @@
 //! The first step of every restore: the backup is opened and every byte that is wanted is read.
 
-use super::files;
 use super::salvage;
-use crate::backup::{Selection, open_repository};
+use crate::backup::{INDEX, Selection, open_repository};
 use crate::catalog::BackupRecord;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, Detail};
@@ -87,7 +86,7 @@ fn wanted_objects(components: &[Component], selection: &Selection) -> Option<Vec
     for component in components {
         match &component.detail {
             Detail::Files(files) if selection.wants_files(&component.name) => {
-                wanted.extend([files.object.clone(), files::INDEX.to_string()]);
+                wanted.extend([files.object.clone(), INDEX.to_string()]);
             }
             Detail::Database(database) if selection.wants_database(&component.name) => {
                 wanted.push(database.object.clone());

@@ -1,7 +1,7 @@
 //! Databases on their way back.
 
 use super::plan::{Plan, PlannedDatabase};
-use crate::backup::Reach;
+use crate::backup::{Reach, fetch};
 use crate::config::{Config, Database};
 use crate::database::{Scratch, create_missing_roles, replication};
 use crate::error::{Code, Error, Result};
@@ -91,8 +91,8 @@ pub(super) async fn build(
     }
     let progress = setting.progress.as_ref();
     let scratch = Scratch::create(&reach.target, new, detail, progress).await?;
-    let dump = plan.backup.object(&detail.object)?;
-    scratch.fill(&reach.tools, &dump, detail, reach.config.jobs, &setting.progress).await?;
+    let dump = fetch(setting, &plan.backup, &detail.object).await?;
+    scratch.fill(&reach.tools, dump.path(), detail, reach.config.jobs, &setting.progress).await?;
     scratch.verify(&detail.tables).await?;
     scratch.seal(detail, progress).await?;
     Ok(scratch)

@@ -11,6 +11,7 @@ use super::tree_swap::TreeSwap;
 use crate::backup::{Place, Selection, Source, lock, open_repository, require_space};
 use crate::catalog::BackupRecord;
 use crate::clock::Stopwatch;
+use crate::config::real_path;
 use crate::database::{database_exists, derived_name, rename_database};
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
@@ -144,7 +145,7 @@ pub(super) async fn refuse_live(
     docker: Option<&Docker>,
     dir: &Path,
 ) -> Result<()> {
-    let dir = real_path(dir)?;
+    let dir = real_path(dir);
     let mut places = vec![("the repository".to_string(), setting.config.repository.path.clone())];
     for tree in &setting.config.files {
         // A volume that cannot be found holds no directory of this host.
@@ -155,25 +156,13 @@ pub(super) async fn refuse_live(
         }
     }
     for (what, path) in places {
-        if dir.starts_with(real_path(&path)?) {
+        if dir.starts_with(real_path(&path)) {
             return Err(Error::new(Code::RestoreFailed, "restore files to", dir.display())
                 .cause(format!("it lies inside of {what}, {}", path.display()))
                 .hint("choose a directory outside of the stack for --to"));
         }
     }
     Ok(())
-}
-
-/// `path` without symlinks, as far as it exists.
-fn real_path(path: &Path) -> Result<PathBuf> {
-    let path = std::path::absolute(path).map_err(|e| Error::io("look at", path, e))?;
-    for ancestor in path.ancestors() {
-        if let Ok(real) = ancestor.canonicalize() {
-            let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
-            return Ok(real.join(rest));
-        }
-    }
-    Ok(path)
 }
 
 pub(super) fn occupied(target: &Path) -> Error {

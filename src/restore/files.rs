@@ -3,15 +3,14 @@
 use super::salvage::Reading;
 use crate::archive::extract::{Extracted, Extraction, extract as unpack, salvage};
 use crate::archive::index::IndexReader;
+use crate::backup::INDEX;
 use crate::error::{Code, Result};
 use crate::repository::PublishedBackup;
 use crate::repository::manifest::{Component, FilesDetail};
 use crate::setting::Setting;
 use crate::size;
+use crate::storage::Blob;
 use std::path::Path;
-
-/// The index of a backup, relative to its directory.
-pub(super) const INDEX: &str = "files/index.parquet";
 
 /// Unpacks one tree into the new directory `target`, every file compared with the index.
 /// What cannot be set without root's rights is a warning.
@@ -69,14 +68,18 @@ async fn read(
     target: Option<&Path>,
     is_damaged: bool,
 ) -> Result<Extracted> {
-    let archive = backup.object(&detail.object)?;
+    let object = detail.object.clone();
     // The archive of any but a full backup lacks what earlier ones hold, directories too.
     let (is_partial, whole) = (backup.manifest().parent.is_some(), backup.clone());
-    let index = backup.object(INDEX)?;
     let target = target.map(Path::to_path_buf);
     let (progress, cancel) = (setting.progress.clone(), setting.cancel.clone());
     let work = move || {
-        let index = IndexReader::open(&index)?;
+        let index = IndexReader::open(&whole.open(INDEX)?)?;
+        let archive = match whole.open(&object) {
+            // Nothing can be read of it: row by row that is a loss.
+            Err(e) if is_damaged && e.code() == Code::BackupDamaged => Blob::empty(&object),
+            opened => opened?,
+        };
         let task = format!("restore {name}");
         let locate = |stored_in: &str, archive: &str| match is_damaged {
             true => whole.locate_damaged(stored_in, archive),

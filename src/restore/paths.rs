@@ -1,11 +1,10 @@
 //! Single files and subtrees out of a backup, by seeking: what is not wanted is not read.
 
 use super::elsewhere::{occupied, refuse_live};
-use super::files::INDEX;
 use super::{Restoration, Restored};
 use crate::archive::extract::{Extraction, extract};
 use crate::archive::index::IndexReader;
-use crate::backup::{connect_if_needed, lock, open_repository};
+use crate::backup::{INDEX, connect_if_needed, lock, open_repository};
 use crate::browse::FilePath;
 use crate::catalog::BackupRecord;
 use crate::clock::Stopwatch;
@@ -102,7 +101,7 @@ impl Tree {
             return Err(Error::new(Code::BackupDamaged, "restore from", &backup.manifest().name)
                 .cause(format!("{} {}", damage.object, damage.fault)));
         }
-        let index = IndexReader::open(&backup.object(INDEX)?)?;
+        let index = IndexReader::open(&backup.open(INDEX)?)?;
         for path in &self.paths {
             if index.find(&self.component, &path.path)?.is_none() {
                 return Err(Error::new(Code::FileNotFound, "restore", path.to_string())
@@ -131,13 +130,13 @@ impl Tree {
     }
 
     fn extract(&self, setting: &Setting, backup: &PublishedBackup, to: &Path) -> Result<()> {
-        let index = IndexReader::open(&backup.object(INDEX)?)?;
+        let index = IndexReader::open(&backup.open(INDEX)?)?;
         let components = &backup.manifest().components;
         let detail = components.iter().find_map(|component| match &component.detail {
             Detail::Files(files) if component.name == self.component => Some(files),
             _ => None,
         });
-        let archive = backup.object(detail.map_or("files", |files| files.object.as_str()))?;
+        let archive = backup.open(detail.map_or("files", |files| files.object.as_str()))?;
         let locate = |stored_in: &str, archive: &str| backup.locate(stored_in, archive);
         let select = |path: &Path| self.paths.iter().any(|wanted| wanted.covers(path));
         let task = format!("restore {}", self.component);

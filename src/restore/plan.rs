@@ -8,7 +8,7 @@ use super::summary::{PlanSummary, Replacement};
 use super::tree_swap::TreeSwap;
 use super::volume::{self, VolumePlace};
 use super::{databases, files, onlookers};
-use crate::backup::{Place, Reach, Selected, Source, connect_if_needed, require_space};
+use crate::backup::{INDEX, Place, Reach, Selected, Source, connect_if_needed, require_space};
 use crate::catalog::BackupRecord;
 use crate::config::{Config, FileTree};
 use crate::database::{database_exists, derived_name};
@@ -18,7 +18,7 @@ use crate::fence::capture::mounted_below;
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
 use crate::repository::{Damage, PublishedBackup};
 use crate::setting::Setting;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::slice;
 
 /// A restore that may begin: the backup's bytes are verified.
@@ -30,7 +30,7 @@ pub(super) struct Plan {
     pub(super) trees: Vec<PlannedTree>,
     pub(super) databases: Vec<PlannedDatabase>,
     /// The scripts with the roles of the databases' servers.
-    pub(super) globals: Vec<(PathBuf, Vec<String>)>,
+    pub(super) globals: Vec<(Vec<u8>, Vec<String>)>,
     /// What is damaged and does not come back; only where that is accepted.
     pub(super) lost: Vec<Lost>,
 }
@@ -183,7 +183,7 @@ impl Plan {
                 });
             }
             Detail::Globals { object, databases } if salvage::of(damages, object).is_none() => {
-                self.globals.push((self.backup.object(object)?, databases.clone()));
+                self.globals.push((self.backup.read(object)?, databases.clone()));
             }
             _ => {}
         }
@@ -195,7 +195,7 @@ impl Plan {
     fn note_other_losses(&mut self, damages: &[Damage]) {
         let components = &self.backup.manifest().components;
         let restored = |damage: &Damage| {
-            let is_index = damage.object == files::INDEX;
+            let is_index = damage.object == INDEX;
             is_index
                 || components.iter().any(|component| match &component.detail {
                     Detail::Database(detail) => {

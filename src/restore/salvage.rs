@@ -1,12 +1,12 @@
 //! What can be saved of a damaged backup: every component that is whole, and of a damaged
 //! archive every file whose bytes are.
 
-use super::files::{INDEX, LostFiles, survey};
-use crate::backup::open_repository;
+use super::files::{LostFiles, survey};
+use crate::backup::{INDEX, open_repository};
 use crate::catalog::BackupRecord;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{FilesDetail, MANIFEST, Manifest, Object};
-use crate::repository::{Checksums, Damage, PublishedBackup, Repository, hash_file_unless};
+use crate::repository::{Damage, PublishedBackup, Repository, hash_blob};
 use crate::setting::Setting;
 use crate::size::count;
 use serde::Serialize;
@@ -116,8 +116,8 @@ fn reconstruct(
     record: &BackupRecord,
     manifest: Option<Manifest>,
 ) -> Result<PublishedBackup> {
-    let dir = repository.backup_path(&record.name);
-    let sums = Checksums::of_backup(&dir).unwrap_or_default();
+    let found = repository.described(record.to_manifest(repository.id(), Vec::new()))?;
+    let sums = found.checksums()?;
     let mut hashes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let listed = manifest.into_iter().flat_map(|manifest| manifest.objects);
     let listed = listed.map(|object| (object.path, object.sha256));
@@ -132,12 +132,13 @@ fn reconstruct(
     }
     let mut objects = Vec::new();
     for (path, known) in hashes {
-        let (size, sha256) = match hash_file_unless(&setting.cancel, &dir.join(&path)) {
-            Ok((size, hash)) if known.contains(&hash) => (size, hash),
-            Err(e) if e.code() == Code::Interrupted => return Err(e),
-            Ok((size, _)) => (size, known[0].clone()),
-            Err(_) => (0, known[0].clone()),
-        };
+        let (size, sha256) =
+            match found.stored(&path).and_then(|blob| hash_blob(&setting.cancel, &blob)) {
+                Ok((size, hash)) if known.contains(&hash) => (size, hash),
+                Err(e) if e.code() == Code::Interrupted => return Err(e),
+                Ok((size, _)) => (size, known[0].clone()),
+                Err(_) => (0, known[0].clone()),
+            };
         objects.push(Object { path, size, sha256 });
     }
     repository.described(record.to_manifest(repository.id(), objects))

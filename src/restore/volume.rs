@@ -13,6 +13,7 @@ pub(crate) use inside::{act, wait};
 use super::files;
 use super::record::RestoreRecord;
 use super::tree_swap::TreeSwap;
+use crate::backup::{INDEX, fetch};
 use crate::docker::{Docker, Exec, Helper, RunState, Upload};
 use crate::error::{Code, Error, Result};
 use crate::repository::PublishedBackup;
@@ -90,17 +91,20 @@ pub(super) async fn extract(
     at.ready().await?;
     let inside = |name: &str| PathBuf::from(format!("/{ROOM}/{name}"));
     let upload = |name: &str, source| Upload { name: format!("{ROOM}/{name}"), source };
-    let mut uploads = vec![upload("index", backup.object(files::INDEX)?)];
+    // Kept until they are uploaded.
+    let mut fetched = vec![fetch(setting, backup, INDEX).await?];
     let own = (backup.manifest().id.as_str(), &detail.object);
     let earlier = detail.elsewhere.iter().map(|it| (it.backup.as_str(), &it.object));
     let mut archives = Vec::new();
     for (number, (stored_in, object)) in std::iter::once(own).chain(earlier).enumerate() {
         let name = format!("archive-{number}");
-        uploads.push(upload(&name, backup.locate(stored_in, object)?));
+        fetched.push(fetch(setting, &backup.holder(stored_in)?, object).await?);
         let (stored_in, object) = (stored_in.to_owned(), object.clone());
         archives.push(Placed { stored_in, object, path: inside(&name) });
     }
-    at.docker.upload_files(&at.name, Path::new("/"), uploads).await?;
+    let names = std::iter::once("index".to_owned()).chain((0..).map(|n| format!("archive-{n}")));
+    let uploads = names.zip(&fetched).map(|(name, file)| upload(&name, file.path().to_path_buf()));
+    at.docker.upload_files(&at.name, Path::new("/"), uploads.collect()).await?;
     let request = Request::Extract {
         tree: tree.clone(),
         is_partial: backup.manifest().parent.is_some(),

@@ -28,10 +28,24 @@ pub struct Blob {
     name: Arc<str>,
 }
 
+#[derive(Debug)]
+struct Nothing;
+
+impl ReadAt for Nothing {
+    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
 impl Blob {
     /// `size` bytes, which messages call `name`.
     pub fn new(bytes: Arc<dyn ReadAt>, size: u64, name: &str) -> Self {
         Self { bytes, size, name: name.into() }
+    }
+
+    /// No bytes at all.
+    pub fn empty(name: &str) -> Self {
+        Self::new(Arc::new(Nothing), 0, name)
     }
 
     /// A file, which may not change while it is read.
@@ -68,6 +82,13 @@ impl Blob {
             }
         }
         Ok(())
+    }
+
+    /// All of its bytes; only for what is known to be small.
+    pub fn read_all(&self) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        self.reader(0).read_to_end(&mut content)?;
+        Ok(content)
     }
 
     /// Reads from `offset` on.

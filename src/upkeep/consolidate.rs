@@ -16,9 +16,9 @@ use crate::repository::{
     create_dir,
 };
 use crate::setting::Setting;
+use crate::storage::Blob;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// The label that names the backup of which another was put together.
 const LABEL: &str = "consolidated-from";
@@ -114,9 +114,8 @@ fn archives_bytes(old: &PublishedBackup) -> u64 {
     let own = old.manifest().objects.iter().map(|object| object.size).sum::<u64>();
     let earlier = old.manifest().components.iter().flat_map(Component::elsewhere);
     let earlier = earlier.filter(|it| counted.insert(it.shown()));
-    let size = |path: std::path::PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
     let earlier = earlier.filter_map(|it| old.locate(it.backup.as_str(), &it.object).ok());
-    own + earlier.map(size).sum::<u64>()
+    own + earlier.map(|blob| blob.size()).sum::<u64>()
 }
 
 /// Puts the archives together; all other files become hard links to the old backup's.
@@ -127,7 +126,7 @@ fn build(
     id: &BackupId,
 ) -> Result<(Vec<Component>, u64, u64)> {
     create_dir(&incoming.path().join("files"))?;
-    let rows = IndexReader::open(&old.object(INDEX)?)?;
+    let rows = IndexReader::open(&old.open(INDEX)?)?;
     let mut index = IndexWriter::create(&incoming.path().join(INDEX))?;
     let mut components = old.manifest().components.clone();
     let (mut spliced_objects, mut copied, mut compressed) = (BTreeSet::new(), 0, 0);
@@ -146,17 +145,17 @@ fn build(
         spliced_objects.insert(files.object.clone());
     }
     index.finish()?;
-    let index = IndexReader::open(&incoming.path().join(INDEX))?;
+    let index = IndexReader::open(&Blob::file(&incoming.path().join(INDEX))?)?;
     for component in &components {
         if let Detail::Files(files) = &component.detail {
             let names = (component.name.as_str(), id.as_str());
-            let archive = incoming.path().join(&files.object);
+            let archive = Blob::file(&incoming.path().join(&files.object))?;
             archive::verify(&archive, &index, names, &setting.progress, &setting.cancel)?;
         }
     }
     for object in &old.manifest().objects {
         if object.path != INDEX && !spliced_objects.contains(&object.path) {
-            link(&old.object(&object.path)?, &incoming.path().join(&object.path))?;
+            copy(setting, old, &object.path, incoming)?;
         }
     }
     Ok((components, copied, compressed))
@@ -183,13 +182,21 @@ fn splice(
 }
 
 /// Published files never change, so two backups may have one in common.
-fn link(from: &Path, to: &Path) -> Result<()> {
+fn copy(
+    setting: &Setting,
+    old: &PublishedBackup,
+    object: &str,
+    incoming: &IncomingBackup,
+) -> Result<()> {
+    let to = incoming.path().join(object);
     if let Some(parent) = to.parent() {
         create_dir(parent)?;
     }
-    std::fs::hard_link(from, to)
-        .or_else(|_| std::fs::copy(from, to).map(drop))
-        .map_err(|e| Error::io("copy", from, e))
+    let linked = old.directory().map(|directory| std::fs::hard_link(directory.join(object), &to));
+    match linked {
+        Some(Ok(())) => Ok(()),
+        _ => incoming.copy(&old.stored(object)?, object, &setting.cancel),
+    }
 }
 
 fn manifest(

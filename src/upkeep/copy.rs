@@ -3,7 +3,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
-use crate::repository::{create_dir, hash_file_unless, sync_dir};
+use crate::repository::{create_dir, hash_file, sync_dir};
 use crate::setting::Setting;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -125,7 +125,7 @@ impl<'a> Copying<'a> {
         fs::copy(from, to).map_err(|e| Error::io("copy", from, e))?;
         File::open(to).and_then(|file| file.sync_all()).map_err(|e| Error::io("sync", to, e))?;
         let cancel = &self.setting.cancel;
-        if hash_file_unless(cancel, from)? != hash_file_unless(cancel, to)? {
+        if hash_file(cancel, from)? != hash_file(cancel, to)? {
             return Err(Error::new(Code::Io, "copy", from.display())
                 .cause("the copy has other bytes")
                 .hint("check both disks; the repository is still where it was"));

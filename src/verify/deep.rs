@@ -3,7 +3,7 @@
 use crate::archive;
 use crate::archive::frame::FrameReader;
 use crate::archive::index::{IndexReader, Row};
-use crate::backup::{INDEX, Reach, connect_if_needed, local_tools};
+use crate::backup::{INDEX, Reach, connect_if_needed, fetch, local_tools};
 use crate::database::{Tools, check_globals, list_dump, read_dump};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
@@ -29,7 +29,7 @@ pub(super) fn contents(
                 damages.extend(found(&container.object, definition(backup, &container.object))?);
             }
             Detail::Globals { object, .. } if is_whole(known, object) => {
-                let checked = backup.object(object).and_then(|path| check_globals(&path));
+                let checked = backup.read(object).and_then(|script| check_globals(&script));
                 damages.extend(found(object, checked)?);
             }
             _ => {}
@@ -51,15 +51,20 @@ pub(super) async fn dumps(
             continue;
         }
         let tools = tools(setting, component).await?;
-        damages.extend(found(&detail.object, dump(&tools, backup, detail).await)?);
+        damages.extend(found(&detail.object, dump(setting, &tools, backup, detail).await)?);
     }
     Ok(damages)
 }
 
-async fn dump(tools: &Tools, backup: &PublishedBackup, detail: &DatabaseDetail) -> Result<()> {
-    let path = backup.object(&detail.object)?;
-    list_dump(tools, &path, detail.format).await?;
-    read_dump(tools, &path, detail.format).await.map(drop)
+async fn dump(
+    setting: &Setting,
+    tools: &Tools,
+    backup: &PublishedBackup,
+    detail: &DatabaseDetail,
+) -> Result<()> {
+    let dump = fetch(setting, backup, &detail.object).await?;
+    list_dump(tools, dump.path(), detail.format).await?;
+    read_dump(tools, dump.path(), detail.format).await.map(drop)
 }
 
 /// The programs of this host, or those in the database's container.
@@ -86,14 +91,14 @@ fn tree(
     files: &FilesDetail,
     known: &[Damage],
 ) -> Result<Vec<Damage>> {
-    let index = match IndexReader::open(&backup.object(INDEX)?) {
+    let index = match backup.open(INDEX).and_then(|index| IndexReader::open(&index)) {
         Ok(index) => index,
         Err(e) => return found(INDEX, Err(e)),
     };
     let mut damages = found(INDEX, places(setting, backup, component, files, &index, known))?;
     if is_whole(known, &files.object) {
         let names = (component.name.as_str(), backup.manifest().id.as_str());
-        let archive = backup.object(&files.object)?;
+        let archive = backup.open(&files.object)?;
         let read = archive::verify(&archive, &index, names, &setting.progress, &setting.cancel);
         damages.extend(found(&files.object, read.map(drop))?);
     }
@@ -152,10 +157,9 @@ fn astray(row: &Row, cause: &str) -> Error {
 }
 
 fn definition(backup: &PublishedBackup, object: &str) -> Result<()> {
-    let path = backup.object(object)?;
-    let text = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+    let text = backup.read(object)?;
     let parsed: std::result::Result<serde_json::Value, _> = serde_json::from_slice(&text);
-    parsed.map(drop).map_err(|e| Error::new(Code::BackupDamaged, "read", path.display()).source(e))
+    parsed.map(drop).map_err(|e| Error::new(Code::BackupDamaged, "read", object).source(e))
 }
 
 /// Whether nothing of `object`, a file or a directory, is among the damages.
@@ -181,6 +185,8 @@ fn found(object: &str, read: Result<()>) -> Result<Vec<Damage>> {
                     | Code::DockerFailed
                     | Code::ContainerNotFound
                     | Code::PermissionDenied
+                    | Code::StorageUnreachable
+                    | Code::StorageFailed
             ) =>
         {
             Err(e)

@@ -57,7 +57,9 @@ fn sharing<'a>(
     let has_it = |other: &&&BackupRecord| {
         let Ok(backup) = repository.backup(&other.name) else { return false };
         let objects = &backup.manifest().objects;
-        objects.iter().any(|object| inode(&backup.path().join(&object.path)) == Some(ours))
+        objects.iter().any(|object| {
+            inode(&directory(&backup.manifest().name).join(&object.path)) == Some(ours)
+        })
     };
     others.iter().filter(has_it).copied().collect()
 }

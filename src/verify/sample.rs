@@ -10,7 +10,7 @@ use crate::clock;
 use crate::error::{Code, Result};
 use crate::progress::Event as ProgressEvent;
 use crate::repository::manifest::{Detail, MANIFEST, Object};
-use crate::repository::{Damage, LockMode, PublishedBackup, Repository, hash_file_unless};
+use crate::repository::{Damage, LockMode, PublishedBackup, Repository, hash_blob};
 use crate::setting::Setting;
 use crate::size;
 use jiff::Timestamp;
@@ -236,7 +236,7 @@ impl<'a> Round<'a> {
 
 /// The parts of an archive; the whole where its table cannot be read, which its hash tells.
 fn parts(backup: &PublishedBackup, object: &Object) -> Vec<(u64, Option<Range<usize>>)> {
-    let opened = backup.object(&object.path).and_then(|path| FrameReader::open(&path));
+    let opened = backup.open(&object.path).and_then(|blob| FrameReader::open(&blob));
     let Ok(frames) = opened else { return vec![(object.size, None)] };
     let mut parts = Vec::new();
     let (mut start, mut bytes) = (0, 0);
@@ -256,12 +256,15 @@ fn parts(backup: &PublishedBackup, object: &Object) -> Vec<(u64, Option<Range<us
 /// What is wrong with one unit.
 fn check(setting: &Setting, backup: &PublishedBackup, unit: &Unit) -> Result<Vec<Damage>> {
     let object = &backup.manifest().objects[unit.object];
-    let path = backup.object(&object.path)?;
     let read = match &unit.frames {
-        Some(frames) => FrameReader::open(&path)
+        Some(frames) => backup
+            .open(&object.path)
+            .and_then(|blob| FrameReader::open(&blob))
             .and_then(|it| it.check(frames.clone(), &setting.cancel))
             .map(|()| true),
-        None => hash_file_unless(&setting.cancel, &path)
+        None => backup
+            .stored(&object.path)
+            .and_then(|blob| hash_blob(&setting.cancel, &blob))
             .map(|(size, sha256)| size == object.size && sha256 == object.sha256),
     };
     match read {

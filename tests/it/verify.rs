@@ -26,7 +26,8 @@ fn flip(path: &Path) {
 /// who wrote it wrongly.
 fn replace(backup: &Path, object: &str, content: &[u8]) {
     fs::write(backup.join(object), content).unwrap();
-    let (size, sha256) = backstop::repository::hash_file(&backup.join(object)).unwrap();
+    let (size, sha256) =
+        backstop::repository::hash_file(&Default::default(), &backup.join(object)).unwrap();
     let file = backup.join("manifest.json");
     let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     for listed in manifest["objects"].as_array_mut().unwrap() {

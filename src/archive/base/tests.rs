@@ -6,11 +6,12 @@ use crate::archive::scan::Excludes;
 use crate::archive::source::{Compared, LiveSource, ReadAhead, StreamSource};
 use crate::clock;
 use crate::error::{Code, Error};
+use crate::storage::Blob;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+
 use std::process::Command;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +41,8 @@ impl Chain {
     }
 
     fn restore(&self, number: usize, target: &Path) -> Result<Extracted> {
-        let archives: BTreeMap<&str, PathBuf> =
-            self.packs.iter().map(|(packed, _)| (packed.id.as_str(), packed.archive())).collect();
+        let archives: BTreeMap<&str, Blob> =
+            self.packs.iter().map(|(packed, _)| (packed.id.as_str(), packed.blob())).collect();
         let locate = |stored_in: &str, _: &str| {
             archives
                 .get(stored_in)
@@ -51,7 +52,7 @@ impl Chain {
         let (packed, _) = &self.packs[number];
         let index = packed.index()?;
         let what = Extraction {
-            archive: &packed.archive(),
+            archive: &packed.blob(),
             locate: Some(&locate),
             target,
             index: Some((&index, COMPONENT)),

@@ -5,14 +5,14 @@ use crate::archive::frame::{FrameCursor, FrameReader, read_error};
 use crate::archive::index::Row;
 use crate::archive::tar::SparseMap;
 use crate::error::Result;
+use crate::storage::Blob;
 use std::io::{Seek, SeekFrom};
-use std::path::{Path, PathBuf};
 
 /// How many are open at a time; each holds one decompressed frame.
 const MOST_OPEN: usize = 6;
 
 /// Finds an archive by the id of its backup and its path there.
-pub type Locate<'a> = &'a dyn Fn(&str, &str) -> Result<PathBuf>;
+pub type Locate<'a> = &'a dyn Fn(&str, &str) -> Result<Blob>;
 
 /// Archives, the one that was used last first.
 pub(super) struct Archives<'a> {
@@ -60,7 +60,7 @@ impl<'a> Archives<'a> {
             cursor.seek(SeekFrom::Start(place.offset))?;
             place.sparse.then(|| SparseMap::read(cursor, row.entry.size)).transpose()
         };
-        let map = read(&mut archive.cursor).map_err(|e| read_error(archive.frames.path(), e))?;
+        let map = read(&mut archive.cursor).map_err(|e| read_error(archive.frames.name(), e))?;
         Ok(Some((archive, map.map(|(map, _)| map))))
     }
 
@@ -71,10 +71,10 @@ impl<'a> Archives<'a> {
             Some(number) => self.open.remove(number),
             None => {
                 self.open.truncate(MOST_OPEN - 1);
-                let path = (self.locate)(&row.stored_in, &row.archive)?;
+                let blob = (self.locate)(&row.stored_in, &row.archive)?;
                 let frames = match self.salvage {
-                    true => FrameReader::salvage(&path)?,
-                    false => FrameReader::open(&path)?,
+                    true => FrameReader::salvage(&blob)?,
+                    false => FrameReader::open(&blob)?,
                 };
                 let cursor = frames.read_at(0);
                 let (stored_in, archive) = (row.stored_in.clone(), row.archive.clone());
@@ -87,7 +87,7 @@ impl<'a> Archives<'a> {
 }
 
 impl OpenArchive {
-    pub(super) fn path(&self) -> &Path {
-        self.frames.path()
+    pub(super) fn name(&self) -> &str {
+        self.frames.name()
     }
 }

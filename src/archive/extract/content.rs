@@ -63,7 +63,7 @@ impl<'a> Reading<'a> {
     /// Reads the content of `entry` from `data`, a place in `archive`, into `sink`, and returns the SHA-256 of all of it, holes included.
     pub(super) fn copy(
         &mut self,
-        archive: &Path,
+        archive: &str,
         entry: &Entry,
         map: Option<&SparseMap>,
         data: &mut impl Read,

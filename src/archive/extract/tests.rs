@@ -132,7 +132,7 @@ fn a_part_brings_its_directories_and_the_content_of_its_links() {
 
     // Without the index the archive is read through, and the links say what they lack.
     let by_hand = tempfile::tempdir().unwrap();
-    let (archive, task) = (&packed.archive(), "restore");
+    let (archive, task) = (&packed.blob(), "restore");
     let (target, select) = (by_hand.path(), Some(&select as &dyn Fn(&Path) -> bool));
     let what = Extraction { archive, locate: None, target, index: None, select, task };
     let extracted = extract(&what, &sample::silent(), &CancellationToken::new()).unwrap();
@@ -146,7 +146,7 @@ fn a_cancelled_restore_stops_and_a_filled_target_is_left_alone() {
     let packed = pack(source.path());
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let (archive, task) = (&packed.archive(), "restore");
+    let (archive, task) = (&packed.blob(), "restore");
     let what = Extraction {
         archive,
         locate: None,

@@ -3,11 +3,10 @@
 use super::table::damaged;
 use super::{FrameCursor, FramePlace, SeekTable};
 use crate::error::{Code, Error, Result};
-use std::fs::File;
+use crate::storage::Blob;
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,9 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// An archive's frames, opened for reading.
 #[derive(Debug, Clone)]
 pub struct FrameReader {
-    file: Arc<File>,
+    blob: Blob,
     table: Arc<SeekTable>,
-    path: PathBuf,
 }
 
 impl FrameReader {
@@ -26,10 +24,9 @@ impl FrameReader {
     ///
     /// # Errors
     /// [`Code::BackupDamaged`] when it is missing, truncated or not an archive.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| read_error(path, e))?;
-        let table = SeekTable::read(&file).map_err(|e| read_error(path, e))?;
-        Ok(Self { file: Arc::new(file), table: Arc::new(table), path: path.to_owned() })
+    pub fn open(blob: &Blob) -> Result<Self> {
+        let table = SeekTable::read(blob).map_err(|e| read_error(blob.name(), e))?;
+        Ok(Self { blob: blob.clone(), table: Arc::new(table) })
     }
 
     /// Opens an archive that may be damaged: where its seek table cannot be read, its frames
@@ -37,16 +34,15 @@ impl FrameReader {
     ///
     /// # Errors
     /// When there is no such file, or the system cannot read it.
-    pub fn salvage(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| read_error(path, e))?;
-        let table = match SeekTable::read(&file) {
+    pub fn salvage(blob: &Blob) -> Result<Self> {
+        let table = match SeekTable::read(blob) {
             Err(e) if matches!(e.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
-                SeekTable::scan(&file)
+                SeekTable::scan(blob)
             }
             table => table,
         };
-        let table = table.map_err(|e| read_error(path, e))?;
-        Ok(Self { file: Arc::new(file), table: Arc::new(table), path: path.to_owned() })
+        let table = table.map_err(|e| read_error(blob.name(), e))?;
+        Ok(Self { blob: blob.clone(), table: Arc::new(table) })
     }
 
     /// Where the frames lie.
@@ -55,8 +51,8 @@ impl FrameReader {
     }
 
     /// The archive's path, for errors.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn name(&self) -> &str {
+        self.blob.name()
     }
 
     /// The whole stream from its beginning; frames are decompressed ahead on all cores,
@@ -66,11 +62,11 @@ impl FrameReader {
         let (jobs, queue) = sync_channel::<Job>(1);
         let (order, replies) = sync_channel(count);
         let queue = Arc::new(Mutex::new(queue));
-        let failed = |e| Error::io("start threads for", &self.path, e);
+        let failed = |e| Error::io("start threads for", Path::new(self.name()), e);
         for _ in 0..count {
-            let (queue, file) = (Arc::clone(&queue), Arc::clone(&self.file));
+            let (queue, blob) = (Arc::clone(&queue), self.blob.clone());
             let worker = thread::Builder::new().name("decompress".into());
-            worker.spawn(move || decompress(&queue, &file)).map_err(failed)?;
+            worker.spawn(move || decompress(&queue, &blob)).map_err(failed)?;
         }
         let table = Arc::clone(&self.table);
         let feeder = thread::Builder::new().name("frames".into());
@@ -91,9 +87,9 @@ impl FrameReader {
     pub fn check(&self, numbers: Range<usize>, cancel: &CancellationToken) -> Result<()> {
         for number in numbers {
             if cancel.is_cancelled() {
-                return Err(Error::new(Code::Interrupted, "read", self.path.display()));
+                return Err(Error::new(Code::Interrupted, "read", self.name()));
             }
-            self.frame(number).map_err(|e| read_error(&self.path, e))?;
+            self.frame(number).map_err(|e| read_error(self.name(), e))?;
         }
         Ok(())
     }
@@ -102,7 +98,7 @@ impl FrameReader {
     pub(super) fn stored(&self, number: usize) -> io::Result<(Vec<u8>, u32)> {
         let place = self.table.frames().get(number).ok_or_else(|| damaged("no such frame"))?;
         let mut stored = vec![0; place.stored as usize];
-        self.file.read_exact_at(&mut stored, place.stored_at)?;
+        self.blob.read_exact_at(&mut stored, place.stored_at)?;
         Ok((stored, place.holds))
     }
 
@@ -110,19 +106,19 @@ impl FrameReader {
     pub(super) fn frame(&self, number: usize) -> io::Result<Vec<u8>> {
         let place = self.table.frames().get(number).ok_or_else(|| damaged("no such frame"))?;
         let mut compressed = Vec::new();
-        decompress_one(&mut zstd::bulk::Decompressor::new()?, &self.file, *place, &mut compressed)
+        decompress_one(&mut zstd::bulk::Decompressor::new()?, &self.blob, *place, &mut compressed)
     }
 }
 
 /// What a failed read of an archive means: bytes that are missing or wrong are damage,
 /// anything else is the system's.
-pub(crate) fn read_error(path: &Path, error: io::Error) -> Error {
+pub(crate) fn read_error(name: &str, error: io::Error) -> Error {
     use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
     match error.kind() {
         InvalidData | UnexpectedEof | NotFound => {
-            Error::new(Code::BackupDamaged, "read archive", path.display()).source(error)
+            Error::new(Code::BackupDamaged, "read archive", name).source(error)
         }
-        _ => Error::io("read archive", path, error),
+        _ => Error::io("read archive", Path::new(name), error),
     }
 }
 
@@ -175,14 +171,14 @@ fn feed(
     }
 }
 
-fn decompress(queue: &Mutex<Receiver<Job>>, file: &File) {
+fn decompress(queue: &Mutex<Receiver<Job>>, blob: &Blob) {
     let mut decompressor = zstd::bulk::Decompressor::new();
     let mut compressed = Vec::new();
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { place, reply }) = job else { return };
         let frame = match &mut decompressor {
-            Ok(decompressor) => decompress_one(decompressor, file, place, &mut compressed),
+            Ok(decompressor) => decompress_one(decompressor, blob, place, &mut compressed),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         };
         drop(reply.send(frame));
@@ -191,12 +187,12 @@ fn decompress(queue: &Mutex<Receiver<Job>>, file: &File) {
 
 fn decompress_one(
     decompressor: &mut zstd::bulk::Decompressor<'_>,
-    file: &File,
+    blob: &Blob,
     place: FramePlace,
     compressed: &mut Vec<u8>,
 ) -> io::Result<Vec<u8>> {
     compressed.resize(place.stored as usize, 0);
-    file.read_exact_at(compressed, place.stored_at)?;
+    blob.read_exact_at(compressed, place.stored_at)?;
     let mut frame = Vec::with_capacity(place.holds as usize);
     decompressor.decompress_to_buffer(compressed, &mut frame).map_err(|e| {
         damaged(format!("frame at byte {} cannot be decompressed: {e}", place.stored_at))

@@ -1,8 +1,7 @@
 //! The seek table at the end of an archive.
 
-use std::fs::File;
+use crate::storage::Blob;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
@@ -79,15 +78,15 @@ impl SeekTable {
         Ok(bytes)
     }
 
-    /// Reads the table from the end of `file` and checks that it describes the whole file.
+    /// Reads the table from the end of an archive and checks that it describes the whole file.
     ///
     /// # Errors
     /// `InvalidData` when the file is truncated or is not such an archive.
-    pub fn read(file: &File) -> io::Result<Self> {
-        let size = file.metadata()?.len();
+    pub fn read(blob: &Blob) -> io::Result<Self> {
+        let size = blob.size();
         let mut footer = [0u8; FOOTER as usize];
         let footer_at = size.checked_sub(FOOTER).ok_or_else(|| damaged("too short"))?;
-        file.read_exact_at(&mut footer, footer_at)?;
+        blob.read_exact_at(&mut footer, footer_at)?;
         let [c0, c1, c2, c3, descriptor, m0, m1, m2, m3] = footer;
         if u32::from_le_bytes([m0, m1, m2, m3]) != SEEKABLE_MAGIC {
             return Err(damaged("no seek table at its end: truncated or not an archive"));
@@ -98,14 +97,14 @@ impl SeekTable {
         let table_at =
             size.checked_sub(HEADER + body).ok_or_else(|| damaged("seek table is cut"))?;
         let mut header = [0u8; HEADER as usize];
-        file.read_exact_at(&mut header, table_at)?;
+        blob.read_exact_at(&mut header, table_at)?;
         let mut expected = SKIPPABLE_MAGIC.to_le_bytes().to_vec();
         expected.extend((body as u32).to_le_bytes());
         if header != *expected || body > u64::from(u32::MAX) {
             return Err(damaged("seek table has a wrong header"));
         }
         let mut entries = vec![0u8; (count * width) as usize];
-        file.read_exact_at(&mut entries, table_at + HEADER)?;
+        blob.read_exact_at(&mut entries, table_at + HEADER)?;
         let mut table = Self::default();
         for entry in entries.chunks_exact(width as usize) {
             let stored = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
@@ -121,17 +120,17 @@ impl SeekTable {
         Ok(table)
     }
 
-    /// Looks for frames from the beginning of `file` on, up to the first that is cut or
+    /// Looks for frames from the beginning of an archive on, up to the first that is cut or
     /// damaged in its structure.
-    pub fn scan(file: &File) -> io::Result<Self> {
-        let size = file.metadata()?.len();
+    pub fn scan(blob: &Blob) -> io::Result<Self> {
+        let size = blob.size();
         let mut table = Self::default();
         let mut bytes = vec![0; LONGEST_FRAME];
         loop {
             let at = table.stored_end();
             let most =
                 usize::try_from(size - at).map_or(LONGEST_FRAME, |left| left.min(LONGEST_FRAME));
-            file.read_exact_at(&mut bytes[..most], at)?;
+            blob.read_exact_at(&mut bytes[..most], at)?;
             let found = &bytes[..most];
             if !found.starts_with(&FRAME_MAGIC.to_le_bytes()) {
                 return Ok(table);
@@ -160,7 +159,14 @@ pub(crate) fn damaged(cause: impl Into<String>) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Write;
+    use std::sync::Arc;
+
+    fn blob(file: &File) -> Blob {
+        let size = file.metadata().unwrap().len();
+        Blob::new(Arc::new(file.try_clone().unwrap()), size, "a.zst")
+    }
 
     fn table() -> SeekTable {
         let mut table = SeekTable::default();
@@ -194,11 +200,11 @@ mod tests {
             written.push(frame.len() as u32, length as u32);
         }
         file.write_all(&written.to_bytes().unwrap()).unwrap();
-        assert_eq!(SeekTable::scan(&file).unwrap(), written);
+        assert_eq!(SeekTable::scan(&blob(&file)).unwrap(), written);
         file.set_len(end - 1).unwrap();
-        assert_eq!(SeekTable::scan(&file).unwrap().frames(), &written.frames()[..2]);
+        assert_eq!(SeekTable::scan(&blob(&file)).unwrap().frames(), &written.frames()[..2]);
         file.set_len(0).unwrap();
-        assert_eq!(SeekTable::scan(&file).unwrap(), SeekTable::default());
+        assert_eq!(SeekTable::scan(&blob(&file)).unwrap(), SeekTable::default());
     }
 
     #[test]
@@ -206,11 +212,11 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[7; 30]).unwrap();
         file.write_all(&table().to_bytes().unwrap()).unwrap();
-        assert_eq!(SeekTable::read(&file).unwrap(), table());
+        assert_eq!(SeekTable::read(&blob(&file)).unwrap(), table());
         let size = file.metadata().unwrap().len();
         for cut in 0..size {
             file.set_len(cut).unwrap();
-            let kind = SeekTable::read(&file).unwrap_err().kind();
+            let kind = SeekTable::read(&blob(&file)).unwrap_err().kind();
             assert_eq!(kind, io::ErrorKind::InvalidData, "cut at {cut}");
             file.set_len(0).unwrap();
             std::os::unix::fs::FileExt::write_all_at(&file, &[7; 30], 0).unwrap();

@@ -5,19 +5,20 @@ use super::row::Columns;
 use super::schema::{at, schema};
 use super::{Row, indexed_path};
 use crate::error::{Code, Error, Result};
+use crate::storage::Blob;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 /// An index, opened for reading.
 #[derive(Clone)]
 pub struct IndexReader {
-    path: PathBuf,
-    file: Arc<SerializedFileReader<File>>,
+    name: Arc<str>,
+    file: Arc<SerializedFileReader<Blob>>,
 }
 
 impl IndexReader {
@@ -25,22 +26,19 @@ impl IndexReader {
     ///
     /// # Errors
     /// [`Code::BackupDamaged`] when it is missing, damaged or lacks a column.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => damaged(path, e),
-            _ => Error::io("read index", path, e),
-        })?;
-        let file = SerializedFileReader::new(file).map_err(|e| damaged(path, e))?;
-        let ours = schema().map_err(|e| damaged(path, e))?;
+    pub fn open(blob: &Blob) -> Result<Self> {
+        let name = blob.name();
+        let file = SerializedFileReader::new(blob.clone()).map_err(|e| read_error(name, e))?;
+        let ours = schema().map_err(|e| read_error(name, e))?;
         let found = file.metadata().file_metadata().schema_descr();
         // Later versions may add columns at the end.
         for (number, column) in ours.get_fields().iter().enumerate() {
             let name = column.name();
             if found.columns().get(number).is_none_or(|found| found.name() != name) {
-                return Err(damaged(path, format!("column {name} is missing")));
+                return Err(damaged(name, format!("column {name} is missing")));
             }
         }
-        Ok(Self { path: path.to_owned(), file: Arc::new(file) })
+        Ok(Self { name: name.into(), file: Arc::new(file) })
     }
 
     /// Every row, or those of one component. Row groups of others are not read.
@@ -148,12 +146,24 @@ impl Iterator for Rows {
             // What follows damage cannot be trusted.
             (self.left, self.groups) = (0, Vec::new());
         }
-        row.map_err(|e| damaged(&self.index.path, e)).transpose()
+        row.map_err(|e| read_error(&self.index.name, e)).transpose()
     }
 }
 
-fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
-    Error::new(Code::BackupDamaged, "read index", path.display()).cause(cause)
+fn damaged(name: &str, cause: impl std::fmt::Display) -> Error {
+    Error::new(Code::BackupDamaged, "read index", name).cause(cause)
+}
+
+/// What cannot be read for now is no damage.
+fn read_error(name: &str, error: ParquetError) -> Error {
+    match error {
+        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
+            Ok(e) if e.kind() == ErrorKind::UnexpectedEof => damaged(name, e),
+            Ok(e) => Error::io("read index", Path::new(name), *e),
+            Err(source) => damaged(name, source),
+        },
+        error => damaged(name, error),
+    }
 }
 
 #[cfg(test)]

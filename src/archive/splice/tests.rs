@@ -7,9 +7,10 @@ use crate::archive::sample::{
 use crate::archive::scan::Excludes;
 use crate::archive::source::{LiveSource, ReadAhead};
 use crate::archive::verify;
+use crate::storage::Blob;
 use proptest::prelude::*;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The tree at `root` as a backup that builds upon `earlier`.
@@ -33,14 +34,15 @@ fn spliced(first: &Packed, last: &Packed) -> (tempfile::TempDir, Spliced) {
         contents: None,
         total_bytes: None,
     };
-    let locate = |stored_in: &str, _: &str| -> Result<PathBuf> {
-        Ok(if stored_in == "77aa" { last.archive() } else { first.archive() })
+    let locate = |stored_in: &str, _: &str| -> Result<Blob> {
+        Ok(if stored_in == "77aa" { last.blob() } else { first.blob() })
     };
     let cancel = CancellationToken::new();
     let rows = last.index().unwrap();
     let spliced = splice_tree(&tree, &rows, &locate, &mut index, &cancel).unwrap();
     index.finish().unwrap();
-    let index = IndexReader::open(&dir.path().join("index.parquet")).unwrap();
+    let index = IndexReader::open(&Blob::file(&dir.path().join("index.parquet")).unwrap()).unwrap();
+    let archive = Blob::file(&archive).unwrap();
     verify(&archive, &index, (COMPONENT, "cccc"), &silent(), &cancel).unwrap();
     let frames = FrameReader::open(&archive).unwrap();
     for row in index.rows(None) {

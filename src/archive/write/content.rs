@@ -207,11 +207,6 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
-    /// Counts bytes as done that need not be copied.
-    pub(super) fn skip(&mut self, bytes: u64) {
-        self.advance(bytes);
-    }
-
     /// The SHA-256 of a file's first `size` bytes; nothing when it has fewer.
     ///
     /// # Errors
@@ -276,7 +271,8 @@ impl<'a> Copying<'a> {
         if self.cancel.is_cancelled() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 
-    fn advance(&mut self, bytes: u64) {
+    /// Counts bytes as done, whether or not they had to be copied.
+    pub(super) fn advance(&mut self, bytes: u64) {
         self.unreported += bytes;
         if self.unreported >= REPORT {
             self.report();

@@ -73,7 +73,7 @@ pub(super) fn look_up<'a>(
             let mut file = tempfile::tempfile_in(scratch)?;
             let sha256 = copying.spool(reader, entry.size, map.as_ref(), &mut file)?;
             if let Some(location) = contents.find(entry.size, &sha256) {
-                copying.skip(entry.size);
+                copying.advance(entry.size);
                 return Ok(Looked::Held(sha256, location));
             }
             file.rewind()?;
@@ -82,7 +82,7 @@ pub(super) fn look_up<'a>(
     };
     match found {
         (Some(location), sha256) => {
-            copying.skip(entry.size);
+            copying.advance(entry.size);
             Ok(Looked::Held(sha256, location))
         }
         (None, _) => Ok(Looked::Missing(content)),

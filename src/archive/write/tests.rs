@@ -3,6 +3,7 @@ use crate::archive::entry::Entry;
 use crate::archive::sample::{self, Packed, assert_same, pack, pack_from};
 use crate::archive::scan::Excludes;
 use crate::archive::source::{Content, LiveSource, Spool, StreamSource};
+use crate::storage::Blob;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -240,10 +241,11 @@ fn several_trees_share_an_index() {
         write_tree(&tree, &mut source, &mut index, &sample::silent(), &cancel).unwrap();
     }
     assert_eq!(index.finish().unwrap().rows, 5);
-    let index = crate::archive::index::IndexReader::open(&path).unwrap();
+    let index = crate::archive::index::IndexReader::open(&Blob::file(&path).unwrap()).unwrap();
     for (component, count) in [("one", 2), ("other", 3)] {
         assert_eq!(index.rows(Some(component)).count(), count);
-        let (archive, cancel) = (dir.path().join(component), CancellationToken::new());
+        let archive = Blob::file(&dir.path().join(component)).unwrap();
+        let cancel = CancellationToken::new();
         let progress = sample::silent();
         crate::archive::verify(&archive, &index, (component, "4f2a"), &progress, &cancel).unwrap();
     }

@@ -4,7 +4,9 @@ use serde_json::{Value as Json, json};
 
 fn query(dir: &Path) -> Query {
     let silent: Arc<dyn Progress> = Arc::new(Silent);
-    Catalog::in_dir(dir).query(None, &silent).unwrap()
+    let session = crate::catalog::Catalog::in_dir(dir).session(&silent).unwrap();
+    let source = Source { session, repository: None, indexes: Vec::new() };
+    Query::over(vec![source], &silent).unwrap()
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::archive::index::IndexReader;
 use crate::error::{Code, Error, Result};
 use crate::progress::{Progress, Silent};
 use crate::restore::TreeSwap;
+use crate::storage::Blob;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -98,18 +99,19 @@ fn build(
     index: &Path,
 ) -> Result<Answer> {
     tree.note_live()?;
-    let index = IndexReader::open(index)?;
+    let index = IndexReader::open(&Blob::file(index)?)?;
     let find = |stored_in: &str, object: &str| {
         let is_it = |it: &&Placed| it.stored_in == stored_in && it.object == object;
-        archives.iter().find(is_it).map(|it| it.path.clone()).ok_or_else(|| {
+        let placed = archives.iter().find(is_it).ok_or_else(|| {
             Error::new(Code::BackupDamaged, "find archive", object)
                 .cause(format!("the manifest does not name {stored_in}, the index does"))
-        })
+        })?;
+        Blob::file(&placed.path)
     };
-    let own = archives.first().map_or(Path::new(""), |own| own.path.as_path());
+    let own = Blob::file(archives.first().map_or(Path::new(""), |own| own.path.as_path()))?;
     let progress: Arc<dyn Progress> = Arc::new(Silent);
     let what = Extraction {
-        archive: own,
+        archive: &own,
         locate: is_partial.then_some(&find),
         target: &tree.new,
         index: Some((&index, &tree.component)),

@@ -49,7 +49,7 @@ async fn missing_roles_come_back_with_password_settings_and_memberships() {
     // A user who may not create roles is warned and changes nothing.
     let unprivileged = cluster.component("shop", USER, "postgres");
     let warnings = Warnings::before(silent());
-    let script = backup.path().join(GLOBALS);
+    let script = std::fs::read(backup.path().join(GLOBALS)).unwrap();
     let made = create_missing_roles(&target(&unprivileged), &script, warnings.as_ref()).await;
     assert!(made.unwrap().is_empty());
     assert!(warnings.seen()[0].message.contains("lost"), "{:?}", warnings.seen());

@@ -2,6 +2,7 @@
 
 use crate::support::host::Host;
 use crate::support::need::{self, Need};
+use backstop::repository::hash_file;
 use rustix::fs::{CWD, FileType, Mode, Timespec, Timestamps, mknodat, utimensat};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -10,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 use std::process::Command;
+use tokio_util::sync::CancellationToken;
 
 fn plant(root: &Path) {
     let at = |name: &str| root.join(name);
@@ -83,7 +85,7 @@ fn collect(
         line += &format!(" {}={}", attribute.display(), value.escape_ascii());
     }
     if metadata.is_file() {
-        line += &format!(" {}", backstop::repository::hash_file(path).unwrap().1);
+        line += &format!(" {}", hash_file(&CancellationToken::new(), path).unwrap().1);
         if metadata.size() > 1 << 20 {
             line += &format!(" sparse {}", metadata.blocks() * 512 < metadata.size() / 2);
         }

@@ -250,7 +250,7 @@ pub(crate) fn listing(root: &Path) -> String {
 fn list(root: &Path, path: &Path, lines: &mut BTreeMap<Vec<u8>, String>) {
     let found = fs::symlink_metadata(path).unwrap();
     let content = match (found.is_file(), found.is_symlink()) {
-        (true, _) => backstop::repository::hash_file(path).unwrap().1,
+        (true, _) => backstop::repository::hash_file(&Default::default(), path).unwrap().1,
         (_, true) => fs::read_link(path).unwrap().display().to_string(),
         _ => String::new(),
     };

@@ -125,7 +125,7 @@ fn what_is_whole_of_a_damaged_archive_comes_back_and_the_rest_is_named() {
         }
         let target = tempfile::tempdir().unwrap();
         let index = packed.index().unwrap();
-        let archive = packed.archive();
+        let archive = packed.blob();
         let what = Extraction {
             archive: &archive,
             locate: None,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::archive::frame::FrameWriter;
+use crate::storage::Blob;
 use ::tar::{EntryType, Header};
 use std::io::Write;
 
@@ -61,7 +62,7 @@ impl Hostile {
         frames.finish().unwrap();
         let target = self.dir.path().join("target");
         let what = Extraction {
-            archive: &archive,
+            archive: &Blob::file(&archive).unwrap(),
             locate: None,
             target: &target,
             index: None,
