@@ -84,6 +84,8 @@ impl Query {
             .and_then(|c| c.with("threads", "2"))
             .and_then(|c| c.with("autoinstall_known_extensions", "false"))
             .and_then(|c| c.with("autoload_known_extensions", "false"))
+            // Every index is looked into first, and read afterwards.
+            .and_then(|c| c.with("parquet_metadata_cache", "true"))
             // A question that does not fit into memory fails; it writes nothing to any disk.
             .and_then(|c| c.with("temp_directory", ""))
             .map_err(ask)?;

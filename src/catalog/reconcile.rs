@@ -6,10 +6,12 @@ use super::{EventName, Session, backups};
 use crate::error::{Code, Result};
 use crate::progress::Progress;
 use crate::repository::{BackupId, Pin, Repository};
-use duckdb::OptionalExt;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
+
+/// How many backups one transaction adds.
+const AT_ONCE: usize = 500;
 
 impl Session {
     /// Adds the backups that lie in the repository and are missing here, and removes those
@@ -20,18 +22,15 @@ impl Session {
         repository: &Repository,
         progress: &Arc<dyn Progress>,
     ) -> Result<()> {
-        let mut recorded = self.published_names()?;
+        let recorded = self.published_names(&repository.backup_path(""))?;
         let lying: HashSet<String> = repository.names()?.into_iter().collect();
-        let paths_moved = self.recorded_root()?.is_some_and(|root| root != repository.path());
-        if paths_moved {
-            recorded.clear();
-        }
         let pins = repository.pins()?;
-        let new: Vec<&String> = lying.iter().filter(|name| !recorded.contains_key(*name)).collect();
+        let is_known = |name: &String| recorded.get(name).is_some_and(|(_, is_here)| *is_here);
+        let new: Vec<&String> = lying.iter().filter(|name| !is_known(name)).collect();
         if !new.is_empty() {
             self.add(&new, repository, &pins, progress)?;
         }
-        for (name, id) in &recorded {
+        for (name, (id, _)) in &recorded {
             if !lying.contains(name) {
                 progress.warn(
                     Code::BackupNotFound,
@@ -43,7 +42,7 @@ impl Session {
         self.reconcile_pins(&pins)
     }
 
-    /// Adds backups of these names, all at once.
+    /// Adds backups of these names, many at once: one by one would take far longer.
     fn add(
         &self,
         names: &[&String],
@@ -52,24 +51,28 @@ impl Session {
         progress: &Arc<dyn Progress>,
     ) -> Result<()> {
         let mut verifications = self.verifications()?;
-        backups::in_transaction(&self.connection, || {
-            for name in names {
-                let backup = match repository.backup(name) {
-                    Ok(backup) => backup,
-                    Err(e) => {
-                        progress.warn(e.code(), e.to_string());
-                        continue;
-                    }
-                };
-                let mut record = BackupRecord::published(&backup);
-                for found in verifications.remove(&record.id).unwrap_or_default() {
-                    record = record.verified(found);
+        let mut add = |name: &str| {
+            let backup = match repository.backup(name) {
+                Ok(backup) => backup,
+                Err(e) => {
+                    progress.warn(e.code(), e.to_string());
+                    return Ok(());
                 }
-                record.pin = pins.get(&record.id).cloned();
-                backups::insert(&self.connection, &record)?;
+            };
+            let mut record = BackupRecord::published(&backup);
+            for found in verifications.remove(&record.id).unwrap_or_default() {
+                record = record.verified(found);
             }
-            Ok(())
-        })
+            record.pin = pins.get(&record.id).cloned();
+            backups::insert(&self.connection, &record)
+        };
+        // What is not committed yet stays in memory.
+        for names in names.chunks(AT_ONCE) {
+            backups::in_transaction(&self.connection, || {
+                names.iter().try_for_each(|name| add(name))
+            })?;
+        }
+        Ok(())
     }
 
     /// Brings the rows of published backups in line with the pins. Costs one pass over the rows'
@@ -95,30 +98,24 @@ impl Session {
         Ok(())
     }
 
-    /// Id by name of every backup recorded as published.
-    fn published_names(&self) -> Result<HashMap<String, String>> {
-        let read = || -> duckdb::Result<HashMap<String, String>> {
+    /// Of every backup recorded as published, by name: its id, and whether it is recorded to
+    /// lie in `backups`, or in no directory of this host.
+    fn published_names(&self, backups: &Path) -> Result<HashMap<String, (String, bool)>> {
+        let here = serde_json::to_string(&serde_json::json!({ "path": backups }))
+            .map_err(|e| failed("read backups from", e))?;
+        // Records are stored as they were written: to look for the text is far cheaper than to
+        // take every one apart.
+        let here = here.trim_start_matches('{').trim_end_matches("\"}");
+        let read = || -> duckdb::Result<HashMap<String, (String, bool)>> {
             let mut statement = self.connection.prepare(
-                "SELECT name, id FROM backups WHERE status IN ('completed', 'verified')",
+                "SELECT name, id, CASE WHEN contains(record::VARCHAR, ?) THEN true \
+                 ELSE (record->>'path') IS NULL END \
+                 FROM backups WHERE status IN ('completed', 'verified')",
             )?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            let row = |row: &duckdb::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+            statement.query_map([here], row)?.collect()
         };
         read().map_err(|e| failed("read backups from", e))
-    }
-
-    /// The repository's directory as a published record names it.
-    fn recorded_root(&self) -> Result<Option<PathBuf>> {
-        let path: Option<String> = self
-            .connection
-            .query_row(
-                "SELECT record->>'path' FROM backups WHERE status IN ('completed', 'verified') \
-                 AND record->>'path' IS NOT NULL LIMIT 1",
-                [],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|e| failed("read backups from", e))?;
-        Ok(path.and_then(|path| Some(PathBuf::from(path).parent()?.parent()?.to_path_buf())))
     }
 
     /// What the verifications of each backup found, oldest first, as the journal knows them.
