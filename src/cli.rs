@@ -15,6 +15,7 @@ mod find;
 mod guardian;
 mod history;
 mod keep;
+mod key;
 mod list;
 mod ls;
 mod output;
@@ -120,6 +121,8 @@ enum Command {
     Rollback(rollback::RollbackArgs),
     /// Show what is reachable and what a backup would do
     Doctor(doctor::DoctorArgs),
+    /// Make or check the key of encrypted backups
+    Key(key::KeyArgs),
     /// Look over the repository, rebuild the catalog, put chains together, move it
     Repo(repo::RepoArgs),
     /// Resume containers that a dead backstop left held, and clear what it left behind
@@ -232,6 +235,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Restore(args) => restore::run(args, &context).await,
         Command::Rollback(args) => rollback::run(args, &context).await,
         Command::Doctor(args) => doctor::run(args, &context).await,
+        Command::Key(args) => key::run(args, &context).await,
         Command::Repo(args) => repo::run(args, &context).await,
         Command::Recover(args) => recover::run(args, &context).await,
         Command::Config(args) => config::run(&args, &context),

@@ -8,6 +8,7 @@ mod check;
 mod containers;
 mod contradictions;
 mod database;
+mod encryption;
 mod environment;
 mod files;
 mod legacy;
@@ -32,6 +33,7 @@ mod yaml;
 
 pub use containers::{ContainerSelection, Quiesce, Selector};
 pub use database::{Database, DumpFormat};
+pub use encryption::{Encryption, Recipient};
 pub use environment::Environment;
 pub use files::{Capture, FileTree};
 pub use load::Loaded;
@@ -72,6 +74,9 @@ pub struct Config {
     /// Which backups stay. Without it all do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Who can read the backups. Without it they are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
 }
 
 /// The stack as a whole.

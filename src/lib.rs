@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod docker;
+pub mod encryption;
 pub mod error;
 pub mod fence;
 pub mod progress;

@@ -28,6 +28,7 @@ pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
+use crate::encryption::{Identities, sealed_name};
 use crate::error::{Code, Error, Result};
 use crate::storage::{LocalStorage, Storage};
 use header::Header;
@@ -47,6 +48,7 @@ const LOCK: &str = "lock";
 pub struct Repository {
     path: PathBuf,
     storage: Arc<dyn Storage>,
+    identities: Identities,
     id: String,
 }
 
@@ -59,7 +61,14 @@ impl Repository {
     pub fn open(path: &Path) -> Result<Self> {
         let header = Header::read(path)?;
         let storage = Arc::new(LocalStorage::new(path));
-        Ok(Self { path: path.to_path_buf(), storage, id: header.id })
+        let identities = Identities::default();
+        Ok(Self { path: path.to_path_buf(), storage, identities, id: header.id })
+    }
+
+    /// The same, with what encrypted backups are read with.
+    #[must_use]
+    pub fn with_identities(self, identities: &Identities) -> Self {
+        Self { identities: identities.clone(), ..self }
     }
 
     /// Opens the repository at `path`, or creates one where the directory is missing or
@@ -121,8 +130,9 @@ impl Repository {
 
     /// The file that holds the content of an object, where there is one.
     pub fn file(&self, name: &str, object: &str) -> Option<PathBuf> {
-        let root = self.storage.directory()?;
-        Some(root.join(BACKUPS).join(name).join(object))
+        let backup = self.storage.directory()?.join(BACKUPS).join(name);
+        // Encrypted, it is no file that could be read as it is.
+        (!backup.join(sealed_name(object)).exists()).then(|| backup.join(object))
     }
 
     /// The published backup in `backups/NAME`.
@@ -131,7 +141,7 @@ impl Repository {
     /// `backup_not_found` without a directory, `backup_damaged` where its manifest is
     /// missing or unreadable.
     pub fn backup(&self, name: &str) -> Result<PublishedBackup> {
-        PublishedBackup::find(&self.storage, name)
+        PublishedBackup::find(&self.storage, &self.identities, name)
     }
 
     /// The backup that `manifest` describes, whose own manifest is damaged.
@@ -141,7 +151,7 @@ impl Repository {
     pub fn described(&self, manifest: Manifest) -> Result<PublishedBackup> {
         let path = self.backup_path(&manifest.name);
         match path.is_dir() {
-            true => Ok(PublishedBackup::described(&self.storage, manifest)),
+            true => Ok(PublishedBackup::described(&self.storage, &self.identities, manifest)),
             false => Err(Error::new(Code::BackupNotFound, "open backup", path.display())
                 .cause("there is no such directory")),
         }
@@ -149,7 +159,7 @@ impl Repository {
 
     /// A new directory in `incoming/` to write a backup into. Needs the lock.
     pub fn incoming(&self, id: &BackupId, _lock: &Lock) -> Result<IncomingBackup> {
-        IncomingBackup::create(&self.path, id)
+        IncomingBackup::create(&self.path, &self.identities, id)
     }
 
     /// Deletes a published backup and its pin: one rename, then the removal of its files. A

@@ -5,9 +5,11 @@
 
 mod coverage;
 mod deep;
+mod key;
 mod needed;
 mod sample;
 
+pub use key::{KeyCheck, check_key};
 pub use sample::{Share, sample};
 
 use crate::backup::{lock, open_repository};

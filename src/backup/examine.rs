@@ -2,6 +2,7 @@
 //! hide another.
 
 mod containers;
+mod encryption;
 mod journals;
 
 use super::known::Known;
@@ -48,6 +49,9 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
         Finding::new("repository", repository(setting)),
         Finding::new("state directory", state(setting)),
     ];
+    if config.encryption.is_some() {
+        findings.push(Finding::new("encryption", encryption::examine(setting)));
+    }
     findings.extend(journals::examine(&config.state.dir));
     let docker = match connect_if_needed(setting).await {
         Ok(docker) => docker,

@@ -5,6 +5,7 @@
 //! history would seem to be gone.
 
 use crate::config::Config;
+use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::repository::{Repository, create_dir, write_new, write_replacing};
 use crate::setting::Setting;
@@ -50,6 +51,7 @@ pub(crate) fn claim_state(config: &Config) -> Result<()> {
 pub(super) struct Known<'a> {
     file: PathBuf,
     path: &'a Path,
+    identities: &'a Identities,
     ids: BTreeMap<PathBuf, String>,
 }
 
@@ -66,9 +68,9 @@ pub(crate) fn open_repository(setting: &Setting) -> Result<Repository> {
 
 /// Remembers the repository that lies in a place now, whatever lay there before.
 pub(crate) fn remember_repository(setting: &Setting, repository: &Repository) -> Result<()> {
-    let Known { file, mut ids, .. } = Known::of(setting)?;
+    let Known { file, mut ids, identities, .. } = Known::of(setting)?;
     ids.remove(repository.path());
-    Known { file, path: repository.path(), ids }.remember(repository)
+    Known { file, path: repository.path(), identities, ids }.remember(repository)
 }
 
 impl<'a> Known<'a> {
@@ -84,7 +86,12 @@ impl<'a> Known<'a> {
             Err(e) if e.kind() == ErrorKind::NotFound => BTreeMap::new(),
             Err(e) => return Err(Error::io("read", &file, e)),
         };
-        Ok(Self { file, path: &setting.config.repository.path, ids })
+        Ok(Self {
+            file,
+            path: &setting.config.repository.path,
+            identities: &setting.identities,
+            ids,
+        })
     }
 
     /// Whether a repository was used at this path before.
@@ -112,7 +119,7 @@ impl<'a> Known<'a> {
                     "mount its file system; if the backups are gone for good, move {file} and \
                      catalog.duckdb beside it away, and the next backup begins a new repository"
                 ))),
-            (opened, _) => opened,
+            (opened, _) => opened.map(|found| found.with_identities(self.identities)),
         }
     }
 

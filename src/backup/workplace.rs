@@ -3,6 +3,7 @@
 use super::Request;
 use super::known::Known;
 use super::parent::{self, Parent, ParentTrees};
+use super::plain;
 use crate::catalog::{BackupRecord, Catalog};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
@@ -64,8 +65,9 @@ impl<'a> Workplace<'a> {
         session.fail_interrupted()?;
         record.sequence = session.next_sequence()?;
         let wanted = request.only.components(&setting.config);
-        let (kind, parent) =
-            parent::choose(setting, request.kind, &wanted, repository, &session.list()?)?;
+        let records = session.list()?;
+        plain::prune(setting, &records);
+        let (kind, parent) = parent::choose(setting, request.kind, &wanted, repository, &records)?;
         record.kind = kind;
         record.parent = parent.as_ref().map(|parent| parent.backup.manifest().id.clone());
         let version = record.version_label.as_deref();
@@ -152,7 +154,7 @@ pub(super) fn open_or_create(setting: &Setting) -> Result<Repository> {
     let repository = match known.open() {
         Err(e) if e.code() == Code::RepositoryNotFound && !known.is_known() => {
             refuse_listed(setting)?;
-            Repository::open_or_create(path)?
+            Repository::open_or_create(path)?.with_identities(&setting.identities)
         }
         opened => opened?,
     };

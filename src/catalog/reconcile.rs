@@ -101,11 +101,10 @@ impl Session {
     /// Of every backup recorded as published, by name: its id, and whether it is recorded to
     /// lie in `backups`, or in no directory of this host.
     fn published_names(&self, backups: &Path) -> Result<HashMap<String, (String, bool)>> {
-        let here = serde_json::to_string(&serde_json::json!({ "path": backups }))
-            .map_err(|e| failed("read backups from", e))?;
+        let here = serde_json::to_string(backups).map_err(|e| failed("read backups from", e))?;
         // Records are stored as they were written: to look for the text is far cheaper than to
         // take every one apart.
-        let here = here.trim_start_matches('{').trim_end_matches("\"}");
+        let here = format!("\"path\":{}", here.trim_end_matches('"'));
         let read = || -> duckdb::Result<HashMap<String, (String, bool)>> {
             let mut statement = self.connection.prepare(
                 "SELECT name, id, CASE WHEN contains(record::VARCHAR, ?) THEN true \

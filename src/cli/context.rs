@@ -4,8 +4,9 @@ use super::Global;
 use super::output::Output;
 use crate::backup::{claim_state, open_repository};
 use crate::browse;
-use crate::catalog::{Catalog, Query, Session, Source};
+use crate::catalog::{BackupRecord, Catalog, Query, Session, Source};
 use crate::config::{Config, Loaded};
+use crate::encryption::{Identities, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::progress::{JsonLines, Progress, Terminal};
 use crate::repository::{BackupId, Lock, LockMode, Repository};
@@ -23,6 +24,8 @@ pub(super) struct Context {
     pub(super) progress: Arc<dyn Progress>,
     pub(super) cancel: CancellationToken,
     loaded: OnceLock<Arc<Loaded>>,
+    /// Read and unlocked once, however often they are asked for.
+    identities: OnceLock<Identities>,
 }
 
 impl Context {
@@ -32,7 +35,14 @@ impl Context {
         } else {
             Arc::new(Terminal::stderr(output.is_quiet()))
         };
-        Self { global, output, progress, cancel: CancellationToken::new(), loaded: OnceLock::new() }
+        Self {
+            global,
+            output,
+            progress,
+            cancel: CancellationToken::new(),
+            loaded: OnceLock::new(),
+            identities: OnceLock::new(),
+        }
     }
 
     /// The config with the origin of its values.
@@ -48,7 +58,10 @@ impl Context {
     pub(super) fn setting(&self) -> Result<Setting> {
         let loaded = self.loaded()?;
         claim_state(&loaded.config)?;
+        let encryption = loaded.config.encryption.as_ref();
         Ok(Setting {
+            recipients: Recipients::of(encryption)?,
+            identities: self.identities.get_or_init(|| Identities::of(encryption)).clone(),
             config: Arc::new(loaded.config.clone()),
             config_file: loaded.file.clone(),
             // The kernel finds the running program even when its file was replaced.
@@ -106,11 +119,23 @@ impl Context {
         &self,
         choose: impl FnOnce(&Session) -> Result<(Option<Vec<BackupId>>, T)>,
     ) -> Result<(Query, T)> {
-        let (session, repository) = self.catalog()?;
+        let setting = self.setting()?;
+        let (mut session, repository) = self.catalog()?;
         let (wanted, chosen) = choose(&session)?;
-        let indexes = match &repository {
-            Some(it) => browse::indexes(&self.setting()?, it, &session.list()?, wanted.as_deref())?,
-            None => Vec::new(),
+        let indexes = |records: &[BackupRecord]| match &repository {
+            Some(it) => browse::indexes(&setting, it, records, wanted.as_deref()),
+            None => Ok(Vec::new()),
+        };
+        let records = session.list()?;
+        let indexes = match setting.identities.ask_a_person() {
+            false => indexes(&records)?,
+            // Nobody waits for the catalog while somebody looks for a passphrase.
+            true => {
+                drop(session);
+                let indexes = indexes(&records)?;
+                session = Catalog::in_dir(&setting.config.state.dir).session(&self.progress)?;
+                indexes
+            }
         };
         let repository = repository.map(|repository| repository.id().to_owned());
         let query = Query::over(vec![Source { session, repository, indexes }], &self.progress)?;

@@ -7,7 +7,7 @@ use super::origin::{Origins, child, entry};
 use super::problem::{Problems, did_you_mean, meant, quoted_list};
 use super::schema::{Shape, choices, expected, keys, present};
 use super::source::kind;
-use super::{DatabaseUrl, Selector, Size, Timeout};
+use super::{DatabaseUrl, Recipient, Selector, Size, Timeout};
 use figment::value::{Dict, Value};
 use serde_json::Value as Schema;
 
@@ -104,6 +104,7 @@ fn accept(text: &str, schema: &Schema) -> Result<(), String> {
         Some("database-url") => text.parse::<DatabaseUrl>().map(drop),
         Some("selector") => text.parse::<Selector>().map(drop),
         Some("timeout") => text.parse::<Timeout>().map(drop),
+        Some("age-recipient") => text.parse::<Recipient>().map(drop),
         Some("size") => text.parse::<Size>().map(drop),
         _ => Ok(()),
     }

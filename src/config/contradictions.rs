@@ -1,5 +1,6 @@
 //! Values that are each acceptable and together are not.
 
+mod encryption;
 mod retention;
 
 use super::origin::{Origins, child, entry};
@@ -35,6 +36,7 @@ pub(super) fn find(config: &Config, origins: &Origins, problems: &mut Problems) 
     search.names_are_unique(config);
     search.selectors_are_unique(config);
     search.retention(config);
+    search.encryption(config);
 }
 
 struct Search<'a> {

@@ -116,6 +116,17 @@ fn resolve_paths(
             }
         }
     }
+    if let Some(encryption) = &mut config.encryption {
+        let paths = [
+            ("identity_file", &mut encryption.identity_file),
+            ("passphrase_file", &mut encryption.passphrase_file),
+        ];
+        for (key, path) in paths {
+            if let Some(path) = path {
+                resolve(&format!("encryption.{key}"), path);
+            }
+        }
+    }
     for (index, tree) in config.files.iter_mut().enumerate() {
         if let Some(path) = &mut tree.path {
             resolve(&format!("files[{index}].path"), path);

@@ -4,6 +4,7 @@ use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file};
 use super::durable::{create_dir, sync_dir, write_new};
 use super::manifest::{MANIFEST, Manifest, Object};
 use super::{BACKUPS, BackupId, INCOMING, PublishedBackup};
+use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::storage::{Blob, LocalStorage, Storage};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -18,14 +19,20 @@ use tokio_util::sync::CancellationToken;
 pub struct IncomingBackup {
     repository: PathBuf,
     path: PathBuf,
+    identities: Identities,
     published: bool,
 }
 
 impl IncomingBackup {
-    pub(super) fn create(repository: &Path, id: &BackupId) -> Result<Self> {
+    pub(super) fn create(
+        repository: &Path,
+        identities: &Identities,
+        id: &BackupId,
+    ) -> Result<Self> {
         let path = repository.join(INCOMING).join(id.as_str());
         create_dir(&path)?;
-        Ok(Self { repository: repository.to_path_buf(), path, published: false })
+        let (repository, identities) = (repository.to_path_buf(), identities.clone());
+        Ok(Self { repository, path, identities, published: false })
     }
 
     /// The directory to write into.
@@ -88,7 +95,7 @@ impl IncomingBackup {
         sync_dir(&backups)?;
         sync_dir(&self.repository.join(INCOMING))?;
         let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&self.repository));
-        PublishedBackup::find(&storage, &manifest.name)
+        PublishedBackup::find(&storage, &self.identities, &manifest.name)
     }
 
     /// `fsync` on every file and directory, and the modes that the format demands.

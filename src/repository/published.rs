@@ -3,6 +3,7 @@
 use super::checksums::{CHECKSUMS, Checksums, hash_blob, hash_bytes};
 use super::manifest::{Elsewhere, FORMAT, MANIFEST, Manifest, Object};
 use super::{BACKUPS, BackupId};
+use crate::encryption::{EXTENSION, Identities};
 use crate::error::{Code, Error, Result};
 use crate::size::count;
 use crate::storage::{Blob, Listed, Scratch, Storage, check_name};
@@ -16,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub struct PublishedBackup {
     storage: Arc<dyn Storage>,
+    /// What its objects are read with where they are encrypted.
+    identities: Identities,
     /// Where its objects lie, in the storage.
     dir: String,
     manifest: Manifest,
@@ -39,7 +42,11 @@ pub struct Damage {
 }
 
 impl PublishedBackup {
-    pub(super) fn find(storage: &Arc<dyn Storage>, name: &str) -> Result<Self> {
+    pub(super) fn find(
+        storage: &Arc<dyn Storage>,
+        identities: &Identities,
+        name: &str,
+    ) -> Result<Self> {
         let dir = format!("{BACKUPS}/{name}");
         let file = format!("{dir}/{MANIFEST}");
         let Some(text) = storage.read(&file)? else {
@@ -52,7 +59,13 @@ impl PublishedBackup {
         };
         let damaged = || Error::new(Code::BackupDamaged, "read", storage.shown(&file));
         let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| damaged().source(e))?;
-        let found = Self { storage: storage.clone(), dir, manifest, siblings: Arc::default() };
+        let found = Self {
+            storage: storage.clone(),
+            identities: identities.clone(),
+            dir,
+            manifest,
+            siblings: Arc::default(),
+        };
         let manifest = &found.manifest;
         // A flipped bit in the number is damage, not the future.
         if manifest.format > FORMAT
@@ -80,9 +93,18 @@ impl PublishedBackup {
 
     /// A backup whose own manifest is damaged, with one that was put together of what else
     /// says what it holds.
-    pub(super) fn described(storage: &Arc<dyn Storage>, manifest: Manifest) -> Self {
-        let dir = format!("{BACKUPS}/{}", manifest.name);
-        Self { storage: storage.clone(), dir, manifest, siblings: Arc::default() }
+    pub(super) fn described(
+        storage: &Arc<dyn Storage>,
+        identities: &Identities,
+        manifest: Manifest,
+    ) -> Self {
+        Self {
+            storage: storage.clone(),
+            identities: identities.clone(),
+            dir: format!("{BACKUPS}/{}", manifest.name),
+            manifest,
+            siblings: Arc::default(),
+        }
     }
 
     /// The backup as messages call it: its directory, or its url.
@@ -121,9 +143,54 @@ impl PublishedBackup {
         })
     }
 
-    /// A stored file's content.
+    /// The content of an object, as components and the index name it: decrypted, where the
+    /// backup is encrypted.
+    ///
+    /// # Errors
+    /// `backup_damaged`, `key_missing`, `key_wrong`.
     pub fn open(&self, object: &str) -> Result<Blob> {
-        self.stored(object)
+        self.content(&self.manifest.stored_name(object))
+    }
+
+    /// As [`Self::open`], where the end of the object may be damaged: what comes before is
+    /// read all the same.
+    pub fn open_damaged(&self, object: &str) -> Result<Blob> {
+        let stored = self.manifest.stored_name(object);
+        let blob = self.stored(&stored)?;
+        match self.is_sealed(&stored) {
+            true => self.identities.open_damaged(blob),
+            false => Ok(blob),
+        }
+    }
+
+    fn content(&self, stored: &str) -> Result<Blob> {
+        let blob = self.stored(stored)?;
+        match self.is_sealed(stored) {
+            true => self.identities.open(blob),
+            false => Ok(blob),
+        }
+    }
+
+    fn is_sealed(&self, stored: &str) -> bool {
+        self.is_encrypted() && stored.ends_with(EXTENSION)
+    }
+
+    /// Whether its objects are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.manifest.encryption.is_some()
+    }
+
+    /// Makes sure that its objects can be decrypted, by the smallest one.
+    ///
+    /// # Errors
+    /// `key_missing`, `key_wrong`. Damage is left to whoever reads the object.
+    pub fn check_key(&self) -> Result<()> {
+        let encrypted = self.manifest.objects.iter().filter(|it| it.path.ends_with(EXTENSION));
+        let Some(smallest) = encrypted.min_by_key(|object| object.size) else { return Ok(()) };
+        match self.content(&smallest.path) {
+            Err(e) if matches!(e.code(), Code::KeyMissing | Code::KeyWrong) => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// The whole content of a small stored file.
@@ -133,8 +200,9 @@ impl PublishedBackup {
     }
 
     /// The content of a stored file, or of all files of a stored directory, as files of this
-    /// host: for programs that read nothing else. What does not lie on a disk already is
-    /// brought to a place of its own below `state_dir`, until the result is dropped.
+    /// host: for programs that read nothing else. What does not lie on a disk already, or is
+    /// encrypted there, is brought to a place of its own below `state_dir`, until the result is
+    /// dropped.
     pub fn fetch(
         &self,
         object: &str,
@@ -142,15 +210,18 @@ impl PublishedBackup {
         cancel: &CancellationToken,
     ) -> Result<Fetched> {
         check_name(object)?;
-        if let Some(directory) = self.directory() {
+        if let Some(directory) = self.directory().filter(|_| !self.is_encrypted()) {
             return Ok(Fetched { path: directory.join(object), _scratch: None });
         }
         let scratch = Scratch::below(state_dir)?;
         let below = format!("{object}/");
         let is_wanted = |name: &str| name == object || name.starts_with(&below);
-        for wanted in self.manifest.objects.iter().filter(|wanted| is_wanted(&wanted.path)) {
-            let content = self.open(&wanted.path)?;
-            scratch.storage().upload(&wanted.path, &content, cancel, &mut |_| {})?;
+        for stored in &self.manifest.objects {
+            let name = self.manifest.logical_name(&stored.path);
+            if is_wanted(name) {
+                let content = self.content(&stored.path)?;
+                scratch.storage().upload(name, &content, cancel, &mut |_| {})?;
+            }
         }
         Ok(Fetched { path: scratch.path().join(object), _scratch: Some(scratch) })
     }
@@ -172,6 +243,9 @@ impl PublishedBackup {
         for object in &self.manifest.objects {
             self.name_of(&object.path)?;
             match sizes.get(object.path.as_str()) {
+                Some(_) if self.is_no_file(&object.path) => {
+                    damages.push(Damage::new(&object.path, "is not a file"));
+                }
                 Some(size) if *size == object.size => {}
                 Some(size) => damages.push(Damage::new(
                     &object.path,
@@ -183,7 +257,14 @@ impl PublishedBackup {
         Ok(damages)
     }
 
-    /// Reads every byte of the `wanted` files and compares it with the manifest and with
+    /// Whether something else than a file lies where a file should, which only a directory's
+    /// owner can do.
+    fn is_no_file(&self, object: &str) -> bool {
+        let found = self.directory().map(|dir| dir.join(object).symlink_metadata());
+        found.is_some_and(|found| found.is_ok_and(|found| !found.is_file()))
+    }
+
+    /// Reads every stored byte of the `wanted` objects and compares it with the manifest and with
     /// `SHA256SUMS`. `read` is told of every file's size when it has been read. Damage to
     /// manifest or checksums concerns every file.
     ///
@@ -197,9 +278,11 @@ impl PublishedBackup {
     ) -> Result<Vec<Damage>> {
         let mut damages = self.check_sizes()?;
         damages.retain(|damage| {
-            [MANIFEST, CHECKSUMS].contains(&damage.object.as_str()) || wanted(&damage.object)
+            [MANIFEST, CHECKSUMS].contains(&damage.object.as_str())
+                || wanted(self.manifest.logical_name(&damage.object))
         });
-        for object in self.manifest.objects.iter().filter(|object| wanted(&object.path)) {
+        let wanted = |object: &&Object| wanted(self.manifest.logical_name(&object.path));
+        for object in self.manifest.objects.iter().filter(wanted) {
             if cancel.is_cancelled() {
                 return Err(Error::new(Code::Interrupted, "verify backup", &self.manifest.name));
             }
@@ -235,7 +318,7 @@ impl PublishedBackup {
         let mut unreadable = None;
         for name in self.namesakes(id)? {
             // One that cannot be read may be another whose id begins alike.
-            match Self::find(&self.storage, &name) {
+            match Self::find(&self.storage, &self.identities, &name) {
                 Ok(found) if found.manifest.id == *id => {
                     siblings.insert(id.clone(), found.clone());
                     return Ok(found);
@@ -277,14 +360,14 @@ impl PublishedBackup {
     /// As [`Self::locate`], where the earlier backup's manifest may be damaged: what it holds
     /// has to be compared with its hash.
     pub fn locate_damaged(&self, stored_in: &str, archive: &str) -> Result<Blob> {
-        let located = self.locate(stored_in, archive);
+        let located = self.holder(stored_in).and_then(|holder| holder.open_damaged(archive));
         let (Err(_), Ok(id)) = (&located, BackupId::try_from(stored_in.to_owned())) else {
             return located;
         };
         for name in self.namesakes(&id)? {
             let dir = format!("{BACKUPS}/{name}");
             let namesake = Self { dir, ..self.clone() };
-            if let Ok(found) = namesake.open(archive) {
+            if let Ok(found) = namesake.open_damaged(archive) {
                 return Ok(found);
             }
         }
@@ -343,7 +426,8 @@ impl PublishedBackup {
                     Err(e) if is_no_damage(&e) => return Err(e),
                     Err(e) => Some(e.to_string()),
                     Ok(earlier) => {
-                        match earlier.manifest.objects.iter().find(|o| o.path == *object) {
+                        let stored = earlier.manifest.stored_name(object);
+                        match earlier.manifest.objects.iter().find(|it| it.path == stored) {
                             Some(object) => check(&earlier, object)?,
                             None => Some("is not in its backup's manifest".into()),
                         }
@@ -412,7 +496,14 @@ fn is_directory(storage: &Arc<dyn Storage>, dir: &str) -> bool {
 
 /// Whether a failure to read says nothing of what is stored.
 fn is_no_damage(error: &Error) -> bool {
-    matches!(error.code(), Code::Interrupted | Code::StorageUnreachable | Code::StorageFailed)
+    matches!(
+        error.code(),
+        Code::Interrupted
+            | Code::StorageUnreachable
+            | Code::StorageFailed
+            | Code::KeyMissing
+            | Code::KeyWrong
+    )
 }
 
 /// Names of components become parts of paths: a single one, and not a hidden one.
@@ -424,6 +515,13 @@ impl Damage {
     /// `object` has `fault`.
     pub fn new(object: &str, fault: &str) -> Self {
         Self { object: object.into(), fault: fault.into(), needed_by: Vec::new() }
+    }
+
+    /// Whether it is a damage of `object`, as components and the index name it: a file, stored
+    /// as it is or encrypted, or a directory.
+    pub fn concerns(&self, object: &str) -> bool {
+        let rest = self.object.strip_prefix(object);
+        rest.is_some_and(|rest| rest.is_empty() || rest == EXTENSION || rest.starts_with('/'))
     }
 }
 

@@ -182,7 +182,10 @@ impl Plan {
                     live_existed,
                 });
             }
-            Detail::Globals { object, databases } if salvage::of(damages, object).is_none() => {
+            Detail::Globals { object, databases }
+                if salvage::of(damages, object).is_none()
+                    && databases.iter().any(|name| wanted.selection.wants_database(name)) =>
+            {
                 self.globals.push((self.backup.read(object)?, databases.clone()));
             }
             _ => {}
@@ -195,7 +198,7 @@ impl Plan {
     fn note_other_losses(&mut self, damages: &[Damage]) {
         let components = &self.backup.manifest().components;
         let restored = |damage: &Damage| {
-            let is_index = damage.object == INDEX;
+            let is_index = damage.concerns(INDEX);
             is_index
                 || components.iter().any(|component| match &component.detail {
                     Detail::Database(detail) => {
@@ -203,7 +206,7 @@ impl Plan {
                     }
                     Detail::Files(detail) => {
                         let mut elsewhere = detail.elsewhere.iter();
-                        damage.object == detail.object
+                        damage.concerns(&detail.object)
                             || elsewhere.any(|earlier| earlier.shown() == damage.object)
                     }
                     _ => false,

@@ -9,6 +9,7 @@ use crate::archive::index::{IndexReader, IndexWriter};
 use crate::archive::{self, Tree, splice_tree};
 use crate::backup::{INDEX, lock, open_repository, require_space};
 use crate::catalog::{BackupRecord, Catalog};
+use crate::encryption::Recipients;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, Detail, Kind, Manifest, Object};
 use crate::repository::{
@@ -16,7 +17,7 @@ use crate::repository::{
     create_dir,
 };
 use crate::setting::Setting;
-use crate::storage::Blob;
+use crate::storage::{Blob, Scratch};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -127,7 +128,17 @@ fn build(
 ) -> Result<(Vec<Component>, u64, u64)> {
     create_dir(&incoming.path().join("files"))?;
     let rows = IndexReader::open(&old.open(INDEX)?)?;
-    let mut index = IndexWriter::create(&incoming.path().join(INDEX))?;
+    let recipients = recipients(old)?;
+    // The index is read again before it is encrypted.
+    let scratch = match recipients.are_there() {
+        true => Some(Scratch::below(&setting.config.state.dir)?),
+        false => None,
+    };
+    let plain = match &scratch {
+        Some(scratch) => scratch.path().join("index.parquet"),
+        None => incoming.path().join(INDEX),
+    };
+    let mut index = IndexWriter::create(&plain)?;
     let mut components = old.manifest().components.clone();
     let (mut spliced_objects, mut copied, mut compressed) = (BTreeSet::new(), 0, 0);
     for component in &mut components {
@@ -138,6 +149,7 @@ fn build(
             (&component.name, &files.object),
             &rows,
             (&mut index, incoming, id),
+            &recipients,
         )?;
         (copied, compressed) = (copied + spliced.copied, compressed + spliced.compressed);
         component.stored_bytes = spliced.stored.size;
@@ -145,20 +157,35 @@ fn build(
         spliced_objects.insert(files.object.clone());
     }
     index.finish()?;
-    let index = IndexReader::open(&Blob::file(&incoming.path().join(INDEX))?)?;
+    let index = IndexReader::open(&Blob::file(&plain)?)?;
     for component in &components {
         if let Detail::Files(files) = &component.detail {
             let names = (component.name.as_str(), id.as_str());
-            let archive = Blob::file(&incoming.path().join(&files.object))?;
+            let stored = incoming.path().join(recipients.stored_name(&files.object));
+            let archive = match recipients.are_there() {
+                true => setting.identities.open(Blob::file(&stored)?)?,
+                false => Blob::file(&stored)?,
+            };
             archive::verify(&archive, &index, names, &setting.progress, &setting.cancel)?;
         }
     }
+    if scratch.is_some() {
+        let sealed = incoming.path().join(recipients.stored_name(INDEX));
+        recipients.seal_file(&plain, &sealed, &setting.cancel)?;
+    }
     for object in &old.manifest().objects {
-        if object.path != INDEX && !spliced_objects.contains(&object.path) {
+        let name = old.manifest().logical_name(&object.path);
+        if name != INDEX && !spliced_objects.contains(name) {
             copy(setting, old, &object.path, incoming)?;
         }
     }
     Ok((components, copied, compressed))
+}
+
+/// Whom the backup is encrypted for: what is put together of it stays readable for them.
+fn recipients(old: &PublishedBackup) -> Result<Recipients> {
+    let encryption = old.manifest().encryption.iter();
+    Recipients::parse(encryption.flat_map(|detail| &detail.recipients).map(String::as_str))
 }
 
 fn splice(
@@ -167,11 +194,13 @@ fn splice(
     (component, object): (&str, &str),
     rows: &IndexReader,
     (index, incoming, id): (&mut IndexWriter, &IncomingBackup, &BackupId),
+    recipients: &Recipients,
 ) -> Result<Spliced> {
     let tree = Tree {
         component,
-        archive: &incoming.path().join(object),
+        archive: &incoming.path().join(recipients.stored_name(object)),
         object,
+        recipients,
         stored_in: id.as_str(),
         level: setting.config.repository.compression_level,
         contents: None,

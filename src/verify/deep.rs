@@ -35,7 +35,7 @@ pub(super) fn contents(
             _ => {}
         }
     }
-    Ok(damages)
+    Ok(as_stored(backup, damages))
 }
 
 /// Lists every dump and reads it to its end.
@@ -53,7 +53,15 @@ pub(super) async fn dumps(
         let tools = tools(setting, component).await?;
         damages.extend(found(&detail.object, dump(setting, &tools, backup, detail).await)?);
     }
-    Ok(damages)
+    Ok(as_stored(backup, damages))
+}
+
+/// The damages with the names under which their objects are stored.
+fn as_stored(backup: &PublishedBackup, mut damages: Vec<Damage>) -> Vec<Damage> {
+    for damage in &mut damages {
+        damage.object = backup.manifest().stored_name(&damage.object);
+    }
+    damages
 }
 
 async fn dump(
@@ -164,11 +172,7 @@ fn definition(backup: &PublishedBackup, object: &str) -> Result<()> {
 
 /// Whether nothing of `object`, a file or a directory, is among the damages.
 fn is_whole(known: &[Damage], object: &str) -> bool {
-    let concerns = |damage: &Damage| {
-        let rest = damage.object.strip_prefix(object);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    !known.iter().any(concerns)
+    !known.iter().any(|damage| damage.concerns(object))
 }
 
 /// A failure to read as a damage of `object`; what is no fault of the object stays an error.
@@ -187,6 +191,8 @@ fn found(object: &str, read: Result<()>) -> Result<Vec<Damage>> {
                     | Code::PermissionDenied
                     | Code::StorageUnreachable
                     | Code::StorageFailed
+                    | Code::KeyMissing
+                    | Code::KeyWrong
             ) =>
         {
             Err(e)

@@ -18,11 +18,8 @@ pub(super) fn name(
     let others: Vec<&BackupRecord> =
         all.iter().filter(|other| other.is_published() && other.id != record.id).collect();
     for damage in damages {
-        let mut needing: Vec<&BackupRecord> = others
-            .iter()
-            .copied()
-            .filter(|other| points_to(other, record, &damage.object))
-            .collect();
+        let mut needing: Vec<&BackupRecord> =
+            others.iter().copied().filter(|other| points_to(other, record, damage)).collect();
         needing.extend(sharing(repository, record, &others, &damage.object));
         needing.sort_by_key(|other| other.sequence);
         damage.needed_by = needing.into_iter().map(|other| other.name.clone()).collect();
@@ -32,12 +29,12 @@ pub(super) fn name(
 
 /// Whether `other` has contents in the damaged object of `record`, or in the archive of a
 /// third backup that a damage of `record` names.
-fn points_to(other: &BackupRecord, record: &BackupRecord, object: &str) -> bool {
+fn points_to(other: &BackupRecord, record: &BackupRecord, damage: &Damage) -> bool {
     let mut elsewhere = other.components.iter().flat_map(Component::elsewhere);
     elsewhere.any(|earlier| match earlier.backup == record.id {
         // Without its manifest nothing in a backup can be found.
-        true => earlier.object == object || object == MANIFEST,
-        false => earlier.shown() == object,
+        true => damage.concerns(&earlier.object) || damage.object == MANIFEST,
+        false => earlier.shown() == damage.object,
     })
 }
 

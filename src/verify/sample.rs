@@ -138,6 +138,7 @@ impl<'a> Round<'a> {
             })
             .collect();
         for (place, object) in backup.manifest().objects.iter().enumerate() {
+            // What is encrypted has no parts that can be compared without its key.
             let parts = match archives.contains(object.path.as_str()) && object.size > PART {
                 true => parts(backup, object),
                 false => vec![(object.size, None)],

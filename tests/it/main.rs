@@ -11,6 +11,8 @@ mod database;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod encryption;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod fence;

@@ -36,8 +36,15 @@ fn every_key_has_its_row_in_the_configuration_page() {
 fn every_key_stands_in_the_example_file() {
     for (section, key) in keys() {
         let (setting, table) = (format!("{key} = "), format!("[{section}.{key}]"));
-        let shown =
-            EXAMPLE.lines().any(|line| line.starts_with(&setting) || line.starts_with(&table));
+        // A recipient that somebody copies would lock them out of their own backups.
+        let line = |line: &'static str| match section == "encryption" {
+            true => line.trim_start_matches("# "),
+            false => line,
+        };
+        let shown = EXAMPLE
+            .lines()
+            .map(line)
+            .any(|line| line.starts_with(&setting) || line.starts_with(&table));
         assert!(shown, "{section}.{key} is not in config/backstop.example.toml");
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Pyarrow,
     /// strace(1), and the right to trace.
     Strace,
+    /// The `age` command, which did not come from here.
+    Age,
 }
 
 impl Need {
@@ -31,6 +33,7 @@ impl Need {
             Self::Python => "python",
             Self::Pyarrow => "pyarrow",
             Self::Strace => "strace",
+            Self::Age => "age",
         }
     }
 
@@ -41,6 +44,7 @@ impl Need {
             Self::Python => succeeds("python3", &["--version"]),
             Self::Pyarrow => succeeds(&python(), &["-c", "import pyarrow.parquet"]),
             Self::Strace => succeeds("strace", &["-f", "--seccomp-bpf", "-qq", "true"]),
+            Self::Age => succeeds("age", &["--version"]),
         }
     }
 }
