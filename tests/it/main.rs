@@ -23,6 +23,8 @@ mod incremental;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod readers;
+#[cfg(test)]
 mod restore;
 #[cfg(test)]
 mod retention;

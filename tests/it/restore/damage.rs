@@ -9,10 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Harms a file; the other is that of another backup.
-type Harm = fn(&Path, &Path);
+pub(super) type Harm = fn(&Path, &Path);
 
 /// What can happen to a file.
-const HARMS: [(&str, Harm); 5] = [
+pub(super) const HARMS: [(&str, Harm); 5] = [
     ("missing", |file, _| fs::remove_file(file).unwrap()),
     ("cut short", |file, _| {
         let file = fs::OpenOptions::new().write(true).open(file).unwrap();
@@ -44,7 +44,7 @@ enum Saved {
 struct Object(PathBuf, Saved, Saved);
 
 /// The directory of a backup of other data, kept beside the repository.
-fn other_backup(host: &Host) -> PathBuf {
+pub(super) fn other_backup(host: &Host) -> PathBuf {
     let config = fs::read_to_string(host.config()).unwrap();
     fs::write(host.config(), format!("# another time\n{config}")).unwrap();
     host.write("one.txt", "another");
@@ -157,7 +157,7 @@ fn salvage_the_rest(host: &Host, object: &Path, saved: Saved, what: &str) {
     let _ = fs::remove_dir_all(&to);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status();
     assert!(copied.unwrap().success());
 }
