@@ -31,6 +31,8 @@ mod retention;
 #[cfg(test)]
 mod stack;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod systemd;

@@ -70,6 +70,11 @@ impl Transfer {
         Ok(dir)
     }
 
+    /// Where it goes.
+    pub(super) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
     /// Sends every object. Files of dumps that the parent's dump holds byte for byte are copied
     /// by the store itself, where it can do that.
     pub(super) fn send(
@@ -152,10 +157,16 @@ impl Drop for Transfer {
     fn drop(&mut self) {
         // What cannot be removed now is removed by whoever finds the lease stale.
         let removed = match &self.dir {
-            // The lease stays with it, so that somebody clears both away if nobody goes on.
-            Some(_) if self.continues && !self.published => false,
-            Some(dir) => lease::remove(self.storage.as_ref(), dir).is_ok(),
             None => true,
+            // The rest is for the next attempt to go on with. The lease stays with it, so that
+            // somebody clears both away if nobody does.
+            Some(dir) if self.continues => {
+                if self.published {
+                    let _ = self.storage.remove(&format!("{dir}/{MANIFEST}"));
+                }
+                false
+            }
+            Some(dir) => lease::remove(self.storage.as_ref(), dir).is_ok(),
         };
         if let Some(lease) = self.lease.take().filter(|_| removed) {
             let _ = lease.give_back();

@@ -1,6 +1,7 @@
 //! From an address, options and credentials to a connection.
 
 use super::failure::Failures;
+use super::stream::Streaming;
 use crate::config::{Credentials, KnownHosts, Service, Store};
 use crate::error::{Code, Error, Result};
 use opendal::{Operator, services};
@@ -16,8 +17,8 @@ pub(super) struct Connection {
     pub(super) failures: Failures,
     /// Whether an object appears at once and whole; elsewhere it gets its name by a rename.
     pub(super) atomic: bool,
-    /// Whether an object can be sent in parts.
-    pub(super) parts: bool,
+    /// How big objects are sent where they cannot be cut into parts.
+    pub(super) streaming: Option<Streaming>,
     /// Whether there are directories, which stay when they are empty.
     pub(super) directories: bool,
 }
@@ -57,8 +58,18 @@ pub(super) fn connect(store: &Store) -> Result<Connection> {
     })?;
     let directories =
         matches!(store.url.service(), Service::Webdav | Service::Webdavs | Service::Sftp);
-    let parts = !matches!(store.url.service(), Service::Webdav | Service::Webdavs);
-    Ok(Connection { operator, failures, atomic: !directories, parts, directories })
+    let streaming = match store.url.service() {
+        Service::Webdav => streaming(store, secrets, "http"),
+        Service::Webdavs => streaming(store, secrets, "https"),
+        _ => None,
+    };
+    Ok(Connection { operator, failures, atomic: !directories, streaming, directories })
+}
+
+fn streaming(store: &Store, secrets: Secrets, scheme: &str) -> Option<Streaming> {
+    let server = format!("{scheme}://{}", store.url.authority());
+    let user = store.options.account.clone().or(secrets.key_id);
+    Streaming::new(&server, store.url.prefix(), user, secrets.secret, secrets.token)
 }
 
 fn root(store: &Store) -> String {
