@@ -158,7 +158,7 @@ impl PublishedBackup {
         let stored = self.manifest.stored_name(object);
         let blob = self.stored(&stored)?;
         match self.is_sealed(&stored) {
-            true => self.identities.open_damaged(blob),
+            true => self.told_apart(&stored, self.identities.open_damaged(blob)),
             false => Ok(blob),
         }
     }
@@ -166,8 +166,27 @@ impl PublishedBackup {
     fn content(&self, stored: &str) -> Result<Blob> {
         let blob = self.stored(stored)?;
         match self.is_sealed(stored) {
-            true => self.identities.open(blob),
+            true => self.told_apart(stored, self.identities.open(blob)),
             false => Ok(blob),
+        }
+    }
+
+    /// A damaged header looks as if it were for somebody else: its hash tells.
+    fn told_apart(&self, stored: &str, opened: Result<Blob>) -> Result<Blob> {
+        let Err(error) = &opened else { return opened };
+        if error.code() != Code::KeyWrong {
+            return opened;
+        }
+        let listed = self.manifest.objects.iter().find(|object| object.path == stored);
+        let (_, hash) = hash_blob(&CancellationToken::new(), &self.stored(stored)?)?;
+        match listed.is_some_and(|listed| listed.sha256 == hash) {
+            true => opened,
+            false => Err(Error::new(
+                Code::BackupDamaged,
+                "decrypt",
+                self.storage.shown(&format!("{}/{stored}", self.dir)),
+            )
+            .cause("it has other bytes than were written")),
         }
     }
 
