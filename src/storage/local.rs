@@ -199,10 +199,9 @@ fn walk(dir: &Path, prefix: &str, listed: &mut Vec<Listed>) -> Result<()> {
         };
         match found {
             dir if dir.is_dir() => walk(&entry.path(), &format!("{prefix}{name}/"), listed)?,
-            file if file.is_file() && !name.starts_with(NEW) => {
-                listed.push(Listed { name: format!("{prefix}{name}"), size: file.len() });
-            }
-            _ => {}
+            _ if name.starts_with(NEW) => {}
+            // What is no file is listed too: somebody has put it there.
+            other => listed.push(Listed { name: format!("{prefix}{name}"), size: other.len() }),
         }
         Ok(())
     })

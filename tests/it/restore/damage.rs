@@ -214,16 +214,14 @@ fn of_a_dump_in_directory_format_and_the_roles() {
     );
 }
 
-/// Their beginning says for whom they are, so damage there must not pass for another key.
 #[test]
 fn of_encrypted_objects() {
     let host = Host::with_database();
     let key = host.path().join("shop.key");
     let made = host.json(&["key", "generate", "--output", key.to_str().unwrap()]);
-    let recipient = made["recipient"].as_str().unwrap();
-    host.configure(&format!(
-        "[encryption]\nrecipients = [{recipient:?}]\nidentity_file = {key:?}\n"
-    ));
+    let recipients = [made["recipient"].as_str().unwrap()];
+    let keys = format!("recipients = {recipients:?}\nidentity_file = {key:?}\n");
+    host.configure(&format!("[encryption]\n{keys}"));
     assert_each_harm_is_found(
         &host,
         &[
