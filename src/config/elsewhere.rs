@@ -114,9 +114,13 @@ impl Loaded {
     }
 }
 
-/// Where the state lies that belongs to no stack: the system's place for root, else the user's.
+/// Where the state lies that belongs to no stack: where the environment says, else the system's
+/// place for root, and the user's for others.
 fn state_dir() -> PathBuf {
     let of = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+    if let Some(dir) = of("BACKSTOP_STATE__DIR") {
+        return dir;
+    }
     let home = of("XDG_STATE_HOME").or_else(|| Some(of("HOME")?.join(".local/state")));
     match home.filter(|home| home.is_absolute() && !rustix::process::geteuid().is_root()) {
         Some(home) => home.join("backstop"),

@@ -11,6 +11,8 @@ mod database;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
 mod encryption;
 #[cfg(test)]
 mod faults;

@@ -55,11 +55,6 @@ impl Transfer {
         Ok(Self { storage, lease, parent: None, dir: None, continues: true, published: false })
     }
 
-    /// The store that it goes to.
-    pub(super) fn storage(&self) -> Arc<dyn Storage> {
-        self.storage.clone()
-    }
-
     /// Names the backup to others, and returns where its objects go.
     pub(in crate::repository) fn announce(&mut self, name: &str) -> Result<String> {
         let dir = format!("{BACKUPS}/{name}");
