@@ -87,9 +87,14 @@ impl Repository {
     pub fn open(path: &Path) -> Result<Self> {
         let header = Header::read(path)?;
         let storage = Arc::new(LocalStorage::new(path));
-        let home = Home::Directory(path.to_path_buf());
-        let identities = Identities::default();
+        let (home, identities) = (Home::Directory(path.to_path_buf()), Identities::default());
         Ok(Self { home, storage, identities, id: header.id, pace: Pace::default() })
+    }
+
+    /// The same, with what encrypted backups are read with.
+    #[must_use]
+    pub fn with_identities(self, identities: &Identities) -> Self {
+        Self { identities: identities.clone(), ..self }
     }
 
     /// Opens the repository at `place`, which may be a store.
@@ -108,12 +113,6 @@ impl Repository {
         let header = Header::read_from(storage.as_ref())?;
         let (home, identities) = (Home::Store(state_dir.to_path_buf()), Identities::default());
         Ok(Self { home, storage, identities, id: header.id, pace })
-    }
-
-    /// The same, with what encrypted backups are read with.
-    #[must_use]
-    pub fn with_identities(self, identities: &Identities) -> Self {
-        Self { identities: identities.clone(), ..self }
     }
 
     /// Opens the repository at `path`, or creates one where the directory is missing or
@@ -306,10 +305,8 @@ impl Repository {
             Home::Directory(path) => IncomingBackup::create(path, &self.identities, id),
             Home::Store(state_dir) => {
                 let staging = state_dir.join(STAGING).join(id.as_str());
-                let mut incoming =
-                    IncomingBackup::stage(&self.storage, staging, id, parent, self.pace)?;
-                incoming.identities = self.identities.clone();
-                Ok(incoming)
+                let identities = &self.identities;
+                IncomingBackup::stage((&self.storage, identities), staging, id, parent, self.pace)
             }
         }
     }

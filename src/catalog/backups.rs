@@ -104,7 +104,14 @@ impl Session {
 
     /// Whether a backup is being written, or was when its process died.
     pub fn has_unfinished(&self) -> Result<bool> {
-        Ok(self.list()?.iter().any(BackupRecord::is_unfinished))
+        self.connection
+            .query_row(
+                "SELECT count(*) FROM backups WHERE status IN ('in_progress', 'pending')",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
+            .map(|count| count > 0)
+            .map_err(|e| failed("read backups from", e))
     }
 
     /// Marks what a dead process left in progress as failed. Needs the repository's lock,
@@ -129,54 +136,68 @@ impl Session {
 }
 
 pub(super) fn put(connection: &Connection, record: &BackupRecord) -> Result<()> {
+    in_transaction(connection, || insert(connection, record))
+}
+
+/// Does all of it or nothing. Many rows at once cost a fraction of what they do one by one.
+pub(super) fn in_transaction<T>(
+    connection: &Connection,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let ask = |sql| connection.execute_batch(sql).map_err(|e| failed("write to", e));
+    ask("BEGIN")?;
+    let done = work().and_then(|result| ask("COMMIT").map(|()| result));
+    if done.is_err() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    done
+}
+
+/// Inserts or replaces the rows of one backup. Needs a transaction.
+pub(super) fn insert(connection: &Connection, record: &BackupRecord) -> Result<()> {
     let text = serde_json::to_string(record).map_err(|e| failed("record backup in", e))?;
     let write = || -> duckdb::Result<()> {
-        connection.execute_batch("BEGIN")?;
-        connection.execute(
+        let mut insert = connection.prepare_cached(
             "INSERT OR REPLACE INTO backups VALUES
              (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::TIMESTAMP, ?::TIMESTAMP,
               ?::TIMESTAMP, ?, ?, ?, ?, ?)",
-            params![
-                record.id.as_str(),
-                record.name,
-                record.sequence as i64,
-                record.stack,
-                record.kind.as_str(),
-                record.reason.as_str(),
-                record.status.as_str(),
-                record.version_label,
-                record.consistency.as_ref().map(|consistency| consistency.level.as_str()),
-                sql_time(record.started_at),
-                record.finished_at.map(sql_time),
-                record.last_verification.as_ref().map(|found| sql_time(found.at)),
-                record.last_verification.as_ref().map(|found| found.ok),
-                record.source_bytes as i64,
-                record.stored_bytes as i64,
-                record.file_count as i64,
-                text,
-            ],
         )?;
-        connection
-            .execute("DELETE FROM components WHERE backup_id = ?", params![record.id.as_str()])?;
+        insert.execute(params![
+            record.id.as_str(),
+            record.name,
+            record.sequence as i64,
+            record.stack,
+            record.kind.as_str(),
+            record.reason.as_str(),
+            record.status.as_str(),
+            record.version_label,
+            record.consistency.as_ref().map(|consistency| consistency.level.as_str()),
+            sql_time(record.started_at),
+            record.finished_at.map(sql_time),
+            record.last_verification.as_ref().map(|found| sql_time(found.at)),
+            record.last_verification.as_ref().map(|found| found.ok),
+            record.source_bytes as i64,
+            record.stored_bytes as i64,
+            record.file_count as i64,
+            text,
+        ])?;
+        let mut clear = connection.prepare_cached("DELETE FROM components WHERE backup_id = ?")?;
+        clear.execute(params![record.id.as_str()])?;
+        let mut insert =
+            connection.prepare_cached("INSERT INTO components VALUES (?, ?, ?, ?, ?, ?)")?;
         for component in &record.components {
-            connection.execute(
-                "INSERT INTO components VALUES (?, ?, ?, ?, ?, ?)",
-                params![
-                    record.id.as_str(),
-                    component.name,
-                    component.detail.type_name(),
-                    component.source_bytes as i64,
-                    component.stored_bytes as i64,
-                    component.file_count as i64,
-                ],
-            )?;
+            insert.execute(params![
+                record.id.as_str(),
+                component.name,
+                component.detail.type_name(),
+                component.source_bytes as i64,
+                component.stored_bytes as i64,
+                component.file_count as i64,
+            ])?;
         }
-        connection.execute_batch("COMMIT")
+        Ok(())
     };
-    write().map_err(|e| {
-        let _ = connection.execute_batch("ROLLBACK");
-        failed("record backup in", e)
-    })
+    write().map_err(|e| failed("record backup in", e))
 }
 
 pub(super) fn remove(connection: &Connection, id: &str) -> Result<()> {

@@ -23,9 +23,8 @@ pub(super) use transfer::Transfer;
 #[derive(Debug)]
 pub struct IncomingBackup {
     path: PathBuf,
+    identities: Identities,
     target: Target,
-    /// What the published backup is read with.
-    pub(super) identities: Identities,
     published: bool,
 }
 
@@ -48,12 +47,12 @@ impl IncomingBackup {
         create_dir(&path)?;
         let (target, identities) =
             (Target::Directory(repository.to_path_buf()), identities.clone());
-        Ok(Self { path, target, identities, published: false })
+        Ok(Self { path, identities, target, published: false })
     }
 
     /// A backup that is put together in `path` and goes to a store.
     pub(super) fn stage(
-        storage: &Arc<dyn Storage>,
+        (storage, identities): (&Arc<dyn Storage>, &Identities),
         path: PathBuf,
         id: &BackupId,
         parent: Option<&PublishedBackup>,
@@ -62,7 +61,7 @@ impl IncomingBackup {
         let transfer = Transfer::begin(storage, id, parent, pace)?;
         create_dir(&path)?;
         let target = Target::Store(Some(Box::new(transfer)));
-        Ok(Self { path, target, identities: Identities::default(), published: false })
+        Ok(Self { path, identities: identities.clone(), target, published: false })
     }
 
     /// The directory to write into.

@@ -11,6 +11,8 @@ mod database;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
 mod encryption;
 #[cfg(test)]
 mod faults;
@@ -22,6 +24,8 @@ mod fixture;
 mod incremental;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod readers;
 #[cfg(test)]
 mod restore;
 #[cfg(test)]

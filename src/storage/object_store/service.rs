@@ -79,12 +79,13 @@ fn root(store: &Store) -> String {
 fn s3(store: &Store, secrets: &Secrets) -> opendal::Result<Operator> {
     let options = &store.options;
     let mut builder = services::S3::default().root(&root(store)).bucket(store.url.authority());
-    if let Some(endpoint) = &options.endpoint {
+    let endpoint = options.endpoint.clone().or_else(s3_endpoint_of_environment);
+    if let Some(endpoint) = &endpoint {
         builder = builder.endpoint(endpoint);
     }
     match &options.region {
         Some(region) => builder = builder.region(region),
-        None if options.endpoint.is_some() && !names_a_region() => {
+        None if endpoint.is_some() && !names_a_region() => {
             builder = builder.region(ANY_REGION);
         }
         None => {}
@@ -114,6 +115,11 @@ fn s3(store: &Store, secrets: &Secrets) -> opendal::Result<Operator> {
         builder = builder.session_token(token);
     }
     Operator::new(builder)
+}
+
+/// As the SDKs of AWS take it.
+fn s3_endpoint_of_environment() -> Option<String> {
+    ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().find_map(|name| std::env::var(name).ok())
 }
 
 fn names_a_region() -> bool {

@@ -144,9 +144,15 @@ impl Host {
 
     /// The program with these arguments, in an environment of its own.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+        self.command_under(&[], arguments)
+    }
+
+    /// The same as the last words of another command, as of `strace -f`.
+    pub(crate) fn command_under(&self, outer: &[&str], arguments: &[&str]) -> Command {
+        let words = [outer, &[env!("CARGO_BIN_EXE_backstop")], arguments].concat();
+        let mut command = Command::new(words[0]);
         command
-            .args(arguments)
+            .args(&words[1..])
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("HOME", self.path())

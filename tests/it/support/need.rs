@@ -17,6 +17,10 @@ pub(crate) enum Need {
     Root,
     /// Python, which can do to files what Rust does not without `unsafe`.
     Python,
+    /// Python with pyarrow, a reader of Parquet that is not ours.
+    Pyarrow,
+    /// strace(1), and the right to trace.
+    Strace,
     /// The `age` command, which did not come from here.
     Age,
 }
@@ -27,6 +31,8 @@ impl Need {
             Self::Docker => "docker",
             Self::Root => "root",
             Self::Python => "python",
+            Self::Pyarrow => "pyarrow",
+            Self::Strace => "strace",
             Self::Age => "age",
         }
     }
@@ -35,10 +41,21 @@ impl Need {
         match self {
             Self::Docker => docker_answers(),
             Self::Root => rustix::process::geteuid().is_root(),
-            Self::Python => answers("python3"),
-            Self::Age => answers("age"),
+            Self::Python => succeeds("python3", &["--version"]),
+            Self::Pyarrow => succeeds(&python(), &["-c", "import pyarrow.parquet"]),
+            Self::Strace => succeeds("strace", &["-f", "--seccomp-bpf", "-qq", "true"]),
+            Self::Age => succeeds("age", &["--version"]),
         }
     }
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).output().is_ok_and(|it| it.status.success())
+}
+
+/// The Python that `scripts/test` gave pyarrow to.
+pub(crate) fn python() -> String {
+    std::env::var("BACKSTOP_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 
 /// Whether everything is there; says on the terminal what is not.
@@ -61,11 +78,6 @@ pub(crate) fn all(needs: &[Need]) -> bool {
         list.and_then(|mut list| list.write_all(line.as_bytes())).unwrap();
     }
     false
-}
-
-fn answers(program: &str) -> bool {
-    let asked = Command::new(program).arg("--version").output();
-    asked.is_ok_and(|it| it.status.success())
 }
 
 fn docker_answers() -> bool {
