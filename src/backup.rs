@@ -114,7 +114,7 @@ async fn locked_repository(setting: &Setting) -> Result<(Repository, Lock)> {
     let repository = workplace::open_or_create(setting)?;
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     for left in repository.clear_leftovers(&lock)? {
-        setting.progress.note(format!("cleared {}", left.display()));
+        setting.progress.note(format!("cleared {}", left));
     }
     Ok((repository, lock))
 }

@@ -28,6 +28,7 @@ mod rollback;
 mod show;
 mod signal;
 mod sql;
+mod sync;
 mod table;
 mod time;
 mod usage;
@@ -113,6 +114,8 @@ enum Command {
     Keep(keep::KeepArgs),
     /// Let the rules decide about a backup again
     Unkeep(keep::UnkeepArgs),
+    /// Send to the copies of the repository what they lack
+    Sync(sync::SyncArgs),
     /// Delete the backups that no rule of [retention] keeps
     Prune(prune::PruneArgs),
     /// Bring a backup back, in place or elsewhere
@@ -229,6 +232,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Sql(args) => sql::run(&args, &context),
         Command::Verify(args) => verify::run(args, &context).await,
         Command::Delete(args) => delete::run(&args, &context),
+        Command::Sync(args) => sync::run(args, &context).await,
         Command::Keep(args) => keep::keep(args, &context),
         Command::Unkeep(args) => keep::unkeep(&args, &context),
         Command::Prune(args) => prune::run(args, &context).await,

@@ -24,6 +24,8 @@ mod schema;
 mod show;
 mod size;
 mod source;
+mod store;
+mod store_url;
 #[cfg(test)]
 mod tests;
 mod timeout;
@@ -44,12 +46,14 @@ pub use retention::{Retention, Rules};
 pub use schema::schema;
 pub use show::{show_toml, to_json};
 pub use size::Size;
+pub use store::{Copy, Credentials, KnownHosts, Place, Store, StoreOptions};
+pub use store_url::{Service, StoreUrl};
 pub use timeout::Timeout;
 pub use url::DatabaseUrl;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything backstop needs to know about one stack.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -91,8 +95,18 @@ pub struct Stack {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
-    /// A directory; the first backup creates it.
+    /// A directory; the first backup creates it. Either this or `url`; empty with the latter.
+    #[serde(default, skip_serializing_if = "no_path")]
     pub path: PathBuf,
+    /// An object store that is the repository's only home; either this or `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<StoreUrl>,
+    /// What the store's address does not say.
+    #[serde(default, skip_serializing_if = "store::is_default")]
+    pub options: StoreOptions,
+    /// Where the store's secrets are found.
+    #[serde(default, skip_serializing_if = "store::is_default")]
+    pub credentials: Credentials,
     /// zstd level of archives, 1 (fast) to 19 (small).
     #[serde(default = "Repository::default_compression_level")]
     #[schemars(range(min = 1, max = 19))]
@@ -101,9 +115,21 @@ pub struct Repository {
     /// between store what changed.
     #[serde(default = "Repository::default_full_every")]
     pub full_every: Timeout,
+    /// Further places where every backup is to lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Copy>,
+}
+
+fn no_path(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 impl Repository {
+    /// Where it lies.
+    pub fn place(&self) -> Place {
+        store::place(Some(&self.path), self.url.as_ref(), &self.options, &self.credentials)
+    }
+
     fn default_compression_level() -> i32 {
         3
     }

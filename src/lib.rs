@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod copies;
 pub mod database;
 pub mod docker;
 pub mod encryption;

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli", "serve"],
     &["runbook", "drill", "guard", "schedule"],
-    &["backup", "browse", "restore", "retention", "upkeep", "verify"],
+    &["backup", "browse", "copies", "restore", "retention", "upkeep", "verify"],
     &["fence"],
     &["setting"],
     &["archive", "database", "docker", "catalog", "repository"],

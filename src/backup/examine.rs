@@ -94,10 +94,22 @@ fn user() -> String {
 }
 
 fn repository(setting: &Setting) -> Result<String> {
-    let path = &setting.config.repository.path;
+    let path = space::workspace(&setting.config);
     let known = Known::of(setting)?;
     let free = space::free_bytes(path)?;
     match known.open() {
+        Ok(repository) if repository.directory().is_none() => {
+            let backups = count(repository.names()?.len() as u64, "backup", "backups");
+            let free = bytes(free);
+            Ok(format!("{}: {backups}; {free} free in state.dir", repository.shown()))
+        }
+        Err(e)
+            if e.code() == Code::RepositoryNotFound
+                && !known.is_known()
+                && setting.config.repository.url.is_some() =>
+        {
+            Ok(format!("{}: created by the first backup", setting.config.repository.place()))
+        }
         Ok(repository) => {
             let backups = count(repository.names()?.len() as u64, "backup", "backups");
             check_writable(path)?;

@@ -107,7 +107,7 @@ impl Plan {
         kind: Kind,
     ) -> Result<()> {
         let expected = self.expectation(setting, kind)?;
-        space::require(repository.path(), expected.stored_bytes, "write a backup to")
+        space::require(repository.workspace(), expected.stored_bytes, "write a backup to")
             .map_err(|e| e.hint("free space, or choose another repository.path"))
     }
 

@@ -39,7 +39,7 @@ impl Parts {
         let summary = Summary { index: self.files.index, dumps: self.databases.plain };
         let is_sealed = setting.recipients.are_there();
         let kept = is_sealed.then(|| Plain::create(setting, &workplace.record.id)).transpose()?;
-        let (incoming, objects, linked) = setting
+        let (mut incoming, objects, linked) = setting
             .blocking(move || {
                 let mut objects = incoming.read_back(&written, &cancel)?;
                 let linked = match &parent {
@@ -96,6 +96,13 @@ impl Parts {
             objects,
             warnings: self.warnings.seen(),
         };
+        let cancel = setting.cancel.clone();
+        let (incoming, manifest) = setting
+            .blocking(move || {
+                incoming.send(&manifest, &cancel, &mut |_| {})?;
+                Ok((incoming, manifest))
+            })
+            .await?;
         Ok(Sealed { incoming, manifest })
     }
 }

@@ -1,5 +1,6 @@
 //! Whether a backup will fit.
 
+use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::size::bytes;
 use std::path::Path;
@@ -36,6 +37,14 @@ pub(crate) fn free_bytes(path: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(existing)
         .map_err(|e| Error::io("read the free space of", existing, e.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// The directory whose file system a backup is put together on.
+pub(super) fn workspace(config: &Config) -> &Path {
+    match &config.repository.url {
+        None => &config.repository.path,
+        Some(_) => &config.state.dir,
+    }
 }
 
 /// Fails where `path` has less than `needed` bytes free.

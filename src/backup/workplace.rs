@@ -86,7 +86,8 @@ impl<'a> Workplace<'a> {
 
     /// A directory to write into.
     pub(super) fn incoming(&self) -> Result<IncomingBackup> {
-        self.repository.incoming(&self.record.id, self.lock)
+        let parent = self.parent.as_ref().map(|parent| &parent.backup);
+        self.repository.incoming(&self.record.id, parent, self.lock)
     }
 
     /// Records the published backup. The backup exists whether or not this succeeds: what
@@ -149,12 +150,15 @@ pub(super) fn record_failed(setting: &Setting, record: BackupRecord, at: Timesta
 /// likely its file system is not mounted, and a new repository would fill the disk below;
 /// `repository_replaced` where another one lies there.
 pub(super) fn open_or_create(setting: &Setting) -> Result<Repository> {
-    let path = &setting.config.repository.path;
     let mut known = Known::of(setting)?;
     let repository = match known.open() {
         Err(e) if e.code() == Code::RepositoryNotFound && !known.is_known() => {
             refuse_listed(setting)?;
-            Repository::open_or_create(path)?.with_identities(&setting.identities)
+            Repository::open_or_create_at(
+                &setting.config.repository.place(),
+                &setting.config.state.dir,
+            )?
+            .with_identities(&setting.identities)
         }
         opened => opened?,
     };
@@ -164,15 +168,20 @@ pub(super) fn open_or_create(setting: &Setting) -> Result<Repository> {
 
 /// A state directory of an earlier version remembers no repository, but its catalog does.
 fn refuse_listed(setting: &Setting) -> Result<()> {
-    let path = &setting.config.repository.path;
+    let repository = &setting.config.repository;
     let catalog = Catalog::in_dir(&setting.config.state.dir);
     let records = catalog.session(&setting.progress)?.list()?;
     let lay_there = |record: &&BackupRecord| {
-        record.is_published() && record.path.as_ref().is_some_and(|lies| lies.starts_with(path))
+        record.is_published()
+            && match (&record.path, &repository.url) {
+                (Some(lies), None) => lies.starts_with(&repository.path),
+                (None, Some(_)) => true,
+                _ => false,
+            }
     };
     match records.iter().filter(lay_there).count() {
         0 => Ok(()),
-        known => Err(Error::new(Code::RepositoryNotFound, "open repository", path.display())
+        known => Err(Error::new(Code::RepositoryNotFound, "open repository", repository.place())
             .cause(format!(
                 "it is gone, but the catalog knows of {} in it",
                 count(known as u64, "backup", "backups")

@@ -22,7 +22,7 @@ impl Session {
         repository: &Repository,
         progress: &Arc<dyn Progress>,
     ) -> Result<()> {
-        let recorded = self.published_names(&repository.backup_path(""))?;
+        let recorded = self.published_names(repository.backup_path("").as_deref())?;
         let lying: HashSet<String> = repository.names()?.into_iter().collect();
         let pins = repository.pins()?;
         let is_known = |name: &String| recorded.get(name).is_some_and(|(_, is_here)| *is_here);
@@ -54,6 +54,8 @@ impl Session {
         let mut add = |name: &str| {
             let backup = match repository.backup(name) {
                 Ok(backup) => backup,
+                // On a store: being written, or left by a dead writer.
+                Err(e) if e.code() == Code::BackupNotFound => return Ok(()),
                 Err(e) => {
                     progress.warn(e.code(), e.to_string());
                     return Ok(());
@@ -100,8 +102,11 @@ impl Session {
 
     /// Of every backup recorded as published, by name: its id, and whether it is recorded to
     /// lie in `backups`, or in no directory of this host.
-    fn published_names(&self, backups: &Path) -> Result<HashMap<String, (String, bool)>> {
-        let here = serde_json::to_string(backups).map_err(|e| failed("read backups from", e))?;
+    fn published_names(&self, backups: Option<&Path>) -> Result<HashMap<String, (String, bool)>> {
+        // A record of what lies in a store names no path at all.
+        let nowhere = Path::new("\0");
+        let here = serde_json::to_string(backups.unwrap_or(nowhere))
+            .map_err(|e| failed("read backups from", e))?;
         // Records are stored as they were written: to look for the text is far cheaper than to
         // take every one apart.
         let here = format!("\"path\":{}", here.trim_end_matches('"'));

@@ -5,7 +5,7 @@ use super::origin::{Origin, Origins, absolute};
 use super::problem::Problems;
 use super::schema::schema;
 use super::source::{read, values};
-use super::{Config, Environment, contradictions, legacy, locate, overrides};
+use super::{Config, Credentials, Environment, contradictions, legacy, locate, overrides};
 use crate::error::{Code, Error, Result};
 use figment::Figment;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ impl Config {
 
 /// Whether the environment alone says what is backed up, and where to.
 fn describes_a_stack(figment: &Figment) -> bool {
-    figment.contains("repository.path")
+    (figment.contains("repository.path") || figment.contains("repository.url"))
         && (figment.contains("databases") || figment.contains("files"))
 }
 
@@ -105,7 +105,17 @@ fn resolve_paths(
         }
         *path = absolute(path, origin.base(&environment.directory));
     };
-    resolve("repository.path", &mut config.repository.path);
+    if !config.repository.path.as_os_str().is_empty() {
+        resolve("repository.path", &mut config.repository.path);
+    }
+    resolve_secrets("repository", &mut config.repository.credentials, &mut resolve);
+    for (index, copy) in config.repository.copies.iter_mut().enumerate() {
+        let key = format!("repository.copies[{index}]");
+        if let Some(path) = &mut copy.path {
+            resolve(&format!("{key}.path"), path);
+        }
+        resolve_secrets(&key, &mut copy.credentials, &mut resolve);
+    }
     resolve("state.dir", &mut config.state.dir);
     for (index, database) in config.databases.iter_mut().enumerate() {
         let paths =
@@ -130,6 +140,24 @@ fn resolve_paths(
     for (index, tree) in config.files.iter_mut().enumerate() {
         if let Some(path) = &mut tree.path {
             resolve(&format!("files[{index}].path"), path);
+        }
+    }
+}
+
+/// The same for the files of a store's credentials.
+fn resolve_secrets(
+    key: &str,
+    credentials: &mut Credentials,
+    resolve: &mut dyn FnMut(&str, &mut PathBuf),
+) {
+    let files = [
+        ("key_id_file", &mut credentials.key_id_file),
+        ("secret_file", &mut credentials.secret_file),
+        ("token_file", &mut credentials.token_file),
+    ];
+    for (name, path) in files {
+        if let Some(path) = path {
+            resolve(&format!("{key}.credentials.{name}"), path);
         }
     }
 }

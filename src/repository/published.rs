@@ -50,6 +50,10 @@ impl PublishedBackup {
         let dir = format!("{BACKUPS}/{name}");
         let file = format!("{dir}/{MANIFEST}");
         let Some(text) = storage.read(&file)? else {
+            if storage.directory().is_none() {
+                return Err(Error::new(Code::BackupNotFound, "open backup", storage.shown(&dir))
+                    .cause("it has no manifest: it was deleted, or is not published yet"));
+            }
             return Err(match storage.names(&dir)?.is_empty() && !is_directory(storage, &dir) {
                 true => Error::new(Code::BackupNotFound, "open backup", storage.shown(&dir))
                     .cause("there is no such directory"),
@@ -115,6 +119,11 @@ impl PublishedBackup {
     /// The backup's directory, where it lies in one.
     pub fn directory(&self) -> Option<PathBuf> {
         self.storage.directory().map(|repository| repository.join(&self.dir))
+    }
+
+    /// Where its objects lie, in the storage.
+    pub(super) fn dir(&self) -> &str {
+        &self.dir
     }
 
     /// Everything about the backup.

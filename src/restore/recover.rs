@@ -87,7 +87,7 @@ async fn clear(setting: &Setting, recovery: &mut Recovery) -> Result<()> {
         Err(e) => return Err(e),
     };
     for path in repository.clear_leftovers(&lock)? {
-        recovery.done.push(format!("removed {}", path.display()));
+        recovery.done.push(format!("removed {path}"));
     }
     let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
     // First: a backup that was published before its backstop died is none that failed.

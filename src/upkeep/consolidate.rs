@@ -47,7 +47,7 @@ pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Con
     let repository = open_repository(setting)?;
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     for left in repository.clear_leftovers(&lock)? {
-        setting.progress.note(format!("cleared {}", left.display()));
+        setting.progress.note(format!("cleared {}", left));
     }
     let old = repository.backup(&record.name)?;
     if old.manifest().parent.is_none() {
@@ -84,16 +84,17 @@ fn write(
     refuse_damaged(setting, old)?;
     let sum: u64 = old.manifest().components.iter().map(|component| component.source_bytes).sum();
     // What the trees hold is the most that their archives can take.
-    require_space(repository.path(), archives_bytes(old).min(sum), "consolidate in")?;
+    require_space(repository.workspace(), archives_bytes(old).min(sum), "consolidate in")?;
 
     setting.progress.step("build");
     let id = BackupId::random()?;
-    let incoming = repository.incoming(&id, lock)?;
+    let mut incoming = repository.incoming(&id, Some(old), lock)?;
     let (components, copied, compressed) = build(setting, old, &incoming, &id)?;
 
     setting.progress.step("publish");
     let manifest =
         manifest(old.manifest(), id, components, incoming.read_back(&[], &setting.cancel)?);
+    incoming.send(&manifest, &setting.cancel, &mut |_| {})?;
     let backup = incoming.publish(&manifest)?;
     Ok((backup, copied, compressed))
 }

@@ -47,6 +47,10 @@ pub struct Moved {
 /// `usage` where it cannot go there, `disk_full`, `interrupted`; the repository is whole in
 /// one of the two places then, and the command can be run again.
 pub async fn relocate(setting: &Setting, to: &Path) -> Result<Moved> {
+    if let Some(url) = &setting.config.repository.url {
+        return Err(refused(to, &format!("the repository lies on a store, {url}"))
+            .hint("name the directory in [[repository.copies]] and run `backstop sync`"));
+    }
     let from = setting.config.repository.path.clone();
     let to = std::path::absolute(to).map_err(|e| Error::io("look at", to, e))?;
     if let Some(moved) = MovedTo::read(&from)? {
@@ -69,9 +73,9 @@ fn relocate_locked(
     lock: &Lock,
     to: PathBuf,
 ) -> Result<Moved> {
-    let from = repository.path().to_path_buf();
+    let from = setting.config.repository.path.clone();
     repository.clear_leftovers(lock)?;
-    claim(repository, &to)?;
+    claim(repository, &from, &to)?;
     // Whoever comes too early to the new place finds it locked, and not ready.
     let _theirs = Lock::take(&to.join("lock"), LockMode::Exclusive, Duration::ZERO)?;
     for dir in [BACKUPS, INCOMING, "trash"] {
@@ -105,8 +109,7 @@ fn relocate_locked(
 }
 
 /// Makes the new place this move's, or finds that it is.
-fn claim(repository: &Repository, to: &Path) -> Result<()> {
-    let from = repository.path();
+fn claim(repository: &Repository, from: &Path, to: &Path) -> Result<()> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let existing = to.ancestors().find(|above| above.exists()).unwrap_or(to);
     let rest = to.strip_prefix(existing).unwrap_or(Path::new(""));

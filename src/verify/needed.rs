@@ -49,14 +49,14 @@ fn sharing<'a>(
         let found = std::fs::symlink_metadata(path).ok()?;
         (found.is_file() && found.nlink() > 1).then(|| (found.dev(), found.ino()))
     };
-    let directory = |name: &str| repository.backup_path(name);
-    let Some(ours) = inode(&directory(&record.name).join(object)) else { return Vec::new() };
+    // On a store nothing is shared.
+    let inode_of = |name: &str, object: &str| inode(&repository.backup_path(name)?.join(object));
+    let Some(ours) = inode_of(&record.name, object) else { return Vec::new() };
     let has_it = |other: &&&BackupRecord| {
         let Ok(backup) = repository.backup(&other.name) else { return false };
         let objects = &backup.manifest().objects;
-        objects.iter().any(|object| {
-            inode(&directory(&backup.manifest().name).join(&object.path)) == Some(ours)
-        })
+        let name = &backup.manifest().name;
+        objects.iter().any(|object| inode_of(name, &object.path) == Some(ours))
     };
     others.iter().filter(has_it).copied().collect()
 }

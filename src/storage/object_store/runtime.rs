@@ -1,0 +1,37 @@
+//! The threads on which requests to stores run.
+//!
+//! A runtime of our own, so that storage can be used from any blocking thread, those of
+//! tokio's pool included, whatever runtime the operation around it has, or none.
+
+use crate::error::{Code, Error, Result};
+use std::sync::{LazyLock, Once};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_multi_thread().worker_threads(2).thread_name("backstop-store").enable_all().build()
+});
+
+/// Installs what all requests share: TLS by ring, and HTTP by reqwest.
+pub(super) fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        // Fails where the process has a provider already, which then serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        opendal_http_transport_reqwest::install_default();
+    });
+}
+
+/// How long a request may take that moves `bytes`: a minute, and what a line of 2 Mbit/s needs.
+pub(super) fn patience(bytes: usize) -> Duration {
+    const SLOWEST: u64 = 256 << 10;
+    Duration::from_secs(60 + bytes as u64 / SLOWEST)
+}
+
+/// Waits for `work` on this thread; none where it takes longer than `patience`.
+pub(super) fn wait<T>(patience: Duration, work: impl Future<Output = T>) -> Result<Option<T>> {
+    let runtime = RUNTIME
+        .as_ref()
+        .map_err(|e| Error::new(Code::Io, "start", "the threads that speak to stores").cause(e))?;
+    Ok(runtime.block_on(async { tokio::time::timeout(patience, work).await.ok() }))
+}
