@@ -18,6 +18,7 @@ pub use event::{Event, EventName};
 pub use query::{Answer, Query, Source, Value};
 pub use record::{BackupRecord, LastVerification, Sampled, Status, VerifyLevel};
 
+use crate::config::Config;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::repository::{Lock, create_dir};
@@ -36,7 +37,12 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The catalog of a state directory.
+    /// The catalog of the repository that a config names.
+    pub fn of(config: &Config) -> Self {
+        Self::in_dir(&config.catalog_dir())
+    }
+
+    /// The catalog in a directory.
     pub fn in_dir(state_dir: &Path) -> Self {
         Self { dir: state_dir.to_path_buf() }
     }

@@ -12,6 +12,7 @@ mod dump;
 mod estimate;
 mod exec_child;
 mod find;
+mod fleet;
 mod guardian;
 mod history;
 mod keep;
@@ -73,6 +74,13 @@ struct Global {
     /// ./config/backstop.toml, /etc/backstop/backstop.toml
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The repository, instead of the one that the config names: a directory, or a url such as
+    /// s3://bucket/prefix. `sql` reads all below a place with /* behind it
+    #[arg(long, global = true, value_name = "PLACE")]
+    repository: Option<String>,
+    /// Work on this copy of [[repository.copies]] instead of the repository
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "repository")]
+    copy: Option<String>,
     /// Print JSON on stdout, and progress as JSON lines on stderr
     #[arg(long, global = true)]
     json: bool,

@@ -8,6 +8,7 @@ mod check;
 mod containers;
 mod contradictions;
 mod database;
+mod elsewhere;
 mod encryption;
 mod environment;
 mod files;
@@ -81,6 +82,9 @@ pub struct Config {
     /// Who can read the backups. Without it they are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
+    /// What the catalog of another repository than the config's own is kept under.
+    #[serde(skip)]
+    pub(crate) elsewhere: Option<String>,
 }
 
 /// The stack as a whole.
@@ -128,6 +132,19 @@ impl Repository {
     /// Where it lies.
     pub fn place(&self) -> Place {
         store::place(Some(&self.path), self.url.as_ref(), &self.options, &self.credentials)
+    }
+
+    /// One whose place is still to be said.
+    fn unnamed() -> Self {
+        Self {
+            path: PathBuf::new(),
+            url: None,
+            options: StoreOptions::default(),
+            credentials: Credentials::default(),
+            compression_level: Self::default_compression_level(),
+            full_every: Self::default_full_every(),
+            copies: Vec::new(),
+        }
     }
 
     fn default_compression_level() -> i32 {

@@ -187,7 +187,7 @@ impl Repository {
         pace: Pace,
         id: Option<&str>,
     ) -> Result<Self> {
-        Header::create_on(storage.as_ref(), id, pace.age)?;
+        Header::create_on(storage.as_ref(), id, pace)?;
         Self::open_on(storage, state_dir, pace)
     }
 

@@ -127,7 +127,7 @@ fn repository(setting: &Setting) -> Result<String> {
 
 fn state(setting: &Setting) -> Result<String> {
     let dir = &setting.config.state.dir;
-    let session = Catalog::in_dir(dir).session(&setting.progress)?;
+    let session = Catalog::of(&setting.config).session(&setting.progress)?;
     let backups = count(session.list()?.len() as u64, "backup", "backups");
     Ok(format!("{}: the catalog lists {backups}", dir.display()))
 }

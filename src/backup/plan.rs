@@ -89,7 +89,7 @@ impl Plan {
 
     /// What is expected to be stored, from the share of the newest backup of this kind.
     pub(super) fn expectation(&self, setting: &Setting, kind: Kind) -> Result<space::Expectation> {
-        let session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+        let session = Catalog::of(&setting.config).session(&setting.progress)?;
         let previous = session
             .list()?
             .into_iter()

@@ -59,7 +59,7 @@ impl<'a> Workplace<'a> {
         repository: &'a Repository,
         lock: &'a Lock,
     ) -> Result<Self> {
-        let catalog = Catalog::in_dir(&setting.config.state.dir);
+        let catalog = Catalog::of(&setting.config);
         let mut session = catalog.session(&setting.progress)?;
         session.reconcile(repository, &setting.progress)?;
         session.fail_interrupted()?;
@@ -130,14 +130,13 @@ pub(super) fn begin(
 /// Records that a backup failed at `at`.
 pub(super) fn record_failed(setting: &Setting, record: BackupRecord, at: Timestamp, error: &Error) {
     let mut record = record.failed(error, at);
-    let written = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress).and_then(
-        |mut session| {
+    let written =
+        Catalog::of(&setting.config).session(&setting.progress).and_then(|mut session| {
             if record.sequence == 0 {
                 record.sequence = session.next_sequence()?;
             }
             session.put_failed(&record)
-        },
-    );
+        });
     if let Err(e) = written {
         setting.progress.warn(e.code(), e.to_string());
     }
@@ -169,7 +168,7 @@ pub(super) fn open_or_create(setting: &Setting) -> Result<Repository> {
 /// A state directory of an earlier version remembers no repository, but its catalog does.
 fn refuse_listed(setting: &Setting) -> Result<()> {
     let repository = &setting.config.repository;
-    let catalog = Catalog::in_dir(&setting.config.state.dir);
+    let catalog = Catalog::of(&setting.config);
     let records = catalog.session(&setting.progress)?.list()?;
     let lay_there = |record: &&BackupRecord| {
         record.is_published()

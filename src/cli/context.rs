@@ -1,7 +1,7 @@
 //! What a command needs: the loaded config, the repository, the catalog, the listener.
 
-use super::Global;
 use super::output::Output;
+use super::{Global, fleet};
 use crate::backup::{claim_state, open_repository};
 use crate::browse;
 use crate::catalog::{BackupRecord, Catalog, Query, Session, Source};
@@ -45,19 +45,40 @@ impl Context {
         }
     }
 
-    /// The config with the origin of its values.
+    /// The config with the origin of its values, and with the repository that is asked for.
     pub(super) fn loaded(&self) -> Result<Arc<Loaded>> {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded.clone());
         }
-        let loaded = Arc::new(Config::load(self.global.config.as_deref())?);
+        let Global { config, repository, copy, .. } = &self.global;
+        let loaded = match (Config::load(config.as_deref()), repository) {
+            // A repository can be looked into, and restored from, without any config.
+            (Err(e), Some(_)) if e.code() == Code::ConfigNotFound && config.is_none() => {
+                Loaded::unknown()
+            }
+            (loaded, _) => loaded?,
+        };
+        let place = match (repository, copy) {
+            // Several: each is opened where they are read.
+            (Some(place), _) if fleet::parent(place).is_some() => None,
+            (Some(place), _) => Some(loaded.config.place(place)?),
+            (None, Some(name)) => Some(loaded.config.copy(name)?),
+            (None, None) => None,
+        };
+        let loaded = match place {
+            Some(place) => loaded.with_repository(place),
+            None => loaded,
+        };
+        let loaded = Arc::new(loaded);
         Ok(self.loaded.get_or_init(|| loaded).clone())
     }
 
     /// What an operation is given.
     pub(super) fn setting(&self) -> Result<Setting> {
         let loaded = self.loaded()?;
-        claim_state(&loaded.config)?;
+        if !loaded.config.is_unknown() {
+            claim_state(&loaded.config)?;
+        }
         let encryption = loaded.config.encryption.as_ref();
         Ok(Setting {
             recipients: Recipients::of(encryption)?,
@@ -93,9 +114,17 @@ impl Context {
     }
 
     fn catalog(&self) -> Result<(Session, Option<Repository>)> {
-        let config = &self.loaded()?.config;
-        let mut session = Catalog::in_dir(&config.state.dir).session(&self.progress)?;
-        let repository = match open_repository(&self.setting()?) {
+        if let Some(place) = self.global.repository.as_deref().and_then(fleet::parent) {
+            return Err(Error::new(Code::Usage, "work on all repositories below", place)
+                .cause("only `sql` reads several at once"));
+        }
+        self.catalog_of(&self.setting()?)
+    }
+
+    /// The catalog of the repository that `setting` names.
+    pub(super) fn catalog_of(&self, setting: &Setting) -> Result<(Session, Option<Repository>)> {
+        let mut session = Catalog::of(&setting.config).session(&self.progress)?;
+        let repository = match open_repository(setting) {
             Ok(repository) => repository,
             Err(e) if e.code() == Code::RepositoryNotFound => return Ok((session, None)),
             Err(e) => return Err(e),
@@ -106,6 +135,14 @@ impl Context {
             session.fail_interrupted()?;
         }
         Ok((session, Some(repository)))
+    }
+
+    /// The catalogs and indexes of all repositories that were asked for, for questions.
+    pub(super) fn query_all(&self) -> Result<Query> {
+        match self.global.repository.as_deref().and_then(fleet::parent) {
+            Some(parent) => fleet::query(self, parent),
+            None => self.query(),
+        }
     }
 
     /// The catalog and the indexes of all backups, for questions.
@@ -133,7 +170,7 @@ impl Context {
             true => {
                 drop(session);
                 let indexes = indexes(&records)?;
-                session = Catalog::in_dir(&setting.config.state.dir).session(&self.progress)?;
+                session = Catalog::of(&setting.config).session(&self.progress)?;
                 indexes
             }
         };

@@ -5,7 +5,7 @@ use super::origin::{Origin, Origins, absolute};
 use super::problem::Problems;
 use super::schema::schema;
 use super::source::{read, values};
-use super::{Config, Credentials, Environment, contradictions, legacy, locate, overrides};
+use super::{Config, Credentials, Environment, Place, contradictions, legacy, locate, overrides};
 use crate::error::{Code, Error, Result};
 use figment::Figment;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,17 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// A config that nobody wrote.
+    pub(super) fn without_file(config: Config) -> Self {
+        Self { config, file: None, origins: Origins::default() }
+    }
+
+    /// The same with another repository.
+    pub fn with_repository(&self, place: Place) -> Self {
+        let config = self.config.clone().with_repository(place);
+        Self { config, file: self.file.clone(), origins: self.origins.clone() }
+    }
+
     /// Where the value at `key` came from, e.g. at `databases[0].jobs`.
     pub fn origin(&self, key: &str) -> &Origin {
         self.origins.of_key(key)

@@ -1,6 +1,6 @@
 //! `backstop-repository.json`: the file that makes a directory or a store a repository.
 
-use super::lease::LEASES;
+use super::lease::{self, LEASES, Pace};
 use super::manifest::FORMAT;
 use super::probe::{Probe, probe};
 use super::relocation::refuse_elsewhere;
@@ -11,7 +11,6 @@ use crate::storage::Storage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::time::Duration;
 
 pub(super) const NAME: &str = "backstop-repository.json";
 
@@ -91,36 +90,45 @@ impl Header {
     /// # Errors
     /// `repository_not_found` where something else lies there, `storage_failed` where the store
     /// is not fit.
-    pub(super) fn create_on(
-        storage: &dyn Storage,
-        id: Option<&str>,
-        pause: Duration,
-    ) -> Result<()> {
+    pub(super) fn create_on(storage: &dyn Storage, id: Option<&str>, pace: Pace) -> Result<()> {
         refuse_foreign(storage)?;
         let store = probe(storage)?;
         let header = Self::new(id, Some(store))?.text(&storage.shown(""))?;
-        let claim = format!("{CLAIM}{}", BackupId::random()?);
+        let claim = format!("{LEASES}/{CLAIM}{}", BackupId::random()?);
         for attempt in 1..=ATTEMPTS {
-            storage.write(&format!("{LEASES}/{claim}"), b"")?;
-            let alone = storage
-                .names(LEASES)?
-                .iter()
-                .all(|name| !name.starts_with(CLAIM) || *name == claim);
+            storage.write(&claim, b"")?;
+            let alone = is_alone(storage, &claim, pace)?;
             let created = match alone && storage.size(NAME)?.is_none() {
                 true => storage.write(NAME, &header),
                 false => Ok(()),
             };
-            storage.remove(&format!("{LEASES}/{claim}"))?;
+            storage.remove(&claim)?;
             created?;
             if storage.size(NAME)?.is_some() {
                 return Ok(());
             }
-            std::thread::sleep(pause.mul_f64(attempt as f64 * fraction(&claim, attempt)));
+            std::thread::sleep(pace.age.mul_f64(attempt as f64 / 10.0 * fraction(&claim, attempt)));
         }
         Err(Error::new(Code::Locked, "create repository in", storage.shown(""))
-            .cause("others are doing so as well, or one of them died")
-            .hint(format!("if nobody is, remove the objects {LEASES}/{CLAIM}…")))
+            .cause("others are doing so as well, or one of them died"))
     }
+}
+
+/// Whether nobody else claims the prefix. Who died while claiming it is forgotten.
+fn is_alone(storage: &dyn Storage, ours: &str, pace: Pace) -> Result<bool> {
+    let mut alone = true;
+    for name in storage.names(LEASES)? {
+        let object = format!("{LEASES}/{name}");
+        if !name.starts_with(CLAIM) || object == ours {
+            continue;
+        }
+        match lease::age(storage, &object, ours)? {
+            Some(age) if age > pace.stale => storage.remove(&object)?,
+            // One that is gone meanwhile was there when it was listed.
+            _ => alone = false,
+        }
+    }
+    Ok(alone)
 }
 
 /// Some number from 0 to 1 that others do not have at the same time.

@@ -136,7 +136,7 @@ impl IncomingBackup {
             Target::Store(transfer) => {
                 let gone = || Error::new(Code::StorageFailed, "publish", &manifest.name);
                 let transfer = transfer.take().ok_or_else(gone)?;
-                let storage = transfer.storage();
+                let storage = transfer.storage().clone();
                 transfer.publish(manifest, sums.as_bytes(), &text)?;
                 return PublishedBackup::find(&storage, &self.identities, &manifest.name);
             }

@@ -305,7 +305,7 @@ impl Shared {
 }
 
 /// How much older `object` is than `now`, an object that was written just now.
-fn age(storage: &dyn Storage, object: &str, now: &str) -> Result<Option<Duration>> {
+pub(super) fn age(storage: &dyn Storage, object: &str, now: &str) -> Result<Option<Duration>> {
     let (Some(at), Some(now)) = (storage.modified(object)?, storage.modified(now)?) else {
         return Ok(None);
     };

@@ -1,13 +1,18 @@
 //! A published backup: it is read, verified and deleted, never written.
 
+mod content;
+mod damage;
+
+pub use content::Fetched;
+pub use damage::Damage;
+
 use super::checksums::{CHECKSUMS, Checksums, hash_blob, hash_bytes};
 use super::manifest::{Elsewhere, FORMAT, MANIFEST, Manifest, Object};
 use super::{BACKUPS, BackupId};
-use crate::encryption::{EXTENSION, Identities};
+use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::size::count;
-use crate::storage::{Blob, Listed, Scratch, Storage, check_name};
-use serde::{Deserialize, Serialize};
+use crate::storage::{Blob, Listed, Storage, check_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,18 +33,6 @@ pub struct PublishedBackup {
 
 /// Objects that were read, by their backup and path, with what is wrong with each.
 pub type Checked = BTreeMap<(BackupId, String), Option<String>>;
-
-/// One stored file that is not what it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Damage {
-    /// The file, relative to the backup's directory.
-    pub object: String,
-    /// What is wrong with it.
-    pub fault: String,
-    /// The names of other backups that need this file.
-    #[serde(default)]
-    pub needed_by: Vec<String>,
-}
 
 impl PublishedBackup {
     pub(super) fn find(
@@ -150,89 +143,6 @@ impl PublishedBackup {
             Error::new(Code::BackupDamaged, "read", self.storage.shown(&name))
                 .cause("it is missing")
         })
-    }
-
-    /// The content of an object, as components and the index name it: decrypted, where the
-    /// backup is encrypted.
-    ///
-    /// # Errors
-    /// `backup_damaged`, `key_missing`, `key_wrong`.
-    pub fn open(&self, object: &str) -> Result<Blob> {
-        self.content(&self.manifest.stored_name(object))
-    }
-
-    /// As [`Self::open`], where the end of the object may be damaged: what comes before is
-    /// read all the same.
-    pub fn open_damaged(&self, object: &str) -> Result<Blob> {
-        let stored = self.manifest.stored_name(object);
-        let blob = self.stored(&stored)?;
-        match self.is_sealed(&stored) {
-            true => self.identities.open_damaged(blob),
-            false => Ok(blob),
-        }
-    }
-
-    fn content(&self, stored: &str) -> Result<Blob> {
-        let blob = self.stored(stored)?;
-        match self.is_sealed(stored) {
-            true => self.identities.open(blob),
-            false => Ok(blob),
-        }
-    }
-
-    fn is_sealed(&self, stored: &str) -> bool {
-        self.is_encrypted() && stored.ends_with(EXTENSION)
-    }
-
-    /// Whether its objects are encrypted.
-    pub fn is_encrypted(&self) -> bool {
-        self.manifest.encryption.is_some()
-    }
-
-    /// Makes sure that its objects can be decrypted, by the smallest one.
-    ///
-    /// # Errors
-    /// `key_missing`, `key_wrong`. Damage is left to whoever reads the object.
-    pub fn check_key(&self) -> Result<()> {
-        let encrypted = self.manifest.objects.iter().filter(|it| it.path.ends_with(EXTENSION));
-        let Some(smallest) = encrypted.min_by_key(|object| object.size) else { return Ok(()) };
-        match self.content(&smallest.path) {
-            Err(e) if matches!(e.code(), Code::KeyMissing | Code::KeyWrong) => Err(e),
-            _ => Ok(()),
-        }
-    }
-
-    /// The whole content of a small stored file.
-    pub fn read(&self, object: &str) -> Result<Vec<u8>> {
-        let content = self.open(object)?;
-        content.read_all().map_err(|e| Error::io("read", Path::new(content.name()), e))
-    }
-
-    /// The content of a stored file, or of all files of a stored directory, as files of this
-    /// host: for programs that read nothing else. What does not lie on a disk already, or is
-    /// encrypted there, is brought to a place of its own below `state_dir`, until the result is
-    /// dropped.
-    pub fn fetch(
-        &self,
-        object: &str,
-        state_dir: &Path,
-        cancel: &CancellationToken,
-    ) -> Result<Fetched> {
-        check_name(object)?;
-        if let Some(directory) = self.directory().filter(|_| !self.is_encrypted()) {
-            return Ok(Fetched { path: directory.join(object), _scratch: None });
-        }
-        let scratch = Scratch::below(state_dir)?;
-        let below = format!("{object}/");
-        let is_wanted = |name: &str| name == object || name.starts_with(&below);
-        for stored in &self.manifest.objects {
-            let name = self.manifest.logical_name(&stored.path);
-            if is_wanted(name) {
-                let content = self.content(&stored.path)?;
-                scratch.storage().upload(name, &content, cancel, &mut |_| {})?;
-            }
-        }
-        Ok(Fetched { path: scratch.path().join(object), _scratch: Some(scratch) })
     }
 
     /// What `SHA256SUMS` says, as far as it can be read; nothing where it is damaged.
@@ -347,14 +257,6 @@ impl PublishedBackup {
         Ok(names)
     }
 
-    /// An archive that the index names by its backup's id and its path there.
-    ///
-    /// # Errors
-    /// `unsafe_path` for a path that leads out of its backup, `backup_not_found`.
-    pub fn locate(&self, stored_in: &str, archive: &str) -> Result<Blob> {
-        self.holder(stored_in)?.open(archive)
-    }
-
     /// The backup, this one or an earlier one, that the index names by its id.
     ///
     /// # Errors
@@ -364,23 +266,6 @@ impl PublishedBackup {
             true => Ok(self.clone()),
             false => self.sibling(&BackupId::try_from(stored_in.to_owned())?),
         }
-    }
-
-    /// As [`Self::locate`], where the earlier backup's manifest may be damaged: what it holds
-    /// has to be compared with its hash.
-    pub fn locate_damaged(&self, stored_in: &str, archive: &str) -> Result<Blob> {
-        let located = self.holder(stored_in).and_then(|holder| holder.open_damaged(archive));
-        let (Err(_), Ok(id)) = (&located, BackupId::try_from(stored_in.to_owned())) else {
-            return located;
-        };
-        for name in self.namesakes(&id)? {
-            let dir = format!("{BACKUPS}/{name}");
-            let namesake = Self { dir, ..self.clone() };
-            if let Ok(found) = namesake.open_damaged(archive) {
-                return Ok(found);
-            }
-        }
-        located
     }
 
     /// Looks whether the archives of earlier backups are there that the `wanted` components
@@ -483,21 +368,6 @@ impl PublishedBackup {
     }
 }
 
-/// Files of this host that hold what a backup holds.
-#[derive(Debug)]
-pub struct Fetched {
-    path: PathBuf,
-    /// Removed with it.
-    _scratch: Option<Scratch>,
-}
-
-impl Fetched {
-    /// The file, or the directory.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
 /// Whether the storage has an empty directory there.
 fn is_directory(storage: &Arc<dyn Storage>, dir: &str) -> bool {
     storage.directory().is_some_and(|root| root.join(dir).is_dir())
@@ -518,35 +388,4 @@ fn is_no_damage(error: &Error) -> bool {
 /// Names of components become parts of paths: a single one, and not a hidden one.
 fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
-}
-
-impl Damage {
-    /// `object` has `fault`.
-    pub fn new(object: &str, fault: &str) -> Self {
-        Self { object: object.into(), fault: fault.into(), needed_by: Vec::new() }
-    }
-
-    /// Whether it is a damage of `object`, as components and the index name it: a file, stored
-    /// as it is or encrypted, or a directory.
-    pub fn concerns(&self, object: &str) -> bool {
-        let rest = self.object.strip_prefix(object);
-        rest.is_some_and(|rest| rest.is_empty() || rest == EXTENSION || rest.starts_with('/'))
-    }
-}
-
-impl Elsewhere {
-    /// The archive as a damage names it.
-    pub fn shown(&self) -> String {
-        format!("{} of backup {}", self.object, self.backup.short())
-    }
-}
-
-impl std::fmt::Display for Damage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.object, self.fault)?;
-        match self.needed_by.as_slice() {
-            [] => Ok(()),
-            names => write!(f, " (needed by {})", names.join(", ")),
-        }
-    }
 }

@@ -18,7 +18,7 @@ const DATABASES: &str = "databases/";
 impl Repository {
     /// Takes over a backup: every object as it is stored there, the manifest last. `alike` is a
     /// backup that lies here already and may have files of dumps in common with it. What an
-    /// earlier attempt brought is not brought again. Needs the lock.
+    /// earlier attempt brought is not brought again. `sent` is told of bytes that were sent. Needs the lock.
     ///
     /// # Errors
     /// `backup_damaged` where an object is not what the manifest says: damage is not passed on;
@@ -103,7 +103,6 @@ fn bring(
         let is_of_dump = is_of_directory(&object.path);
         let shared = || theirs.is_some_and(|theirs| is_of_dump && share(theirs, object));
         if is_there || shared() {
-            sent(object.size);
             continue;
         }
         let name = format!("{prefix}{}", object.path);

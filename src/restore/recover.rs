@@ -89,7 +89,7 @@ async fn clear(setting: &Setting, recovery: &mut Recovery) -> Result<()> {
     for path in repository.clear_leftovers(&lock)? {
         recovery.done.push(format!("removed {path}"));
     }
-    let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+    let mut session = Catalog::of(&setting.config).session(&setting.progress)?;
     // First: a backup that was published before its backstop died is none that failed.
     session.reconcile(&repository, &setting.progress)?;
     for id in session.fail_interrupted()? {
@@ -119,9 +119,10 @@ pub(super) async fn remove_built(setting: &Setting, restore: &mut RestoreRecord)
 
 fn note(setting: &Setting, recovery: &Recovery) {
     let detail = serde_json::to_value(recovery).unwrap_or_default();
-    let written = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress).and_then(
-        |mut session| session.record_event(&Event::now(EventName::Recovered, None, detail)),
-    );
+    let written =
+        Catalog::of(&setting.config).session(&setting.progress).and_then(|mut session| {
+            session.record_event(&Event::now(EventName::Recovered, None, detail))
+        });
     if let Err(e) = written {
         setting.progress.warn(e.code(), e.to_string());
     }

@@ -188,7 +188,7 @@ fn execute(
     lock: &Lock,
     agreed: &dyn Fn(&BackupRecord) -> bool,
 ) -> Result<Plan> {
-    let catalog = Catalog::in_dir(&setting.config.state.dir);
+    let catalog = Catalog::of(&setting.config);
     let mut session = catalog.session(&setting.progress)?;
     session.reconcile(repository, &setting.progress)?;
     session.fail_interrupted()?;

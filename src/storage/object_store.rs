@@ -11,6 +11,7 @@ mod failure;
 mod ranges;
 mod runtime;
 mod service;
+mod stream;
 mod upload;
 
 use super::failure::unreachable;
@@ -168,10 +169,11 @@ impl Access {
         done
     }
 
-    fn too_big(&self, name: &str) -> Error {
-        Error::new(Code::StorageFailed, "write", self.shown(name))
-            .cause("WebDAV knows no parts, and the object is bigger than 64 MiB")
-            .hint("use sftp, or another kind of store")
+    /// Makes the directories that an object lies in.
+    fn make_parents(&self, name: &str) -> Result<()> {
+        let Some((dir, _)) = name.rsplit_once('/') else { return Ok(()) };
+        let (operator, dir) = (&self.connection.operator, format!("{dir}/"));
+        self.require("write", name, 0, operator.create_dir(&dir))
     }
 
     fn interrupted(&self, name: &str) -> Error {
@@ -293,16 +295,21 @@ impl Storage for ObjectStore {
             return Err(self.access.interrupted(name));
         }
         self.access.appear(name, &mut |name| {
-            let parts = self.access.connection.parts;
-            if !parts && content.size() > upload::MEMORY {
-                return Err(self.access.too_big(name));
-            }
-            if content.size() <= upload::WHOLE || !parts {
-                let whole = upload::piece(content, 0, upload::MEMORY as usize)?;
-                self.access.put(name, &whole)?;
-                sent(content.size());
-            } else {
-                self.access.send(name, content, cancel, sent)?;
+            let streaming = self.access.connection.streaming.as_ref();
+            match streaming.filter(|_| content.size() > upload::WHOLE) {
+                Some(streaming) => {
+                    self.access.make_parents(name)?;
+                    let shown = self.access.shown(name);
+                    streaming.put((name, &shown), content, cancel, sent)?;
+                }
+                None if content.size() > upload::WHOLE => {
+                    self.access.send(name, content, cancel, sent)?;
+                }
+                None => {
+                    let whole = upload::piece(content, 0, upload::WHOLE as usize)?;
+                    self.access.put(name, &whole)?;
+                    sent(content.size());
+                }
             }
             Ok(true)
         })?;

@@ -59,7 +59,7 @@ pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Con
     let (backup, copied_bytes, compressed_bytes) =
         setting.blocking(move || write(&part, &inner, &lock, &old)).await?;
     let new = BackupRecord::published(&backup);
-    let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+    let mut session = Catalog::of(&setting.config).session(&setting.progress)?;
     session.put(&new)?;
     Ok(Consolidated { backup: new, from: record.id.clone(), copied_bytes, compressed_bytes })
 }

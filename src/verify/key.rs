@@ -41,7 +41,7 @@ pub async fn check_key(setting: &Setting) -> Result<KeyCheck> {
     let keys = setting.blocking(move || own_keys(&part)).await?;
     let repository = open_repository(setting)?;
     let _lock = lock(setting, &repository, LockMode::Shared).await?;
-    let records = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?.list()?;
+    let records = Catalog::of(&setting.config).session(&setting.progress)?.list()?;
     let stack = &setting.config.stack.name;
     let ours = records.iter().filter(|record| record.is_published() && record.stack == *stack);
     let record = ours.max_by_key(|record| record.sequence).ok_or_else(|| {

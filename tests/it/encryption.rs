@@ -212,11 +212,11 @@ fn a_chain_of_encrypted_backups_is_searched_read_and_restored_as_any_other() {
 fn damage_is_found_without_the_key_and_what_is_whole_is_saved_with_it() {
     let host = Host::with_files();
     encrypt(&host);
-    for number in 0..40 {
-        // Does not compress, so that it fills many chunks.
+    for number in 100..300 {
+        // Does not compress, so that it fills two frames of many chunks.
         let mut random = vec![0; 65_536];
         fs::File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
-        fs::write(host.live().join(format!("{number:02}")), random).unwrap();
+        fs::write(host.live().join(format!("{number}")), random).unwrap();
     }
     let record = host.back_up();
     let archive = host.backup_dir(&record).join("files/uploads.tar.zst.age");
@@ -224,16 +224,29 @@ fn damage_is_found_without_the_key_and_what_is_whole_is_saved_with_it() {
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     let cut = whole[..whole.len() - 1000].to_vec();
-    for damaged in [flipped, cut, Vec::new()] {
-        let may_save = damaged.len() > whole.len() / 2;
+    // In the header, where it says for whom it is.
+    let mut readdressed = whole.clone();
+    readdressed[60] = if whole[60] == b'A' { b'B' } else { b'A' };
+    for (damaged, saves) in
+        [(flipped, true), (cut, true), (readdressed, false), (Vec::new(), false)]
+    {
         fs::write(&archive, damaged).unwrap();
         let found = host.run(&["verify", "--json", id(&record)]).ended(6).json();
         assert_eq!(found[0]["damages"][0]["object"], "files/uploads.tar.zst.age", "{found}");
-        let to = host.path().join(format!("restored-{may_save}"));
-        let _ = fs::remove_dir_all(&to);
-        let to = to.to_str().unwrap();
+        let place = host.path().join("saved");
+        let to = place.to_str().unwrap();
         host.run(&["restore", id(&record), "--to", to]).failed(6, "backup_damaged");
-        let _ = host.run(&["restore", id(&record), "--to", to, "--salvage", "--json"]);
+        let ran = host.run(&["restore", id(&record), "--to", to, "--salvage", "--json"]);
+        assert!([3, 6].contains(&ran.code), "{ran:?}");
+        let saved = place.join("files/uploads");
+        let names: Vec<_> =
+            (100..300).filter(|name| saved.join(name.to_string()).exists()).collect();
+        assert_eq!((50..200).contains(&names.len()), saves, "{names:?} {ran:?}");
+        for name in names.iter().map(ToString::to_string) {
+            let content = |tree: &Path| fs::read(tree.join(&name)).unwrap();
+            assert!(content(&saved) == content(&host.live()), "{name}");
+        }
+        let _ = fs::remove_dir_all(&place);
     }
     fs::write(&archive, &whole).unwrap();
     host.run(&["verify", "--level", "deep", id(&record)]).ok();

@@ -11,6 +11,8 @@ mod database;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
 mod encryption;
 #[cfg(test)]
 mod faults;
@@ -30,6 +32,8 @@ mod restore;
 mod retention;
 #[cfg(test)]
 mod stack;
+#[cfg(test)]
+mod stores;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

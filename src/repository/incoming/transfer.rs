@@ -55,11 +55,6 @@ impl Transfer {
         Ok(Self { storage, lease, parent: None, dir: None, continues: true, published: false })
     }
 
-    /// The store that it goes to.
-    pub(super) fn storage(&self) -> Arc<dyn Storage> {
-        self.storage.clone()
-    }
-
     /// Names the backup to others, and returns where its objects go.
     pub(in crate::repository) fn announce(&mut self, name: &str) -> Result<String> {
         let dir = format!("{BACKUPS}/{name}");
@@ -68,6 +63,11 @@ impl Transfer {
         }
         self.dir = Some(dir.clone());
         Ok(dir)
+    }
+
+    /// Where it goes.
+    pub(super) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
     }
 
     /// Sends every object. Files of dumps that the parent's dump holds byte for byte are copied
@@ -152,10 +152,16 @@ impl Drop for Transfer {
     fn drop(&mut self) {
         // What cannot be removed now is removed by whoever finds the lease stale.
         let removed = match &self.dir {
-            // The lease stays with it, so that somebody clears both away if nobody goes on.
-            Some(_) if self.continues && !self.published => false,
-            Some(dir) => lease::remove(self.storage.as_ref(), dir).is_ok(),
             None => true,
+            // The rest is for the next attempt to go on with. The lease stays with it, so that
+            // somebody clears both away if nobody does.
+            Some(dir) if self.continues => {
+                if self.published {
+                    let _ = self.storage.remove(&format!("{dir}/{MANIFEST}"));
+                }
+                false
+            }
+            Some(dir) => lease::remove(self.storage.as_ref(), dir).is_ok(),
         };
         if let Some(lease) = self.lease.take().filter(|_| removed) {
             let _ = lease.give_back();

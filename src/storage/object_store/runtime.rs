@@ -7,6 +7,7 @@ use crate::error::{Code, Error, Result};
 use std::sync::{LazyLock, Once};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_multi_thread().worker_threads(2).thread_name("backstop-store").enable_all().build()
@@ -28,10 +29,19 @@ pub(super) fn patience(bytes: usize) -> Duration {
     Duration::from_secs(60 + bytes as u64 / SLOWEST)
 }
 
+/// Begins `work` on the threads of the stores.
+pub(super) fn spawn<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    Ok(runtime()?.spawn(work))
+}
+
 /// Waits for `work` on this thread; none where it takes longer than `patience`.
 pub(super) fn wait<T>(patience: Duration, work: impl Future<Output = T>) -> Result<Option<T>> {
-    let runtime = RUNTIME
-        .as_ref()
-        .map_err(|e| Error::new(Code::Io, "start", "the threads that speak to stores").cause(e))?;
-    Ok(runtime.block_on(async { tokio::time::timeout(patience, work).await.ok() }))
+    Ok(runtime()?.block_on(async { tokio::time::timeout(patience, work).await.ok() }))
+}
+
+fn runtime() -> Result<&'static Runtime> {
+    let failed = |e| Error::new(Code::Io, "start", "the threads that speak to stores").cause(e);
+    RUNTIME.as_ref().map_err(failed)
 }

@@ -1,6 +1,7 @@
 //! From an address, options and credentials to a connection.
 
 use super::failure::Failures;
+use super::stream::Streaming;
 use crate::config::{Credentials, KnownHosts, Service, Store};
 use crate::error::{Code, Error, Result};
 use opendal::{Operator, services};
@@ -16,8 +17,8 @@ pub(super) struct Connection {
     pub(super) failures: Failures,
     /// Whether an object appears at once and whole; elsewhere it gets its name by a rename.
     pub(super) atomic: bool,
-    /// Whether an object can be sent in parts.
-    pub(super) parts: bool,
+    /// How big objects are sent where they cannot be cut into parts.
+    pub(super) streaming: Option<Streaming>,
     /// Whether there are directories, which stay when they are empty.
     pub(super) directories: bool,
 }
@@ -57,8 +58,18 @@ pub(super) fn connect(store: &Store) -> Result<Connection> {
     })?;
     let directories =
         matches!(store.url.service(), Service::Webdav | Service::Webdavs | Service::Sftp);
-    let parts = !matches!(store.url.service(), Service::Webdav | Service::Webdavs);
-    Ok(Connection { operator, failures, atomic: !directories, parts, directories })
+    let streaming = match store.url.service() {
+        Service::Webdav => streaming(store, secrets, "http"),
+        Service::Webdavs => streaming(store, secrets, "https"),
+        _ => None,
+    };
+    Ok(Connection { operator, failures, atomic: !directories, streaming, directories })
+}
+
+fn streaming(store: &Store, secrets: Secrets, scheme: &str) -> Option<Streaming> {
+    let server = format!("{scheme}://{}", store.url.authority());
+    let user = store.options.account.clone().or(secrets.key_id);
+    Streaming::new(&server, store.url.prefix(), user, secrets.secret, secrets.token)
 }
 
 fn root(store: &Store) -> String {
@@ -68,12 +79,13 @@ fn root(store: &Store) -> String {
 fn s3(store: &Store, secrets: &Secrets) -> opendal::Result<Operator> {
     let options = &store.options;
     let mut builder = services::S3::default().root(&root(store)).bucket(store.url.authority());
-    if let Some(endpoint) = &options.endpoint {
+    let endpoint = options.endpoint.clone().or_else(s3_endpoint_of_environment);
+    if let Some(endpoint) = &endpoint {
         builder = builder.endpoint(endpoint);
     }
     match &options.region {
         Some(region) => builder = builder.region(region),
-        None if options.endpoint.is_some() && !names_a_region() => {
+        None if endpoint.is_some() && !names_a_region() => {
             builder = builder.region(ANY_REGION);
         }
         None => {}
@@ -103,6 +115,11 @@ fn s3(store: &Store, secrets: &Secrets) -> opendal::Result<Operator> {
         builder = builder.session_token(token);
     }
     Operator::new(builder)
+}
+
+/// As the SDKs of AWS take it.
+fn s3_endpoint_of_environment() -> Option<String> {
+    ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().find_map(|name| std::env::var(name).ok())
 }
 
 fn names_a_region() -> bool {

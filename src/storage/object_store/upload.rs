@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) const WHOLE: u64 = 8 << 20;
 
 /// What parts that are under way may hold together.
-pub(super) const MEMORY: u64 = 64 << 20;
+const MEMORY: u64 = 64 << 20;
 
 /// What no store takes more of (S3: 10,000; Azure: 50,000).
 const PARTS: u64 = 10_000;

@@ -76,9 +76,19 @@ impl Host {
 
     /// Writes the config, with this url of the database, if any.
     pub(crate) fn configure_url(&self, url: Option<&str>, keys: &str, more: &str) {
+        let repository = format!("path = {:?}", self.repository());
+        self.configure_all(&repository, url, keys, more);
+    }
+
+    /// Writes the config, with these keys of the repository.
+    pub(crate) fn configure_repository(&self, keys: &str) {
+        let url = self.database.as_ref().map(|database| self.url(SUPERUSER, database.name()));
+        self.configure_all(keys, url.as_deref(), "", "");
+    }
+
+    fn configure_all(&self, repository: &str, url: Option<&str>, keys: &str, more: &str) {
         let mut text = format!(
-            "[stack]\nname = \"shop\"\n[repository]\npath = {:?}\n[state]\ndir = {:?}\n",
-            self.repository(),
+            "[stack]\nname = \"shop\"\n[state]\ndir = {:?}\n[repository]\n{repository}\n",
             self.state()
         );
         if let Some(url) = url {
