@@ -34,8 +34,10 @@ struct Chains {
 struct Work<'a> {
     name: &'a str,
     arguments: &'a [&'a str],
-    /// Where the repository may be afterwards.
+    /// Where the repository may be afterwards, or where a copy of it is.
     place: Option<PathBuf>,
+    /// Whether that is a copy.
+    copies: bool,
     /// The backups that go.
     going: &'a [&'a str],
     /// How many come.
@@ -45,8 +47,15 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    const NONE: Self =
-        Work { name: "", arguments: &[], place: None, going: &[], coming: 0, repeated: &[0] };
+    const NONE: Self = Work {
+        name: "",
+        arguments: &[],
+        place: None,
+        copies: false,
+        going: &[],
+        coming: 0,
+        repeated: &[0],
+    };
 }
 
 fn id(record: &Value) -> &str {
@@ -142,6 +151,37 @@ impl Chains {
         assert_eq!(ran.code, 0, "{what}: {ran:?}");
         self.assert_restorable(&now[number % now.len()], what);
         fs::write(self.host.config(), &self.config).unwrap();
+        self.assert_copied(work, number, what);
+    }
+
+    /// Whatever a copy lists can be restored from it alone. Returns how much that is.
+    fn assert_copied(&self, work: &Work<'_>, number: usize, what: &str) -> usize {
+        let Some(place) = work.place.as_ref().filter(|_| work.copies) else { return 0 };
+        let state = self.kept("state-of-the-other");
+        remove(&state);
+        let lines = self.config.split("[[repository.copies]]").next().unwrap();
+        let config = [(self.host.repository(), place), (self.host.state(), &state)]
+            .into_iter()
+            .fold(lines.to_owned(), |text, (here, there)| {
+                text.replace(&format!("{here:?}"), &format!("{there:?}"))
+            });
+        fs::write(self.host.config(), config).unwrap();
+        let ran = self.host.run(&["list", "--json"]);
+        let listed = match ran.code {
+            0 => self.published(),
+            _ => Vec::new(),
+        };
+        assert!(
+            ran.code == 0 || !place.join("backstop-repository.json").exists(),
+            "{what}: {ran:?}"
+        );
+        if !listed.is_empty() {
+            let ran = self.host.run(&["verify", "--all"]);
+            assert_eq!(ran.code, 0, "{what}, the copy: {ran:?}");
+            self.assert_restorable(&listed[number % listed.len()], what);
+        }
+        fs::write(self.host.config(), &self.config).unwrap();
+        listed.len()
     }
 
     /// The command again, and then the next backup.
@@ -157,6 +197,10 @@ impl Chains {
         // Where it died after its work was done, the work is done twice.
         assert!((work.coming..=work.coming * 2).contains(&more), "{what}: {now:?}");
         self.assert_restorable(stay[number % stay.len()], what);
+
+        if work.copies {
+            assert_eq!(self.assert_copied(work, number, what), stay.len(), "{what}");
+        }
 
         let next = self.host.back_up();
         self.assert_tree(id(&next), &listing(&self.host.live()), what);
@@ -223,6 +267,17 @@ fn of_a_move() {
         let arguments = ["repo", "move", place.to_str().unwrap()];
         chains.die(&Work { name, arguments: &arguments, place: Some(place.clone()), ..Work::NONE });
     }
+}
+
+#[test]
+fn of_a_sync() {
+    let Some(chains) = Chains::start() else { return };
+    let place = chains.host.path().join("copy");
+    let copies = format!("[[repository.copies]]\nname = \"offsite\"\npath = {place:?}\n");
+    let config = format!("{}{copies}", chains.config);
+    let chains = Chains { config, ..chains };
+    let place = Some(place);
+    chains.die(&Work { name: "sync", arguments: &["sync"], place, copies: true, ..Work::NONE });
 }
 
 #[test]
