@@ -84,13 +84,13 @@ impl Query {
             .and_then(|c| c.with("threads", "2"))
             .and_then(|c| c.with("autoinstall_known_extensions", "false"))
             .and_then(|c| c.with("autoload_known_extensions", "false"))
-            // Every index is looked into first, and read afterwards.
-            .and_then(|c| c.with("parquet_metadata_cache", "true"))
             // A question that does not fit into memory fails; it writes nothing to any disk.
             .and_then(|c| c.with("temp_directory", ""))
             .map_err(ask)?;
         let connection = Connection::open_in_memory_with_flags(config).map_err(ask)?;
         let query = Self { connection };
+        // Every index is looked into first, and read afterwards.
+        query.connection.execute_batch("SET parquet_metadata_cache = true").map_err(ask)?;
         query.connection.execute_batch(INDEXES).map_err(ask)?;
         let mut files = Vec::new();
         for (number, source) in sources.into_iter().enumerate() {

@@ -253,7 +253,11 @@ impl Storage for ObjectStore {
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.check(name)?;
         let operator = &self.access.connection.operator;
-        Ok(self.access.ask("read", name, 0, operator.read(name))?.map(|content| content.to_vec()))
+        match self.access.ask("read", name, 0, operator.read(name)) {
+            // What is refused because it is a directory is no object.
+            Err(_) if self.access.connection.directories && self.size(name)?.is_none() => Ok(None),
+            read => Ok(read?.map(|content| content.to_vec())),
+        }
     }
 
     fn names(&self, dir: &str) -> Result<Vec<String>> {
