@@ -20,6 +20,8 @@ pub(crate) mod memory;
 #[cfg(test)]
 #[path = "../tests/it/support/store.rs"]
 pub(crate) mod server;
+#[cfg(test)]
+mod tests;
 
 pub use blob::{Blob, BlobReader, ReadAt};
 pub use hashing::Hashing;
@@ -39,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 /// The store of a server that tests started.
 #[cfg(test)]
 pub(crate) fn server_store(server: &server::S3Server) -> crate::config::Store {
-    conformance::s3(server, server::SECRET)
+    tests::s3(server, server::SECRET)
 }
 
 /// How objects begin that have no name yet; a crash may leave one, and no listing shows it.

@@ -52,12 +52,12 @@ impl Access {
     }
 
     /// Makes a request that moves `bytes`; none where what it speaks of is not there.
-    fn ask<T>(
+    fn ask<T: Send>(
         &self,
         attempted: &str,
         name: &str,
         bytes: usize,
-        request: impl Future<Output = opendal::Result<T>>,
+        request: impl Future<Output = opendal::Result<T>> + Send,
     ) -> Result<Option<T>> {
         match wait(patience(bytes), request)? {
             Some(Ok(answer)) => Ok(Some(answer)),
@@ -68,12 +68,12 @@ impl Access {
     }
 
     /// As [`ask`](Self::ask), of what has to be there.
-    fn require<T>(
+    fn require<T: Send>(
         &self,
         attempted: &str,
         name: &str,
         bytes: usize,
-        request: impl Future<Output = opendal::Result<T>>,
+        request: impl Future<Output = opendal::Result<T>> + Send,
     ) -> Result<T> {
         self.ask(attempted, name, bytes, request)?.ok_or_else(|| {
             Error::new(Code::StorageFailed, attempted, self.shown(name))

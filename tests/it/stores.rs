@@ -1,5 +1,6 @@
 //! Repositories on object stores, and copies of repositories there.
 
+use crate::support::cluster::bin_dir;
 use crate::support::host::{Host, listing};
 use crate::support::store::{BUCKET, KEY_ID, S3Server, SECRET, WebdavServer};
 use serde_json::Value;
@@ -215,4 +216,29 @@ fn damage_is_not_passed_on_to_copies() {
         assert!(copy.join("backups").join(name(&sound)).join("manifest.json").is_file());
         assert!(!copy.join("backups").join(name(&damaged)).join("manifest.json").exists());
     }
+}
+
+#[test]
+fn a_backup_that_fails_on_its_way_leaves_nothing_on_its_store() {
+    let (host, server) = (Host::with_database(), S3Server::start());
+    host.configure_repository(&store(&host, &server, "failing"));
+    let programs = host.path().join("bin");
+    fs::create_dir(&programs).unwrap();
+    let real = bin_dir();
+    for name in ["pg_dumpall", "pg_restore"] {
+        std::os::unix::fs::symlink(real.join(name), programs.join(name)).unwrap();
+    }
+    // It tells its version and nothing else.
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exec {}/pg_dump --version\nexit 1\n",
+        real.display()
+    );
+    fs::write(programs.join("pg_dump"), script).unwrap();
+    crate::support::make_executable(&programs.join("pg_dump"));
+    let mut failing = host.command(&["backup"]);
+    let ran = failing.env("BACKSTOP_DATABASES__SHOP__BIN_DIR", &programs).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("error[database_failed]") && !said.contains("panicked"), "{said}");
+    assert_eq!(objects(&server, "failing"), ["backstop-repository.json"]);
 }

@@ -6,7 +6,7 @@
 use crate::error::{Code, Error, Result};
 use std::sync::{LazyLock, Once};
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
@@ -37,8 +37,21 @@ pub(super) fn spawn<T: Send + 'static>(
 }
 
 /// Waits for `work` on this thread; none where it takes longer than `patience`.
-pub(super) fn wait<T>(patience: Duration, work: impl Future<Output = T>) -> Result<Option<T>> {
-    Ok(runtime()?.block_on(async { tokio::time::timeout(patience, work).await.ok() }))
+///
+/// Also where a value is dropped on an async thread, and what it had sent has to be removed.
+pub(super) fn wait<T: Send>(
+    patience: Duration,
+    work: impl Future<Output = T> + Send,
+) -> Result<Option<T>> {
+    let runtime = runtime()?;
+    let work = async { tokio::time::timeout(patience, work).await.ok() };
+    if Handle::try_current().is_err() {
+        return Ok(runtime.block_on(work));
+    }
+    // A thread of another runtime may not wait for ours by itself.
+    let waited = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join());
+    waited
+        .map_err(|_| Error::new(Code::Io, "wait for", "a request to a store").cause("it panicked"))
 }
 
 fn runtime() -> Result<&'static Runtime> {
