@@ -21,7 +21,7 @@ compare_access() {
     backstop_peak "access $gib" backup --kind full 2>/dev/null
     rm -rf "$work/access"
     for ((round = 0; round < rounds; round++)); do
-        number=$(((gib * 8 + round * 4) / 4 * 4))
+        number=$(((gib * 8 + round * 4) % (gib * 16) / 4 * 4))
         rm -rf "$work/out"
         timed "restore of $gib" prioritized backstop_peak one restore latest \
             --path "tree/$number-wanted" --to "$work/out"

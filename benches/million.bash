@@ -57,9 +57,9 @@ bench_million() {
     copy_backups $((99 - rounds))
     backstop_peak list list
     for ((round = 0; round < rounds; round++)); do
-        timed find prioritized backstop_peak find find faaabc
-        timed "find by glob" prioritized backstop_peak find find 'tree/5*/faaab?'
-        timed history prioritized backstop_peak history history tree/500/faaabc
+        timed find prioritized backstop_peak find find changed-42
+        timed "find by glob" prioritized backstop_peak find find "tree/2*/changed-4?"
+        timed history prioritized backstop_peak history history tree/294/changed-42
     done
     rm -rf "$work/many"
     forget

@@ -41,21 +41,19 @@ pub(super) fn replay(dir: &Path, connection: &Connection) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io("read", &path, e)),
     };
-    backups::in_transaction(connection, || {
-        for line in text.split(|byte| *byte == b'\n') {
-            let Ok(event) = serde_json::from_slice::<Event>(line) else { continue };
-            insert(connection, &event)?;
-            if event.event == EventName::BackupFailed
-                && let Ok(record) = serde_json::from_value::<BackupRecord>(event.detail.clone())
-            {
-                backups::insert(connection, &record)?;
-            }
-            if event.event == EventName::BackupDeleted
-                && let Some(id) = &event.backup_id
-            {
-                backups::remove(connection, id.as_str())?;
-            }
+    for line in text.split(|byte| *byte == b'\n') {
+        let Ok(event) = serde_json::from_slice::<Event>(line) else { continue };
+        insert(connection, &event)?;
+        if event.event == EventName::BackupFailed
+            && let Ok(record) = serde_json::from_value::<BackupRecord>(event.detail.clone())
+        {
+            backups::put(connection, &record)?;
         }
-        Ok(())
-    })
+        if event.event == EventName::BackupDeleted
+            && let Some(id) = &event.backup_id
+        {
+            backups::remove(connection, id.as_str())?;
+        }
+    }
+    Ok(())
 }

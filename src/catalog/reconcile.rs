@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-/// How many backups one transaction adds.
-const AT_ONCE: usize = 500;
+/// How many backups one transaction adds: DuckDB keeps about half a MiB for each until it is
+/// committed.
+const AT_ONCE: usize = 40;
 
 impl Session {
     /// Adds the backups that lie in the repository and are missing here, and removes those
