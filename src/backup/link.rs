@@ -22,7 +22,8 @@ pub(super) type PlainFiles<'a> = (&'a BTreeMap<String, PlainFile>, &'a BTreeMap<
 /// and returns the linked objects with their sizes. A parent's file is read first: damage is
 /// not passed on. Where the file system makes no link, the file stays as it is. Encrypted
 /// files never are the same, so they are compared by what they were before; `objects` is then
-/// put right.
+/// put right. On a store, which copies what is the same by itself, such a file is only removed
+/// here, so that it is the parent's that is copied.
 ///
 /// # Errors
 /// `interrupted`, or when a file cannot be replaced.
@@ -33,7 +34,10 @@ pub(super) fn link_unchanged(
     plain: Option<PlainFiles<'_>>,
     cancel: &CancellationToken,
 ) -> Result<BTreeMap<String, u64>> {
-    let Some(directory) = parent.directory() else { return Ok(BTreeMap::new()) };
+    let directory = parent.directory();
+    if directory.is_none() && plain.is_none() {
+        return Ok(BTreeMap::new());
+    }
     let content = |object: &Object, known: Option<&BTreeMap<String, PlainFile>>| match known {
         Some(known) => {
             object.path.strip_suffix(EXTENSION).and_then(|name| known.get(name)).cloned()
@@ -51,15 +55,20 @@ pub(super) fn link_unchanged(
     for object in objects.iter_mut().filter(|object| is_of_directory(&object.path)) {
         let Some(ours) = content(object, plain.map(|(ours, _)| ours)) else { continue };
         let Some(held) = held.get(&ours) else { continue };
+        let path = incoming.join(&object.path);
+        let Some(directory) = &directory else {
+            fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+            (object.size, object.sha256) = (held.size, held.sha256.clone());
+            continue;
+        };
         match parent.stored(&held.path).and_then(|blob| hash_blob(cancel, &blob)) {
             Ok((_, sha256)) if sha256 == held.sha256 => {}
             Err(error) if error.code() == crate::error::Code::Interrupted => return Err(error),
             _ => continue,
         }
-        let ours = incoming.join(&object.path);
-        let link = ours.with_extension("link");
+        let link = path.with_extension("link");
         if fs::hard_link(directory.join(&held.path), &link).is_ok() {
-            fs::rename(&link, &ours).map_err(|e| Error::io("link", &ours, e))?;
+            fs::rename(&link, &path).map_err(|e| Error::io("link", &path, e))?;
             (object.size, object.sha256) = (held.size, held.sha256.clone());
             linked.insert(object.path.clone(), object.size);
         }

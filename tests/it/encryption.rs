@@ -1,6 +1,7 @@
 //! Encrypted backups: what the `age` command, a host without the key, and one with it may rely on.
 
 mod keys;
+mod stores;
 mod without_key;
 
 use crate::support::cluster::{Cluster, bin_dir};

@@ -1,7 +1,7 @@
 //! The way of a new backup to a store.
 
 use crate::error::{Code, Error, Result};
-use crate::repository::checksums::CHECKSUMS;
+use crate::repository::checksums::{CHECKSUMS, hash_blob};
 use crate::repository::lease::{self, Needs, Pace, Writer};
 use crate::repository::manifest::{Component, MANIFEST, Manifest, Object};
 use crate::repository::{BACKUPS, BackupId, PublishedBackup};
@@ -89,8 +89,12 @@ impl Transfer {
             let theirs = held.get(&(object.size, object.sha256.clone()));
             match theirs.filter(|_| is_of_directory(&object.path)) {
                 Some(theirs) if self.copies(theirs, &to, object.size)? => sent(object.size),
-                _ => {
-                    let content = Blob::file(&from.join(&object.path))?;
+                theirs => {
+                    let ours = from.join(&object.path);
+                    let content = match theirs.filter(|_| !ours.exists()) {
+                        Some(theirs) => self.bring(theirs, object, cancel)?,
+                        None => Blob::file(&ours)?,
+                    };
                     self.storage.upload(&to, &content, cancel, sent)?;
                 }
             }
@@ -103,6 +107,19 @@ impl Transfer {
         // Of a parent's file only the size is known without fetching it.
         let is_sound = self.storage.size(from)? == Some(size);
         Ok(is_sound && self.storage.copy(from, to)? && self.storage.size(to)? == Some(size))
+    }
+
+    /// The parent's object, which the store does not copy, and of which there is no other: what
+    /// is encrypted twice has other bytes.
+    fn bring(&self, theirs: &str, object: &Object, cancel: &CancellationToken) -> Result<Blob> {
+        let damaged = |cause| {
+            Error::new(Code::BackupDamaged, "build upon", self.storage.shown(theirs)).cause(cause)
+        };
+        let blob = self.storage.open(theirs)?.ok_or_else(|| damaged("it is missing"))?;
+        match hash_blob(cancel, &blob)?.1 == object.sha256 {
+            true => Ok(blob),
+            false => Err(damaged("it has other bytes than were written")),
+        }
     }
 
     /// Makes the objects a backup: its manifest is written last.
