@@ -32,7 +32,7 @@ pub use selection::Selection;
 
 pub(crate) use archives::INDEX;
 pub(crate) use fetch::fetch;
-pub(crate) use known::{claim_state, open_repository, remember_repository};
+pub(crate) use known::{claim_state, open_copy, open_repository, remember_repository};
 pub(crate) use plain::plain_index;
 pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::{Reach, local_tools};

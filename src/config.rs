@@ -85,6 +85,9 @@ pub struct Config {
     /// What the catalog of another repository than the config's own is kept under.
     #[serde(skip)]
     pub(crate) elsewhere: Option<String>,
+    /// Whether that is one of its copies.
+    #[serde(skip)]
+    pub(crate) copy: bool,
 }
 
 /// The stack as a whole.

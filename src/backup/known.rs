@@ -69,6 +69,27 @@ pub(crate) fn open_repository(setting: &Setting) -> Result<Repository> {
     Ok(repository)
 }
 
+/// Opens a copy of `source`, or creates it where none was before.
+///
+/// # Errors
+/// As [`open_repository`], also where the copy that was there is gone.
+pub(crate) fn open_copy(
+    setting: &Setting,
+    place: Place,
+    state_dir: &Path,
+    source: &Repository,
+) -> Result<Repository> {
+    let mut known = Known::at(setting, place)?;
+    known.state_dir = state_dir.to_path_buf();
+    let copy = match known.is_known() {
+        true => known.open()?,
+        false => Repository::open_or_create_copy(&known.place, state_dir, source)?,
+    };
+    copy.refuse_other_than(source)?;
+    known.remember(&copy)?;
+    Ok(copy)
+}
+
 /// Remembers the repository that lies in a place now, whatever lay there before.
 pub(crate) fn remember_repository(setting: &Setting, repository: &Repository) -> Result<()> {
     let Known { file, mut ids, identities, .. } = Known::of(setting)?;
@@ -84,8 +105,13 @@ fn key(repository: &Repository) -> PathBuf {
 }
 
 impl Known {
-    /// Reads what is remembered.
+    /// What is remembered of the config's repository.
     pub(super) fn of(setting: &Setting) -> Result<Self> {
+        Self::at(setting, setting.config.repository.place())
+    }
+
+    /// Reads what is remembered of a place.
+    fn at(setting: &Setting, place: Place) -> Result<Self> {
         let file = setting.config.state.dir.join(FILE);
         let ids = match std::fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text).map_err(|e| {
@@ -96,7 +122,6 @@ impl Known {
             Err(e) if e.kind() == ErrorKind::NotFound => BTreeMap::new(),
             Err(e) => return Err(Error::io("read", &file, e)),
         };
-        let place = setting.config.repository.place();
         let path = match &place {
             Place::Directory(path) => path.clone(),
             Place::Store(store) => PathBuf::from(store.url.to_string()),

@@ -7,6 +7,7 @@ use crate::error::{Code, Error, Result};
 use crate::repository::BackupId;
 use crate::repository::manifest::Reason;
 use duckdb::{Connection, params};
+use std::collections::BTreeSet;
 
 impl Session {
     /// Inserts or replaces the row of one backup.
@@ -28,7 +29,9 @@ impl Session {
             let mut statement = self.connection.prepare(
                 // A failed backup carries the place it would have had, before the one that
                 // then got it.
-                "SELECT record::VARCHAR FROM backups ORDER BY sequence DESC, started_at DESC",
+                // Of two that hold the same, the one that needs no other comes first.
+                "SELECT record::VARCHAR FROM backups \
+                 ORDER BY sequence DESC, started_at DESC, record->>'kind' = 'full' DESC",
             )?;
             statement.query_map([], |row| row.get(0))?.collect()
         };
@@ -52,25 +55,28 @@ impl Session {
     ///
     /// The latest is the newest published one of the whole stack, or where there is none, the
     /// newest partial one. A safety backup is never it: it holds what a restore was meant to
-    /// replace.
+    /// replace. Nor is another stack's, where it is known whose backups are asked for.
     ///
     /// # Errors
-    /// `backup_not_found`, `backup_ambiguous`.
+    /// `backup_not_found`; `backup_ambiguous`, also for the latest of nobody knows which stack.
     pub fn find(&self, wanted: &str) -> Result<BackupRecord> {
         let all = self.list()?;
+        let is_ours =
+            |record: &BackupRecord| self.stack.as_ref().is_none_or(|own| *own == record.stack);
         let fits = |record: &BackupRecord| match wanted {
-            "latest" => record.is_published() && record.reason != Reason::Safety,
+            "latest" => record.is_published() && record.reason != Reason::Safety && is_ours(record),
             _ => record.name == wanted || record.id.as_str().starts_with(wanted),
         };
         let mut fitting: Vec<BackupRecord> =
             all.into_iter().filter(|_| !wanted.is_empty()).filter(fits).collect();
         if wanted == "latest" {
+            refuse_several_stacks(&fitting)?;
             fitting.sort_by_key(|record| !record.omitted.is_empty());
         }
         let mut fitting = fitting.into_iter();
         let first = fitting.next().ok_or_else(|| {
             Error::new(Code::BackupNotFound, "find backup", wanted).cause(if wanted == "latest" {
-                "there is no completed backup yet"
+                "there is no completed backup of this stack yet"
             } else {
                 "no id begins so, and no name is so"
             })
@@ -133,6 +139,18 @@ impl Session {
     pub fn checkpoint(&mut self) -> Result<()> {
         self.connection.execute_batch("CHECKPOINT").map_err(|e| failed("checkpoint", e))
     }
+}
+
+/// Refuses to say which is the latest of several stacks' backups.
+fn refuse_several_stacks(records: &[BackupRecord]) -> Result<()> {
+    let stacks: BTreeSet<&str> = records.iter().map(|record| record.stack.as_str()).collect();
+    if stacks.len() < 2 {
+        return Ok(());
+    }
+    let names: Vec<&str> = stacks.into_iter().collect();
+    Err(Error::new(Code::BackupAmbiguous, "find backup", "latest")
+        .cause(format!("the repository holds backups of {}", names.join(", ")))
+        .hint("name one by its id; `backstop list --json` tells of which stack each is"))
 }
 
 pub(super) fn put(connection: &Connection, record: &BackupRecord) -> Result<()> {

@@ -61,9 +61,25 @@ fn label(text: &str) -> std::result::Result<(String, String), String> {
     }
 }
 
+/// Without a config there is nothing to back up; and what only a copy holds would have a place
+/// in the history that the repository gives to another.
+fn refuse_elsewhere(setting: &Setting) -> Result<()> {
+    if setting.config.is_unknown() {
+        return Err(Error::new(Code::ConfigNotFound, "take", "a backup")
+            .cause("without a config there is nothing to back up"));
+    }
+    if setting.config.is_copy() {
+        return Err(Error::new(Code::Usage, "take", "a backup into a copy")
+            .cause("copies only hold what the repository holds")
+            .hint("leave --copy out: the backup is sent to every copy"));
+    }
+    Ok(())
+}
+
 pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
     context.recover_first().await?;
     let setting = context.setting()?;
+    refuse_elsewhere(&setting)?;
     let request = Request {
         reason: args.reason,
         labels: args.labels.into_iter().collect::<BTreeMap<_, _>>(),

@@ -126,7 +126,13 @@ impl Context {
         let mut session = Catalog::of(&setting.config).session(&self.progress)?;
         let repository = match open_repository(setting) {
             Ok(repository) => repository,
-            Err(e) if e.code() == Code::RepositoryNotFound => return Ok((session, None)),
+            // What was named on the command line is to be there.
+            Err(e) if e.code() == Code::RepositoryNotFound && setting.config.is_at_home() => {
+                if session.list()?.iter().any(BackupRecord::is_published) {
+                    self.progress.warn(e.code(), e.to_string());
+                }
+                return Ok((session, None));
+            }
             Err(e) => return Err(e),
         };
         session.reconcile(&repository, &self.progress)?;

@@ -29,7 +29,12 @@ pub(super) fn query(context: &Context, parent: &str) -> Result<Query> {
         let place = config.place(&format!("{parent}/{name}"))?;
         let config = Arc::new(setting.config.as_ref().clone().with_repository(place));
         let setting = Setting { config, ..setting.clone() };
-        let (session, Some(repository)) = context.catalog_of(&setting)? else { continue };
+        let (session, Some(repository)) = (match context.catalog_of(&setting) {
+            Err(e) if e.code() == Code::RepositoryNotFound => continue,
+            opened => opened?,
+        }) else {
+            continue;
+        };
         let indexes = browse::indexes(&setting, &repository, &session.list()?, None)?;
         sources.push(Source { session, repository: Some(repository.id().to_owned()), indexes });
     }

@@ -84,6 +84,16 @@ impl Config {
         Ok(Place::Store(Box::new(Store { url, options, credentials })))
     }
 
+    /// Whether the repository is a copy of the config's own.
+    pub fn is_copy(&self) -> bool {
+        self.copy
+    }
+
+    /// Whether the repository is the one that the config names.
+    pub fn is_at_home(&self) -> bool {
+        self.elsewhere.is_none()
+    }
+
     /// Whether nothing is known but where backups lie.
     pub fn is_unknown(&self) -> bool {
         self.stack.name.is_empty()
@@ -103,6 +113,7 @@ impl Config {
             encryption: None,
             retention: None,
             elsewhere: None,
+            copy: false,
         }
     }
 }

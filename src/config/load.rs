@@ -28,7 +28,9 @@ impl Loaded {
 
     /// The same with another repository.
     pub fn with_repository(&self, place: Place) -> Self {
-        let config = self.config.clone().with_repository(place);
+        let copies = self.config.repository.copies.iter();
+        let copy = copies.map(super::Copy::place).any(|copy| copy == place);
+        let config = Config { copy, ..self.config.clone().with_repository(place) };
         Self { config, file: self.file.clone(), origins: self.origins.clone() }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Synced;
 use super::sent::Sent;
+use crate::backup::open_copy;
 use crate::config::Copy;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
@@ -41,7 +42,7 @@ fn send_missing(
     synced: &mut Synced,
 ) -> Result<()> {
     let state: PathBuf = setting.config.state.dir.join(COPIES).join(&copy.name);
-    let target = Repository::open_or_create_copy(&copy.place(), &state, source)?;
+    let target = open_copy(setting, copy.place(), &state, source)?;
     let lock = target.lock(LockMode::Exclusive, setting.lock_wait)?;
     let mut there: BTreeSet<String> = target.names()?.into_iter().collect();
     let mut sent = Sent::read(&state);

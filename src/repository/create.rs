@@ -28,7 +28,11 @@ impl Repository {
         }
     }
 
-    fn open_or_create_on(storage: Arc<dyn Storage>, state_dir: &Path, pace: Pace) -> Result<Self> {
+    pub(super) fn open_or_create_on(
+        storage: Arc<dyn Storage>,
+        state_dir: &Path,
+        pace: Pace,
+    ) -> Result<Self> {
         match Self::open_on(storage.clone(), state_dir, pace) {
             Err(error) if error.code() == Code::RepositoryNotFound => {
                 Self::create_on(storage, state_dir, pace, None)
@@ -48,12 +52,18 @@ impl Repository {
             }
             opened => opened?,
         };
-        if opened.id != of.id {
-            return Err(Error::new(Code::RepositoryReplaced, "use as a copy", opened.shown())
-                .cause(format!("the repository {} lies there, not {}", opened.id, of.id))
-                .hint("choose another place in [[repository.copies]]"));
-        }
+        opened.refuse_other_than(of)?;
         Ok(opened)
+    }
+
+    /// Refuses to take this repository for a copy of another one than it is.
+    pub(crate) fn refuse_other_than(&self, of: &Self) -> Result<()> {
+        if self.id == of.id {
+            return Ok(());
+        }
+        Err(Error::new(Code::RepositoryReplaced, "use as a copy", self.shown())
+            .cause(format!("the repository {} lies there, not {}", self.id, of.id))
+            .hint("choose another place in [[repository.copies]]"))
     }
 
     fn create_at(place: &Place, state_dir: &Path, id: Option<&str>) -> Result<Self> {

@@ -10,6 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::storage::Storage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::Path;
 
 pub(super) const NAME: &str = "backstop-repository.json";
@@ -38,7 +39,7 @@ impl Header {
         let file = path.join(NAME);
         match std::fs::read(&file) {
             Ok(text) => Self::parse(&text, &file.to_string_lossy(), &path.to_string_lossy()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Err(missing(&path.to_string_lossy()))
             }
             Err(e) => Err(Error::io("read", &file, e)),

@@ -52,6 +52,17 @@ pub(super) struct PlannedDatabase {
     pub(super) live_existed: bool,
 }
 
+/// Two stacks may call a tree or a database alike.
+fn refuse_another_stack(setting: &Setting, record: &BackupRecord) -> Result<()> {
+    let own = &setting.config.stack.name;
+    if record.stack == *own {
+        return Ok(());
+    }
+    Err(Error::new(Code::Usage, "restore backup", &record.name)
+        .cause(format!("it is of the stack {}, the config is that of {own}", record.stack))
+        .hint("name that stack's config with --config, or restore beside what is live with --to"))
+}
+
 impl Plan {
     /// Verifies the stored bytes of what is wanted and finds where it goes.
     ///
@@ -116,6 +127,7 @@ impl Plan {
         record: &BackupRecord,
         wanted: Wanted<'_>,
     ) -> Result<Self> {
+        refuse_another_stack(setting, record)?;
         let mut plan = Self::prepare(setting, record, wanted).await?;
         plan.leave_damaged_volumes();
         plan.refuse_all_lost(record)?;

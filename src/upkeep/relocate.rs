@@ -10,6 +10,7 @@
 
 use super::copy::Copying;
 use crate::backup::{lock, remember_repository, require_space};
+use crate::config::real_path;
 use crate::error::{Code, Error, Result};
 use crate::repository::{
     Lock, LockMode, MovedTo, MovingFrom, Repository, create_dir, is_relocation_file, sync_dir,
@@ -53,6 +54,7 @@ pub async fn relocate(setting: &Setting, to: &Path) -> Result<Moved> {
     }
     let from = setting.config.repository.path.clone();
     let to = std::path::absolute(to).map_err(|e| Error::io("look at", to, e))?;
+    refuse_inside_of_trees(setting, &to)?;
     if let Some(moved) = MovedTo::read(&from)? {
         if moved.to != to {
             return Err(refused(&to, &format!("it was moved to {}", moved.to.display()))
@@ -65,6 +67,19 @@ pub async fn relocate(setting: &Setting, to: &Path) -> Result<Moved> {
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     let part = setting.clone();
     setting.blocking(move || relocate_locked(&part, &repository, &lock, to)).await
+}
+
+/// Refuses a place in a tree that is backed up: no command would accept the config then.
+fn refuse_inside_of_trees(setting: &Setting, to: &Path) -> Result<()> {
+    let real = real_path(to);
+    let trees = setting.config.files.iter().filter_map(|tree| tree.path.as_deref());
+    match trees.map(real_path).find(|tree| real.starts_with(tree)) {
+        None => Ok(()),
+        Some(tree) => {
+            let cause = format!("it lies inside of {}, which is backed up", tree.display());
+            Err(refused(to, &cause))
+        }
+    }
 }
 
 fn relocate_locked(
