@@ -28,7 +28,7 @@ pub use hashing::Hashing;
 pub use local::LocalStorage;
 pub use object_store::ObjectStore;
 pub use retrying::{Patience, Retrying};
-pub use scratch::Scratch;
+pub use scratch::{Scratch, clear_scratch};
 
 use crate::config::Place;
 use crate::error::{Code, Error, Result};

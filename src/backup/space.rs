@@ -9,6 +9,9 @@ use std::path::Path;
 /// a guess that refuses only what cannot fit.
 const UNKNOWN_SHARE: f64 = 0.3;
 
+/// The most that is expected: what cannot be compressed, and its headers.
+const MOST_SHARE: f64 = 1.1;
+
 /// What is expected to be stored, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Expectation {
@@ -21,7 +24,8 @@ pub(super) struct Expectation {
 pub(super) fn expect(source_bytes: u64, previous: Option<(u64, u64)>) -> Expectation {
     let (share, because) = match previous {
         Some((source, stored)) if source > 0 => {
-            let share = stored as f64 / source as f64;
+            // What every backup has besides its sources outweighs tiny ones.
+            let share = (stored as f64 / source as f64).min(MOST_SHARE);
             (share, format!("the last backup stored {:.0} % of its sources", share * 100.0))
         }
         _ => (UNKNOWN_SHARE, "without an earlier backup, a guess of 30 %".into()),
@@ -72,6 +76,7 @@ mod tests {
         assert_eq!(expect(1000, Some((200, 100))).stored_bytes, 500);
         assert_eq!(expect(1000, Some((0, 0))).stored_bytes, 300);
         assert_eq!(expect(1000, None).stored_bytes, 300);
+        assert_eq!(expect(1000, Some((2, 220))).stored_bytes, 1100);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::{
     Config, Copy, Credentials, Loaded, Place, Repository, Stack, State, Store, StoreOptions,
-    StoreUrl,
+    StoreUrl, real_path,
 };
 use crate::error::{Code, Error, Result};
 use sha2::{Digest, Sha256};
@@ -25,6 +25,11 @@ impl Config {
     /// known of the config's own repository.
     #[must_use]
     pub fn with_repository(mut self, place: Place) -> Self {
+        // However a directory is written, it is the same one.
+        let place = match place {
+            Place::Directory(path) => Place::Directory(real_path(&path)),
+            store => store,
+        };
         let digest = Sha256::digest(place.to_string().as_bytes());
         self.elsewhere = Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect());
         let repository = &mut self.repository;

@@ -6,7 +6,7 @@ use crate::backup::open_copy;
 use crate::config::Copy;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
-use crate::repository::{Lock, LockMode, PublishedBackup, Repository};
+use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository};
 use crate::setting::Setting;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -49,9 +49,21 @@ fn send_missing(
     let mut damaged = None;
     let mut missing = Vec::new();
     for name in source.names()? {
-        if there.contains(&name) && (sent.has(&name) || is_whole(&target, &name)?) {
-            sent.add(&name);
-            continue;
+        if there.contains(&name) {
+            match lies_there(&target, &sent, &name) {
+                Ok(true) => {
+                    sent.add(&name);
+                    continue;
+                }
+                Ok(false) => {}
+                // It is not replaced: somebody has to look at what happened to it.
+                Err(e) if e.code() == Code::BackupDamaged => {
+                    setting.progress.warn(e.code(), e.to_string());
+                    damaged = Some(e);
+                    continue;
+                }
+                Err(e) => return Err(e),
+            }
         }
         match source.backup(&name) {
             Ok(backup) => missing.push(backup),
@@ -88,6 +100,35 @@ fn send_missing(
     damaged.map_or(Ok(()), Err)
 }
 
+/// Whether a backup lies in the copy, with every object of the right size. On a store that is
+/// asked once.
+///
+/// # Errors
+/// `backup_damaged` where it lies there, but not whole.
+fn lies_there(target: &Repository, sent: &Sent, name: &str) -> Result<bool> {
+    if target.directory().is_none() {
+        return Ok(sent.has(name) || is_whole(target, name)?);
+    }
+    let backup = match target.backup(name) {
+        Err(e) if e.code() == Code::BackupNotFound => return Ok(false),
+        opened => opened?,
+    };
+    refuse_damaged(&backup, "keep the copy of").map(|()| true)
+}
+
+/// Looks at sizes, manifest and checksums, not at contents.
+fn refuse_damaged(backup: &PublishedBackup, attempted: &str) -> Result<()> {
+    match backup.check_sizes()?.first() {
+        None => Ok(()),
+        Some(damage) => {
+            Err(Error::new(Code::BackupDamaged, attempted, backup.shown()).cause(damage).hint(
+                "compare it with `backstop verify` here and with --copy; a damaged copy is \
+                   deleted with `backstop --copy NAME delete ID`, and sent again by `sync`",
+            ))
+        }
+    }
+}
+
 /// Whether a backup lies in the copy, and not only some of its objects.
 fn is_whole(target: &Repository, name: &str) -> Result<bool> {
     match target.backup(name) {
@@ -107,6 +148,7 @@ fn send(
     synced: &mut Synced,
 ) -> Result<()> {
     let manifest = backup.manifest();
+    refuse_damaged(backup, "send")?;
     for elsewhere in manifest.components.iter().flat_map(|component| component.elsewhere()) {
         let needed = backup.sibling(&elsewhere.backup)?.manifest().name.clone();
         if !is_whole(target, &needed)? {
@@ -133,13 +175,15 @@ fn send(
     Ok(())
 }
 
-/// What is kept by hand here is so there.
+/// What is kept by hand here is so there. What only the copy holds is kept as it says itself.
 fn pins(source: &Repository, target: &Repository, lock: &Lock) -> Result<()> {
     let (ours, theirs) = (source.pins()?, target.pins()?);
     for (id, pin) in ours.iter().filter(|(id, pin)| theirs.get(*id) != Some(*pin)) {
         target.pin(id, pin, lock)?;
     }
-    for id in theirs.keys().filter(|id| !ours.contains_key(*id)) {
+    let names = source.names()?;
+    let is_here = |id: &BackupId| names.iter().any(|name| name.ends_with(id.suffix()));
+    for id in theirs.keys().filter(|id| !ours.contains_key(*id) && is_here(id)) {
         target.unpin(id, lock)?;
     }
     Ok(())

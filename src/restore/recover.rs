@@ -8,6 +8,7 @@ use crate::error::{Code, Result};
 use crate::fence::{self, Journal};
 use crate::repository::LockMode;
 use crate::setting::Setting;
+use crate::storage::clear_scratch;
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -75,6 +76,7 @@ async fn before_resume(setting: &Setting, journal: &Journal) -> Result<()> {
 
 /// Clears the repository's leftovers and what dead restores built, where nobody works.
 async fn clear(setting: &Setting, recovery: &mut Recovery) -> Result<()> {
+    clear_scratch(&setting.config.state.dir);
     let repository = match open_repository(setting) {
         Ok(repository) => repository,
         Err(e) if e.code() == Code::RepositoryNotFound => return Ok(()),

@@ -101,7 +101,11 @@ fn a_repository_is_restored_from_without_any_config() {
     run_without_config(&host, &[], &["list"]).failed(2, "config_not_found");
     let nowhere = host.path().join("nowhere");
     let nowhere = ["--repository", nowhere.to_str().unwrap(), "cat", "latest", "uploads/one.txt"];
-    run_without_config(&host, &[], &nowhere).failed(5, "backup_not_found");
+    run_without_config(&host, &[], &nowhere).failed(5, "repository_not_found");
+    let nothing = ["--repository", nowhere[1], "list"];
+    run_without_config(&host, &[], &nothing).failed(5, "repository_not_found");
+    let backup = ["--repository", repository, "backup"];
+    run_without_config(&host, &[], &backup).failed(2, "config_not_found");
 }
 
 #[test]
@@ -125,4 +129,75 @@ fn the_repositories_of_a_fleet_are_asked_together() {
     hosts[0].run(&["--repository", &all, "list"]).failed(2, "usage");
     let none = format!("s3://{BUCKET}/nobody/*");
     hosts[0].run(&["--repository", &none, "sql", question]).failed(5, "repository_not_found");
+}
+
+#[test]
+fn the_latest_backup_is_never_another_stacks() {
+    let host = Host::with_files();
+    let ours = host.back_up();
+    let tree = host.path().join("other");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("theirs.txt"), "theirs").unwrap();
+    let config = host.path().join("other.toml");
+    let text = format!(
+        "[stack]\nname = \"other\"\n[repository]\npath = {:?}\n[state]\ndir = {:?}\n\
+         [[files]]\nname = \"uploads\"\npath = {tree:?}\n",
+        host.repository(),
+        host.path().join("state of the other"),
+    );
+    fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let theirs = host.json(&["--config", config, "backup"]);
+    assert_eq!(host.json(&["show", "latest"])["id"], ours["id"]);
+    assert_eq!(host.json(&["--config", config, "show", "latest"])["id"], theirs["id"]);
+    let id = theirs["id"].as_str().unwrap();
+    host.run(&["restore", id, "--yes"]).failed(2, "usage");
+    assert_eq!(fs::read_to_string(host.live().join("one.txt")).unwrap(), "one");
+    let repository = host.repository();
+    let latest = ["--repository", repository.to_str().unwrap(), "cat", "latest", "uploads/one.txt"];
+    run_without_config(&host, &[], &latest).failed(2, "backup_ambiguous");
+}
+
+#[test]
+fn a_copy_takes_nothing_but_what_is_sent_and_says_when_it_is_damaged_or_gone() {
+    let host = Host::with_files();
+    let copy = host.path().join("disk");
+    host.configure_repository(&format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"disk\"\npath = {copy:?}\n",
+        host.repository(),
+    ));
+    let first = host.back_up();
+    host.run(&["--copy", "disk", "backup"]).failed(2, "usage");
+
+    // What only the copy holds is kept as the copy says.
+    let second = host.json(&["backup", "--kind", "full"]);
+    host.run(&["delete", first["id"].as_str().unwrap(), "--yes"]).ok();
+    host.run(&["--copy", "disk", "keep", first["id"].as_str().unwrap(), "--reason", "audit"]).ok();
+    host.run(&["sync"]).ok();
+    assert_eq!(
+        host.json(&["--copy", "disk", "show", first["id"].as_str().unwrap()])["pin"]["reason"],
+        "audit"
+    );
+
+    // Damage there is told, and not sent there from here.
+    let name = second["name"].as_str().unwrap();
+    let archive = copy.join("backups").join(name).join("files/uploads.tar.zst");
+    fs::write(&archive, "").unwrap();
+    host.run(&["sync"]).ended(6);
+    host.run(&["--copy", "disk", "delete", name, "--yes"]).ok();
+    host.run(&["sync"]).ok();
+    host.run(&["--copy", "disk", "verify", name]).ok();
+    fs::remove_dir_all(copy.join("backups").join(name)).unwrap();
+    let manifest = host.backup_dir(&second).join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"file_count\": ", "\"file_count\": 7")).unwrap();
+    host.run(&["sync"]).ended(6);
+    assert!(!copy.join("backups").join(name).exists());
+
+    // A disk that is not mounted is no place to begin a new copy.
+    fs::remove_dir_all(&copy).unwrap();
+    fs::create_dir(&copy).unwrap();
+    let ran = host.run(&["sync"]);
+    assert_eq!(ran.code, 5, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(fs::read_dir(&copy).unwrap().count(), 0);
 }
