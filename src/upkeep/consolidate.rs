@@ -38,7 +38,8 @@ pub struct Consolidated {
 }
 
 /// Writes a full backup with everything that the backup of `record` holds, and publishes it.
-/// What it is made of is verified first, what was made afterwards.
+/// What it is made of is verified first, what was made afterwards. One that was made before is
+/// returned as it is.
 ///
 /// # Errors
 /// `usage` where the backup needs no other one, `backup_damaged` where what it needs is.
@@ -54,6 +55,15 @@ pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Con
         return Err(Error::new(Code::Usage, "consolidate", &record.name)
             .cause("it needs no other backup already")
             .hint("`backstop list` shows the kind of each backup"));
+    }
+    let records = Catalog::of(&setting.config).session(&setting.progress)?.list()?;
+    let is_made_of_it = |it: &BackupRecord| {
+        it.is_published() && it.labels.get(LABEL).is_some_and(|of| of == record.id.as_str())
+    };
+    if let Some(made) = records.into_iter().find(is_made_of_it) {
+        setting.progress.note(format!("{} holds the same already", made.name));
+        let from = record.id.clone();
+        return Ok(Consolidated { backup: made, from, copied_bytes: 0, compressed_bytes: 0 });
     }
     let (part, inner) = (setting.clone(), repository.clone());
     let (backup, copied_bytes, compressed_bytes) =

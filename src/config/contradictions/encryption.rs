@@ -1,7 +1,7 @@
 //! Keys of `[encryption]` that contradict each other.
 
 use super::super::origin::child;
-use super::{Config, Search, real_path};
+use super::{Config, Search, is_set, real_path};
 
 impl Search<'_> {
     /// One passphrase at most, and only for a file that it may protect.
@@ -22,6 +22,7 @@ impl Search<'_> {
             self.report(KEY, message);
         }
         if let Some(file) = &encryption.identity_file
+            && is_set(&config.repository.path)
             && real_path(file).starts_with(real_path(&config.repository.path))
         {
             let message = "lies inside of repository.path: whoever gets the backups gets their key";

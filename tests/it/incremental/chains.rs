@@ -131,7 +131,10 @@ impl History {
                     0 => {
                         let made = id(&ran.json()["backup"]);
                         let tree = tree.clone();
-                        self.backups.insert(number % self.backups.len() + 1, (made, tree));
+                        // Made once, it is not made again.
+                        if !self.backups.iter().any(|(it, _)| *it == made) {
+                            self.backups.insert(number % self.backups.len() + 1, (made, tree));
+                        }
                     }
                     _ => drop(ran.failed(2, "usage")),
                 }
