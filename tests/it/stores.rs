@@ -158,10 +158,19 @@ fn a_copy_out_of_reach_is_a_warning_and_the_next_sync_catches_up() {
 #[test]
 fn an_interrupted_sync_goes_on_where_it_stopped() {
     let (host, server) = (Host::with_database(), S3Server::start());
-    host.configure_repository(&copies(&host, &server));
+    let trial = format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"trial\"\n{}",
+        host.repository(),
+        store(&host, &server, "trial")
+    );
+    host.configure_repository(&trial);
     host.run(&["backup", "--local-only"]).ok();
+    let before = server.requests();
+    host.run(&["sync"]).ok();
+    let all = server.requests() - before;
+    host.configure_repository(&copies(&host, &server));
     // Enough for the repository to be created and some objects to arrive.
-    server.answer_only(45);
+    server.answer_only(all * 3 / 4);
     host.run(&["sync", "offsite"]).failed(1, "storage_unreachable");
     let arrived = objects(&server, "copy");
     let arrived: Vec<_> = arrived.iter().filter(|it| it.starts_with("backups/")).collect();

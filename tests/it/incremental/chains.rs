@@ -136,7 +136,7 @@ impl History {
                             self.backups.insert(number % self.backups.len() + 1, (made, tree));
                         }
                     }
-                    _ => drop(ran.failed(2, "usage")),
+                    _ => drop(ran.ended(2)),
                 }
             }
         }
