@@ -9,11 +9,11 @@ server_user=()
 plain_pg_dump() { pg_dump --format=directory --jobs=2 --file="$work/dump" "$url"; }
 export -f plain_pg_dump
 
-bench_databases() {
-    local port round
+# Starts a PostgreSQL server, at $url.
+start_server() {
+    local port
     [[ -n $pg ]] || fail "no PostgreSQL server programs were found"
     port=$(free_port)
-    say "Making a database of about $database MiB"
     mkdir "$work/postgres"
     [[ $(id -u) != 0 ]] || chown postgres: "$work/postgres"
     "${server_user[@]}" "$pg/initdb" --no-sync --encoding=UTF8 --locale=C.UTF-8 --auth=trust \
@@ -27,9 +27,21 @@ bench_databases() {
         kill -0 "$server" || { cat "$work/postgres.log" >&2 && fail "PostgreSQL did not start"; }
         sleep 0.2
     done
-    fill_sql "$database" | psql --quiet --set=ON_ERROR_STOP=1 "$url"
     { config && printf '[[databases]]\nname = "shop"\nurl = "%s"\njobs = 2\n' "$url"; } \
         >"$work/backstop.toml"
+}
+stop_server() {
+    kill -INT "$server"
+    wait "$server" || true
+    server=""
+    rm -rf "$work/postgres"
+}
+
+bench_databases() {
+    local round
+    say "Making a database of about $database MiB"
+    start_server
+    fill_sql "$database" | psql --quiet --set=ON_ERROR_STOP=1 "$url"
     say "databases"
     forget && plain_pg_dump && forget && backup --only databases 2>/dev/null
     for ((round = 0; round < rounds; round++)); do
@@ -37,10 +49,7 @@ bench_databases() {
         forget && timed "backstop databases" prioritized backup --only databases
         note "dump databases" "$(step_seconds dump publish)"
     done
-    kill -INT "$server"
-    wait "$server" || true
-    server=""
-    rm -rf "$work/postgres"
+    stop_server
 
     header "database of $database MiB" "pg_dump -Fd -j 2"
     row "the whole backup" "backstop databases" pg_dump

@@ -14,9 +14,11 @@ mod idle;
 mod known;
 mod link;
 mod parent;
+mod plain;
 mod plan;
 mod publish;
 mod reach;
+mod seal;
 mod selection;
 mod sources;
 mod space;
@@ -30,7 +32,8 @@ pub use selection::Selection;
 
 pub(crate) use archives::INDEX;
 pub(crate) use fetch::fetch;
-pub(crate) use known::{claim_state, open_repository, remember_repository};
+pub(crate) use known::{claim_state, open_copy, open_repository, remember_repository};
+pub(crate) use plain::plain_index;
 pub(crate) use plan::connect_if_needed;
 pub(crate) use reach::{Reach, local_tools, open_connection};
 pub(crate) use sources::{Place, Source};
@@ -111,7 +114,7 @@ async fn locked_repository(setting: &Setting) -> Result<(Repository, Lock)> {
     let repository = workplace::open_or_create(setting)?;
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     for left in repository.clear_leftovers(&lock)? {
-        setting.progress.note(format!("cleared {}", left.display()));
+        setting.progress.note(format!("cleared {}", left));
     }
     Ok((repository, lock))
 }

@@ -20,6 +20,7 @@ pub use query::{Answer, Query, Source, Value};
 pub use record::{BackupRecord, LastVerification, Sampled, Status, VerifyLevel};
 pub use runs::{RunApprovalRow, RunAttemptRow, RunRow, RunStepRow};
 
+use crate::config::Config;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::repository::{Lock, create_dir};
@@ -39,12 +40,20 @@ const TABLES: [&str; 7] =
 #[derive(Debug, Clone)]
 pub struct Catalog {
     dir: PathBuf,
+    /// Whose backups `latest` is among; none where that is not known.
+    stack: Option<String>,
 }
 
 impl Catalog {
-    /// The catalog of a state directory.
+    /// The catalog of the repository that a config names.
+    pub fn of(config: &Config) -> Self {
+        let stack = (!config.is_unknown()).then(|| config.stack.name.clone());
+        Self { dir: config.catalog_dir(), stack }
+    }
+
+    /// The catalog in a directory.
     pub fn in_dir(state_dir: &Path) -> Self {
-        Self { dir: state_dir.to_path_buf() }
+        Self { dir: state_dir.to_path_buf(), stack: None }
     }
 
     /// Opens the catalog for one unit of work, with its schema up to date.
@@ -59,7 +68,7 @@ impl Catalog {
         create_dir(&self.dir)?;
         let lock = open::lock(&self.dir, WAIT)?;
         let connection = open::open(&self.dir, progress)?;
-        Ok(Session { dir: self.dir.clone(), connection, _lock: lock })
+        Ok(Session { dir: self.dir.clone(), stack: self.stack.clone(), connection, _lock: lock })
     }
 
     /// Begins a new catalog from the event journal, with the old one moved aside; returns
@@ -69,7 +78,8 @@ impl Catalog {
         let lock = open::lock(&self.dir, WAIT)?;
         let aside = open::set_aside(&self.dir)?;
         let connection = open::open(&self.dir, progress)?;
-        Ok((Session { dir: self.dir.clone(), connection, _lock: lock }, aside))
+        let (dir, stack) = (self.dir.clone(), self.stack.clone());
+        Ok((Session { dir, stack, connection, _lock: lock }, aside))
     }
 
     /// The database file.
@@ -81,6 +91,7 @@ impl Catalog {
 /// An open catalog. Keep it for one short unit of work: others wait for it.
 pub struct Session {
     dir: PathBuf,
+    stack: Option<String>,
     connection: Connection,
     // Declared last: the connection must be closed before the lock is released.
     _lock: Lock,

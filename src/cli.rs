@@ -12,9 +12,11 @@ mod dump;
 mod estimate;
 mod exec_child;
 mod find;
+mod fleet;
 mod guardian;
 mod history;
 mod keep;
+mod key;
 mod list;
 mod ls;
 mod output;
@@ -29,6 +31,7 @@ mod runbook;
 mod show;
 mod signal;
 mod sql;
+mod sync;
 mod table;
 mod time;
 mod usage;
@@ -74,6 +77,13 @@ struct Global {
     /// ./config/backstop.toml, /etc/backstop/backstop.toml
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The repository, instead of the one that the config names: a directory, or a url such as
+    /// s3://bucket/prefix. `sql` reads all below a place with /* behind it
+    #[arg(long, global = true, value_name = "PLACE")]
+    repository: Option<String>,
+    /// Work on this copy of [[repository.copies]] instead of the repository
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "repository")]
+    copy: Option<String>,
     /// Print JSON on stdout, and progress as JSON lines on stderr
     #[arg(long, global = true)]
     json: bool,
@@ -115,6 +125,8 @@ enum Command {
     Keep(keep::KeepArgs),
     /// Let the rules decide about a backup again
     Unkeep(keep::UnkeepArgs),
+    /// Send to the copies of the repository what they lack
+    Sync(sync::SyncArgs),
     /// Delete the backups that no rule of [retention] keeps
     Prune(prune::PruneArgs),
     /// Bring a backup back, in place or elsewhere
@@ -125,6 +137,8 @@ enum Command {
     Runbook(runbook::RunbookArgs),
     /// Show what is reachable and what a backup would do
     Doctor(doctor::DoctorArgs),
+    /// Make or check the key of encrypted backups
+    Key(key::KeyArgs),
     /// Look over the repository, rebuild the catalog, put chains together, move it
     Repo(repo::RepoArgs),
     /// Resume containers that a dead backstop left held, and clear what it left behind
@@ -239,6 +253,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Sql(args) => sql::run(&args, &context),
         Command::Verify(args) => verify::run(args, &context).await,
         Command::Delete(args) => delete::run(&args, &context),
+        Command::Sync(args) => sync::run(args, &context).await,
         Command::Keep(args) => keep::keep(args, &context),
         Command::Unkeep(args) => keep::unkeep(&args, &context),
         Command::Prune(args) => prune::run(args, &context).await,
@@ -246,6 +261,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Rollback(args) => rollback::run(args, &context).await,
         Command::Runbook(args) => runbook::run(args, &context).await,
         Command::Doctor(args) => doctor::run(args, &context).await,
+        Command::Key(args) => key::run(args, &context).await,
         Command::Repo(args) => repo::run(args, &context).await,
         Command::Recover(args) => recover::run(args, &context).await,
         Command::RecoverFrom(args) => recover_from::run(args, &context).await,

@@ -46,6 +46,25 @@ impl Stopwatch {
     }
 }
 
+/// A moment by a clock that no setting bends and that goes on while the machine sleeps
+/// (`CLOCK_BOOTTIME`): for promises to others, who do not sleep with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        Self(Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default()))
+    }
+
+    /// How long ago it was.
+    pub fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

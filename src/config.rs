@@ -8,6 +8,8 @@ mod check;
 mod containers;
 mod contradictions;
 mod database;
+mod elsewhere;
+mod encryption;
 mod environment;
 mod files;
 mod legacy;
@@ -23,6 +25,8 @@ mod schema;
 mod show;
 mod size;
 mod source;
+mod store;
+mod store_url;
 #[cfg(test)]
 mod tests;
 mod timeout;
@@ -32,6 +36,7 @@ mod yaml;
 
 pub use containers::{ContainerSelection, Quiesce, Selector};
 pub use database::{Database, DumpFormat};
+pub use encryption::{Encryption, Recipient};
 pub use environment::Environment;
 pub use files::{Capture, FileTree};
 pub use load::Loaded;
@@ -42,12 +47,14 @@ pub use retention::{Retention, Rules};
 pub use schema::schema;
 pub use show::{show_toml, to_json};
 pub use size::Size;
+pub use store::{Copy, Credentials, KnownHosts, Place, Store, StoreOptions};
+pub use store_url::{Service, StoreUrl};
 pub use timeout::Timeout;
 pub use url::DatabaseUrl;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything backstop needs to know about one stack.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +82,15 @@ pub struct Config {
     /// Where own runbooks lie.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbooks: Option<Runbooks>,
+    /// Who can read the backups. Without it they are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+    /// What the catalog of another repository than the config's own is kept under.
+    #[serde(skip)]
+    pub(crate) elsewhere: Option<String>,
+    /// Whether that is one of its copies.
+    #[serde(skip)]
+    pub(crate) copy: bool,
 }
 
 /// Where own runbooks lie.
@@ -97,8 +113,18 @@ pub struct Stack {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
-    /// A directory; the first backup creates it.
+    /// A directory; the first backup creates it. Either this or `url`; empty with the latter.
+    #[serde(default, skip_serializing_if = "no_path")]
     pub path: PathBuf,
+    /// An object store that is the repository's only home; either this or `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<StoreUrl>,
+    /// What the store's address does not say.
+    #[serde(default, skip_serializing_if = "store::is_default")]
+    pub options: StoreOptions,
+    /// Where the store's secrets are found.
+    #[serde(default, skip_serializing_if = "store::is_default")]
+    pub credentials: Credentials,
     /// zstd level of archives, 1 (fast) to 19 (small).
     #[serde(default = "Repository::default_compression_level")]
     #[schemars(range(min = 1, max = 19))]
@@ -107,9 +133,34 @@ pub struct Repository {
     /// between store what changed.
     #[serde(default = "Repository::default_full_every")]
     pub full_every: Timeout,
+    /// Further places where every backup is to lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Copy>,
+}
+
+fn no_path(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 impl Repository {
+    /// Where it lies.
+    pub fn place(&self) -> Place {
+        store::place(Some(&self.path), self.url.as_ref(), &self.options, &self.credentials)
+    }
+
+    /// One whose place is still to be said.
+    fn unnamed() -> Self {
+        Self {
+            path: PathBuf::new(),
+            url: None,
+            options: StoreOptions::default(),
+            credentials: Credentials::default(),
+            compression_level: Self::default_compression_level(),
+            full_every: Self::default_full_every(),
+            copies: Vec::new(),
+        }
+    }
+
     fn default_compression_level() -> i32 {
         3
     }

@@ -1,26 +1,35 @@
-//! Where backups lie: a directory of open formats.
+//! Where backups lie: a directory of open formats, or the same below a prefix of a store.
 //!
-//! `docs/repository-format.md` specifies it to the byte. A directory is a backup only
-//! when it lies in `backups/` with its manifest: what is being written lies in
-//! `incoming/`, what is being deleted in `trash/`, and both moves are one `rename(2)`.
+//! `docs/repository-format.md` specifies it to the byte. In a directory, a backup is one only
+//! when it lies in `backups/` with its manifest: what is being written lies in `incoming/`,
+//! what is being deleted in `trash/`, both moves are one `rename(2)`, and `flock(2)` keeps
+//! writers apart. A store can do neither: there the manifest, written last and deleted first,
+//! makes a backup one, and [leases](lease) keep hosts from harming each other.
 
 mod checksums;
+mod create;
 mod delete;
+mod deletion;
 mod durable;
 mod header;
 mod id;
 mod incoming;
+mod lease;
 mod lock;
 pub mod manifest;
 mod name;
 mod pin;
+mod probe;
 mod published;
+mod receive;
 mod relocation;
 
 pub use checksums::{Checksums, hash_blob, hash_file};
+pub use deletion::Deletion;
 pub use durable::{create_dir, sync_dir, write_new, write_replacing};
 pub use id::BackupId;
 pub use incoming::IncomingBackup;
+pub use lease::Pace;
 pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
 pub use name::backup_name;
@@ -28,13 +37,16 @@ pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
+use crate::config::Place;
+use crate::encryption::{Identities, sealed_name};
 use crate::error::{Code, Error, Result};
-use crate::storage::{LocalStorage, Storage};
+use crate::storage::{self, LocalStorage, Storage};
 use header::Header;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 const BACKUPS: &str = "backups";
 const INCOMING: &str = "incoming";
@@ -42,12 +54,29 @@ const TRASH: &str = "trash";
 const PINS: &str = "pins";
 const LOCK: &str = "lock";
 
+/// In the state directory: the lock of a repository on a store, for this host alone.
+const STORE_LOCK: &str = "repository.lock";
+
+/// In the state directory: where backups are put together that go to a store.
+const STAGING: &str = "staging";
+
 /// An existing repository of a known format.
 #[derive(Debug, Clone)]
 pub struct Repository {
-    path: PathBuf,
+    home: Home,
     storage: Arc<dyn Storage>,
+    identities: Identities,
     id: String,
+    pace: Pace,
+}
+
+/// What a repository lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Home {
+    /// A directory of this host.
+    Directory(PathBuf),
+    /// A store; this host's state directory holds what is on its way.
+    Store(PathBuf),
 }
 
 impl Repository {
@@ -59,29 +88,53 @@ impl Repository {
     pub fn open(path: &Path) -> Result<Self> {
         let header = Header::read(path)?;
         let storage = Arc::new(LocalStorage::new(path));
-        Ok(Self { path: path.to_path_buf(), storage, id: header.id })
+        let (home, identities) = (Home::Directory(path.to_path_buf()), Identities::default());
+        Ok(Self { home, storage, identities, id: header.id, pace: Pace::default() })
     }
 
-    /// Opens the repository at `path`, or creates one where the directory is missing or
-    /// empty. Anything else at `path` is refused, so that no foreign directory is taken.
-    pub fn open_or_create(path: &Path) -> Result<Self> {
-        match Self::open(path) {
-            Err(error) if error.code() == Code::RepositoryNotFound => {
-                refuse_foreign(path)?;
-                create_dir(path)?;
-                for dir in [BACKUPS, INCOMING, TRASH] {
-                    create_dir(&path.join(dir))?;
-                }
-                Header::create(path)?;
-                Self::open(path)
-            }
-            opened => opened,
+    /// The same, with what encrypted backups are read with.
+    #[must_use]
+    pub fn with_identities(self, identities: &Identities) -> Self {
+        Self { identities: identities.clone(), ..self }
+    }
+
+    /// Opens the repository at `place`, which may be a store.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and what a store answers.
+    pub fn open_at(place: &Place, state_dir: &Path) -> Result<Self> {
+        match place {
+            Place::Directory(path) => Self::open(path),
+            Place::Store(_) => Self::open_on(storage::open(place)?, state_dir, Pace::default()),
         }
     }
 
-    /// The repository's directory.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Opens the repository on a store.
+    fn open_on(storage: Arc<dyn Storage>, state_dir: &Path, pace: Pace) -> Result<Self> {
+        let header = Header::read_from(storage.as_ref())?;
+        let (home, identities) = (Home::Store(state_dir.to_path_buf()), Identities::default());
+        Ok(Self { home, storage, identities, id: header.id, pace })
+    }
+
+    /// The repository's directory, where it is one.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.home {
+            Home::Directory(path) => Some(path),
+            Home::Store(_) => None,
+        }
+    }
+
+    /// Where on this host a backup is put together before it is published.
+    pub fn workspace(&self) -> &Path {
+        match &self.home {
+            Home::Directory(path) => path,
+            Home::Store(state_dir) => state_dir,
+        }
+    }
+
+    /// The repository as messages call it: its directory, or its url.
+    pub fn shown(&self) -> String {
+        self.storage.shown("")
     }
 
     /// The repository's own id, which its backups carry.
@@ -89,20 +142,31 @@ impl Repository {
         &self.id
     }
 
-    /// Takes the repository's lock, waiting for at most `wait`.
+    /// Takes the repository's lock, waiting for at most `wait`. On a store it holds for this
+    /// host alone, and leases do the rest.
     ///
     /// # Errors
     /// `locked` when another process keeps it for longer.
     pub fn lock(&self, mode: LockMode, wait: Duration) -> Result<Lock> {
-        let lock = Lock::take(&self.path.join(LOCK), mode, wait)?;
-        // It may have gone while somebody waited for it.
-        relocation::refuse_elsewhere(&self.path)?;
-        Ok(lock)
+        match &self.home {
+            Home::Directory(path) => {
+                let lock = Lock::take(&path.join(LOCK), mode, wait)?;
+                // It may have gone while somebody waited for it.
+                relocation::refuse_elsewhere(path)?;
+                Ok(lock)
+            }
+            Home::Store(state_dir) => {
+                create_dir(state_dir)?;
+                Lock::take(&state_dir.join(STORE_LOCK), mode, wait)
+            }
+        }
     }
 
-    /// The directory names in `backups/`, unsorted, without looking into them.
+    /// The names in `backups/`, unsorted, without looking into them. On a store there may be
+    /// some that are no backups, because they are not published yet.
     pub fn names(&self) -> Result<Vec<String>> {
-        let dir = self.path.join(BACKUPS);
+        let Home::Directory(path) = &self.home else { return self.storage.names(BACKUPS) };
+        let dir = path.join(BACKUPS);
         let entries = std::fs::read_dir(&dir).map_err(|e| Error::io("list backups in", &dir, e))?;
         let mut names = Vec::new();
         for entry in entries {
@@ -114,24 +178,25 @@ impl Repository {
         Ok(names)
     }
 
-    /// Where the backup NAME lies, whether or not it does.
-    pub fn backup_path(&self, name: &str) -> PathBuf {
-        self.path.join(BACKUPS).join(name)
+    /// The directory of the backup NAME, whether or not it is there; none on a store.
+    pub fn backup_path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.directory()?.join(BACKUPS).join(name))
     }
 
     /// The file that holds the content of an object, where there is one.
     pub fn file(&self, name: &str, object: &str) -> Option<PathBuf> {
-        let root = self.storage.directory()?;
-        Some(root.join(BACKUPS).join(name).join(object))
+        let backup = self.storage.directory()?.join(BACKUPS).join(name);
+        // Encrypted, it is no file that could be read as it is.
+        (!backup.join(sealed_name(object)).exists()).then(|| backup.join(object))
     }
 
     /// The published backup in `backups/NAME`.
     ///
     /// # Errors
-    /// `backup_not_found` without a directory, `backup_damaged` where its manifest is
-    /// missing or unreadable.
+    /// `backup_not_found` without a directory, or on a store without a manifest;
+    /// `backup_damaged` where its manifest is missing or unreadable.
     pub fn backup(&self, name: &str) -> Result<PublishedBackup> {
-        PublishedBackup::find(&self.storage, name)
+        PublishedBackup::find(&self.storage, &self.identities, name)
     }
 
     /// The backup that `manifest` describes, whose own manifest is damaged.
@@ -139,71 +204,102 @@ impl Repository {
     /// # Errors
     /// `backup_not_found` where it has no directory.
     pub fn described(&self, manifest: Manifest) -> Result<PublishedBackup> {
-        let path = self.backup_path(&manifest.name);
-        match path.is_dir() {
-            true => Ok(PublishedBackup::described(&self.storage, manifest)),
-            false => Err(Error::new(Code::BackupNotFound, "open backup", path.display())
+        let dir = format!("{BACKUPS}/{}", manifest.name);
+        let is_there = match self.backup_path(&manifest.name) {
+            Some(path) => path.is_dir(),
+            None => !self.storage.names(&dir)?.is_empty(),
+        };
+        match is_there {
+            true => Ok(PublishedBackup::described(&self.storage, &self.identities, manifest)),
+            false => Err(Error::new(Code::BackupNotFound, "open backup", self.storage.shown(&dir))
                 .cause("there is no such directory")),
         }
     }
 
-    /// A new directory in `incoming/` to write a backup into. Needs the lock.
-    pub fn incoming(&self, id: &BackupId, _lock: &Lock) -> Result<IncomingBackup> {
-        IncomingBackup::create(&self.path, id)
+    /// A new directory to write a backup into, which may build upon `parent`. Needs the lock.
+    ///
+    /// # Errors
+    /// `locked` where another host is deleting what `parent` consists of.
+    pub fn incoming(
+        &self,
+        id: &BackupId,
+        parent: Option<&PublishedBackup>,
+        _lock: &Lock,
+    ) -> Result<IncomingBackup> {
+        match &self.home {
+            Home::Directory(path) => IncomingBackup::create(path, &self.identities, id),
+            Home::Store(state_dir) => {
+                let staging = state_dir.join(STAGING).join(id.as_str());
+                let identities = &self.identities;
+                IncomingBackup::stage((&self.storage, identities), staging, id, parent, self.pace)
+            }
+        }
     }
 
-    /// Deletes a published backup and its pin: one rename, then the removal of its files. A
-    /// damaged one is deleted as well as any other.
-    pub fn delete(&self, name: &str, id: &BackupId, _lock: &Lock) -> Result<()> {
-        delete::delete(&self.path, name, id)?;
-        pin::remove(&self.path, id).map(drop)
+    /// Makes ready to delete backups, given by id and name. `knows` tells of a backup's name
+    /// whether its needs were considered when they were chosen. Needs the lock.
+    ///
+    /// # Errors
+    /// `interrupted` when `cancel` is set.
+    pub fn deletion(
+        &self,
+        targets: BTreeMap<BackupId, String>,
+        knows: &dyn Fn(&str) -> bool,
+        cancel: &CancellationToken,
+        _lock: &Lock,
+    ) -> Result<Deletion> {
+        match &self.home {
+            Home::Directory(path) => Ok(Deletion::in_directory(path, targets)),
+            Home::Store(_) => Deletion::on_store(&self.storage, self.pace, targets, knows, cancel),
+        }
     }
 
     /// Keeps a backup by hand. The lock, shared or not, says that nobody is deleting it.
+    ///
+    /// # Errors
+    /// `locked` where another host is deleting it.
     pub fn pin(&self, id: &BackupId, pin: &Pin, _lock: &Lock) -> Result<()> {
-        pin::write(&self.path, id, pin)
+        match &self.home {
+            Home::Directory(path) => pin::write(path, id, pin),
+            Home::Store(_) => pin::write_to(self.storage.as_ref(), id, pin),
+        }
     }
 
     /// Takes that back; false where it was not kept by hand.
     pub fn unpin(&self, id: &BackupId, _lock: &Lock) -> Result<bool> {
-        pin::remove(&self.path, id)
+        match &self.home {
+            Home::Directory(path) => pin::remove(path, id),
+            Home::Store(_) => pin::remove_from(self.storage.as_ref(), id),
+        }
     }
 
     /// What is kept by hand. A pin may outlive its backup.
     pub fn pins(&self) -> Result<BTreeMap<BackupId, Pin>> {
-        pin::all(&self.path)
+        match &self.home {
+            Home::Directory(path) => pin::all(path),
+            Home::Store(_) => pin::all_on(self.storage.as_ref()),
+        }
     }
 
     /// Removes what an interrupted backup left in `incoming/` and an interrupted
     /// deletion in `trash/`; returns what was removed. Needs the lock, which proves
-    /// that nobody is writing there.
-    pub fn clear_leftovers(&self, _lock: &Lock) -> Result<Vec<PathBuf>> {
-        delete::clear(&[self.path.join(INCOMING), self.path.join(TRASH)])
-    }
-}
-
-fn refuse_foreign(path: &Path) -> Result<()> {
-    match std::fs::read_dir(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(Error::io("open repository", path, e)),
-        Ok(mut entries) => match entries.find(|e| !is_remnant(e)) {
-            None => Ok(()),
-            Some(_) => {
-                Err(Error::new(Code::RepositoryNotFound, "create repository in", path.display())
-                    .cause("the directory is not empty and holds no backstop-repository.json")
-                    .hint("choose an empty or a new directory as repository.path"))
+    /// that nobody is writing there. On a store it removes what was left by those whose leases
+    /// are stale.
+    pub fn clear_leftovers(&self, _lock: &Lock) -> Result<Vec<String>> {
+        let shown = |paths: Vec<PathBuf>| {
+            paths.into_iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
+        };
+        match &self.home {
+            Home::Directory(path) => {
+                delete::clear(&[path.join(INCOMING), path.join(TRASH)]).map(shown)
             }
-        },
+            Home::Store(state_dir) => {
+                let mut cleared = shown(delete::clear(&[state_dir.join(STAGING)])?);
+                cleared.extend(lease::clear(self.storage.as_ref(), self.pace)?);
+                Ok(cleared)
+            }
+        }
     }
-}
-
-/// Whether an entry may stem from a creation that was cut short, or is a file system's own.
-fn is_remnant(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
-    entry.as_ref().is_ok_and(|entry| {
-        let name = entry.file_name();
-        [BACKUPS, INCOMING, TRASH, LOCK, "lost+found"].iter().any(|known| name == *known)
-            || name.to_string_lossy().starts_with(".backstop-new-")
-    })
 }
 
 #[cfg(test)]

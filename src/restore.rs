@@ -237,11 +237,10 @@ async fn save_existing(
 /// Records what happened in the catalog. The restore record has it too, so failing to is a
 /// warning.
 fn note(setting: &Setting, restore: &RestoreRecord, event: EventName, detail: &serde_json::Value) {
-    let written = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress).and_then(
-        |mut session| {
+    let written =
+        Catalog::of(&setting.config).session(&setting.progress).and_then(|mut session| {
             session.record_event(&Event::now(event, Some(&restore.backup), detail.clone()))
-        },
-    );
+        });
     if let Err(e) = written {
         setting.progress.warn(e.code(), e.to_string());
     }

@@ -2,6 +2,7 @@
 //! process around it.
 
 use crate::config::Config;
+use crate::encryption::{Identities, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use std::path::PathBuf;
@@ -14,6 +15,10 @@ use tokio_util::sync::CancellationToken;
 pub struct Setting {
     /// The stack.
     pub config: Arc<Config>,
+    /// Whom new backups are encrypted for.
+    pub recipients: Recipients,
+    /// What encrypted backups are read with.
+    pub identities: Identities,
     /// The config file, recorded with the containers so that a new host can use it.
     pub config_file: Option<PathBuf>,
     /// The `backstop` program itself: the guardian and guarded children are started from it.
@@ -120,6 +125,8 @@ mod tests {
         let loaded = Config::load_from(None, &environment).unwrap();
         Setting {
             config: Arc::new(loaded.config),
+            recipients: crate::encryption::NOBODY.clone(),
+            identities: Identities::default(),
             config_file: None,
             executable: "/proc/self/exe".into(),
             lock_wait: Duration::ZERO,

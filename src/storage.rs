@@ -6,17 +6,59 @@
 //! unique by construction.
 
 mod blob;
+mod failure;
+mod hashing;
 mod local;
+mod object_store;
+mod retrying;
 mod scratch;
 
-pub use blob::{Blob, BlobReader, ReadAt};
-pub use local::LocalStorage;
-pub use scratch::Scratch;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
+#[path = "../tests/it/support/store.rs"]
+pub(crate) mod server;
+#[cfg(test)]
+mod tests;
 
+pub use blob::{Blob, BlobReader, ReadAt};
+pub use hashing::Hashing;
+pub use local::LocalStorage;
+pub use object_store::ObjectStore;
+pub use retrying::{Patience, Retrying};
+pub use scratch::{Scratch, clear_scratch};
+
+use crate::config::Place;
 use crate::error::{Code, Error, Result};
+use jiff::Timestamp;
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The store of a server that tests started.
+#[cfg(test)]
+pub(crate) fn server_store(server: &server::S3Server) -> crate::config::Store {
+    tests::s3(server, server::SECRET)
+}
+
+/// How objects begin that have no name yet; a crash may leave one, and no listing shows it.
+const NEW: &str = ".backstop-new-";
+
+/// The storage at `place`. Nothing is said to a store yet.
+///
+/// # Errors
+/// `storage_failed` where a store's config does not suffice or a credential is missing.
+pub fn open(place: &Place) -> Result<Arc<dyn Storage>> {
+    Ok(match place {
+        Place::Directory(path) => Arc::new(LocalStorage::new(path)),
+        Place::Store(store) => {
+            Arc::new(Retrying::new(ObjectStore::new(store)?, Patience::default()))
+        }
+    })
+}
 
 /// Where objects lie. Every method blocks; none may be called on an async thread.
 ///
@@ -64,12 +106,34 @@ pub trait Storage: Debug + Send + Sync {
         sent: &mut dyn FnMut(u64),
     ) -> Result<()>;
 
+    /// Writes a small object where there is none of this name, as far as the storage can tell
+    /// that at all. Nothing may rest on it: it shows what a store does.
+    fn create(&self, name: &str, content: &[u8]) -> Result<Created> {
+        let _ = (name, content);
+        Ok(Created::CannotSay)
+    }
+
     /// Makes `to` hold what `from` holds, without the bytes passing through this process where
     /// the storage can do that; false where it cannot, and nothing was done.
     fn copy(&self, from: &str, to: &str) -> Result<bool>;
 
+    /// When an object was written, by the storage's own clock, to the second or better; none
+    /// where there is no such object.
+    fn modified(&self, name: &str) -> Result<Option<Timestamp>>;
+
     /// Removes an object; one that is not there is no error.
     fn remove(&self, name: &str) -> Result<()>;
+}
+
+/// What a storage says of an object that should be new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It is there now.
+    New,
+    /// There was one already, and it stayed.
+    Existed,
+    /// The storage knows no such request; nothing was done.
+    CannotSay,
 }
 
 /// An object as a listing tells of it.

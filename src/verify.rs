@@ -5,9 +5,11 @@
 
 mod coverage;
 mod deep;
+mod key;
 mod needed;
 mod sample;
 
+pub use key::{KeyCheck, check_key};
 pub use sample::{Share, sample};
 
 use crate::backup::{lock, open_repository};
@@ -61,7 +63,7 @@ pub async fn verify(
             Err(e) => vec![Damage::new(MANIFEST, &e.to_string())],
         };
         if damages.is_empty() && level >= VerifyLevel::Full {
-            Coverage::whole(clock::now()).save(&setting.config.state.dir, &record.id)?;
+            Coverage::whole(clock::now()).save(&setting.config.catalog_dir(), &record.id)?;
         }
         found.push(finish(setting, &repository, record, (level, None), damages)?);
     }
@@ -146,7 +148,7 @@ fn finish(
     (level, sampled): (VerifyLevel, Option<Sampled>),
     mut damages: Vec<Damage>,
 ) -> Result<Verification> {
-    let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+    let mut session = Catalog::of(&setting.config).session(&setting.progress)?;
     if !damages.is_empty() {
         needed::name(repository, record, &session.list()?, &mut damages);
     }

@@ -17,11 +17,13 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli", "serve"],
     &["runbook", "drill", "guard", "schedule"],
-    &["backup", "browse", "restore", "retention", "upkeep", "verify"],
+    &["backup", "browse", "copies", "restore", "retention", "upkeep", "verify"],
     &["fence"],
+    &["setting"],
     &["archive", "database", "docker", "catalog", "repository"],
+    &["encryption"],
     &["storage"],
-    &["config", "error", "clock", "progress", "setting", "size"],
+    &["config", "error", "clock", "progress", "size"],
 ];
 
 /// Lines of [`LAYERS`] whose modules may use each other: operations build on operations,

@@ -7,6 +7,7 @@ use super::index::{IndexReader, IndexWriter, Row};
 use super::scan::{Excludes, Scan, Scanned};
 use super::source::{LiveSource, ReadAhead, Source};
 use super::write::{Tree, WrittenTree, write_tree};
+use crate::encryption::NOBODY;
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
 use crate::storage::Blob;
@@ -50,6 +51,7 @@ pub(super) fn pack_onto(id: &str, contents: Option<&Contents>, source: &mut dyn 
         component: COMPONENT,
         archive: &dir.path().join("uploads.tar.zst"),
         object: "files/uploads.tar.zst",
+        recipients: &NOBODY,
         stored_in: id,
         level: 1,
         contents,
@@ -67,6 +69,10 @@ pub(super) fn pack(root: &Path) -> Packed {
     pack_from(&mut ReadAhead::start(live).unwrap())
 }
 
+fn opened(path: &Path) -> Blob {
+    Blob::file(path).unwrap_or_else(|_| Blob::empty("a missing file"))
+}
+
 impl Packed {
     pub(super) fn archive(&self) -> PathBuf {
         self.dir.path().join("uploads.tar.zst")
@@ -74,11 +80,11 @@ impl Packed {
 
     /// The archive, opened; nothing in it where it is gone.
     pub(super) fn blob(&self) -> Blob {
-        Blob::file(&self.archive()).unwrap_or_else(|_| Blob::empty("uploads.tar.zst"))
+        opened(&self.archive())
     }
 
     pub(super) fn index(&self) -> Result<IndexReader> {
-        IndexReader::open(&Blob::file(&self.dir.path().join("index.parquet"))?)
+        IndexReader::open(&opened(&self.dir.path().join("index.parquet")))
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {

@@ -33,7 +33,7 @@ pub fn splice_tree(
     index: &mut IndexWriter,
     cancel: &CancellationToken,
 ) -> Result<Spliced> {
-    let output = FrameSplicer::create(tree.archive, tree.level)?;
+    let output = FrameSplicer::create(tree.archive, tree.level, tree.recipients)?;
     let mut splicing = Splicing { sources: Sources::new(locate), output, run: None, position: 0 };
     let written = |e| Error::io("write archive", tree.archive, e);
     let mut offsets = Vec::new();

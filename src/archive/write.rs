@@ -11,12 +11,12 @@ use super::index::{IndexWriter, Place, Row};
 use super::scan::{Scanned, Totals};
 use super::source::{Content, Source};
 use super::tar::TarWriter;
+use crate::encryption::{NewObject, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::progress::{Event, Progress};
 use content::{Copying, Stored};
 use lookup::{Looked, look_up};
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub struct Tree<'a> {
     pub archive: &'a Path,
     /// The archive's path in the backup, for the index.
     pub object: &'a str,
+    /// Whom it is encrypted for.
+    pub recipients: &'a Recipients,
     /// The backup's id, for the index.
     pub stored_in: &'a str,
     /// zstd's compression level.
@@ -79,7 +81,7 @@ pub fn write_tree(
 ) -> Result<WrittenTree> {
     let task = format!("files {}", tree.component);
     progress.report(Event::Started { task: task.clone(), total_bytes: tree.total_bytes });
-    let frames = FrameWriter::create(tree.archive, tree.level)?;
+    let frames = FrameWriter::create_for(tree.recipients, tree.archive, tree.level)?;
     let mut writing = Writing {
         tree,
         tar: TarWriter::new(frames),
@@ -114,7 +116,7 @@ pub fn write_tree(
 
 struct Writing<'a> {
     tree: &'a Tree<'a>,
-    tar: TarWriter<FrameWriter<File>>,
+    tar: TarWriter<FrameWriter<NewObject>>,
     index: &'a mut IndexWriter,
     progress: &'a Arc<dyn Progress>,
     copying: Copying<'a>,

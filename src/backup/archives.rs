@@ -1,6 +1,7 @@
 //! The file trees of a backup: taken at the instant, archived now or later.
 
 use super::parent::ParentTrees;
+use super::plain::{Plain, PlainFile};
 use super::plan::PlannedSource;
 use super::sources::Place;
 use crate::archive::index::{IndexWriter, StoredIndex};
@@ -79,6 +80,8 @@ pub(super) struct Archived {
     pub(super) components: Vec<Component>,
     /// Size and hash of every archive as it was written.
     pub(super) objects: Vec<Object>,
+    /// The index as it was before it was encrypted, if it was.
+    pub(super) index: Option<PlainFile>,
     /// Files that changed or vanished under the reader, as `COMPONENT/path`.
     pub(super) changed: Vec<String>,
 }
@@ -88,6 +91,9 @@ pub(super) struct Writer {
     dir: PathBuf,
     id: BackupId,
     index: IndexWriter,
+    /// Where the index is written: in the backup, or in the state directory where it has to be
+    /// encrypted yet.
+    plain: PathBuf,
     parent: Option<ParentTrees>,
     archived: Archived,
     deferred: Vec<Deferred>,
@@ -104,12 +110,22 @@ impl Writer {
         setting: &Setting,
     ) -> Result<Self> {
         create_dir(&dir.join("files"))?;
+        let plain = match setting.recipients.are_there() {
+            true => Plain::create(setting, id)?.index(),
+            false => dir.join(INDEX),
+        };
         Ok(Self {
             dir: dir.to_path_buf(),
             id: id.clone(),
-            index: IndexWriter::create(&dir.join(INDEX))?,
+            index: IndexWriter::create(&plain)?,
+            plain,
             parent,
-            archived: Archived { components: Vec::new(), objects: Vec::new(), changed: Vec::new() },
+            archived: Archived {
+                components: Vec::new(),
+                objects: Vec::new(),
+                index: None,
+                changed: Vec::new(),
+            },
             deferred: Vec::new(),
             setting: setting.clone(),
         })
@@ -214,7 +230,7 @@ impl Writer {
                 self.setting.progress.warn(e.code(), e.to_string());
             }
         }
-        let Self { dir, index, mut archived, .. } = self;
+        let Self { dir, index, plain, mut archived, setting, .. } = self;
         if archived.components.is_empty() {
             drop(index);
             let files = dir.join("files");
@@ -222,7 +238,16 @@ impl Writer {
             return Ok(archived);
         }
         let StoredIndex { size, sha256, .. } = index.finish()?;
-        archived.objects.push(Object { path: INDEX.into(), size, sha256 });
+        archived.index = Some(PlainFile { size, sha256: sha256.clone() });
+        let path = setting.recipients.stored_name(INDEX);
+        archived.objects.push(match setting.recipients.are_there() {
+            true => {
+                let to = dir.join(&path);
+                let (_, stored) = setting.recipients.seal_file(&plain, &to, &setting.cancel)?;
+                Object { path, size: stored.size, sha256: stored.sha256 }
+            }
+            false => Object { path, size, sha256 },
+        });
         Ok(archived)
     }
 
@@ -238,11 +263,12 @@ impl Writer {
     fn write(&mut self, job: &Job, files: &mut dyn Files, method: &str) -> Result<()> {
         let tree = &job.planned.source.tree;
         let object = format!("files/{}.tar.zst", tree.name);
-        let archive = self.dir.join(&object);
+        let archive = self.dir.join(self.setting.recipients.stored_name(&object));
         let what = Tree {
             component: &tree.name,
             archive: &archive,
             object: &object,
+            recipients: &self.setting.recipients,
             stored_in: self.id.as_str(),
             level: self.setting.config.repository.compression_level,
             contents: self.parent.as_ref().map(ParentTrees::contents),
@@ -274,7 +300,7 @@ impl Writer {
         let changed = written.changed.iter().map(|path| format!("{}/{path}", tree.name));
         self.archived.changed.extend(changed);
         self.archived.objects.push(Object {
-            path: object.clone(),
+            path: self.setting.recipients.stored_name(&object),
             size: written.stored.size,
             sha256: written.stored.sha256,
         });

@@ -1,8 +1,11 @@
 //! The databases of a backup: one fence for all, then the dumps from their snapshots.
 
 use super::consistency::Observed;
+use super::plain::PlainFile;
 use super::plan::PlannedDatabase;
 use super::reach::Reach;
+use super::seal::seal_directory;
+use crate::config::DumpFormat;
 use crate::database::{
     Description, DumpRequest, DumpResult, GLOBALS, HeldSnapshot, dump, dump_globals,
 };
@@ -10,6 +13,7 @@ use crate::error::Result;
 use crate::repository::manifest::{Component, Detail};
 use crate::setting::Setting;
 use futures_util::future::try_join_all;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A database whose snapshot is held.
@@ -43,23 +47,34 @@ pub(super) async fn observe(fenced: &[Fenced]) -> Result<Vec<Observed>> {
 
 /// Dumps every database from its snapshot, one after the other (each dump is parallel in
 /// itself), and the roles of every server. The snapshots end with this.
-pub(super) async fn write(
-    fenced: Vec<Fenced>,
-    dir: &Path,
-    setting: &Setting,
-) -> Result<Vec<Component>> {
+pub(super) async fn write(fenced: Vec<Fenced>, dir: &Path, setting: &Setting) -> Result<Dumped> {
+    let mut plain = BTreeMap::new();
     let mut components = globals(&fenced, dir, setting).await?;
     for database in fenced {
         let request = DumpRequest::new(
             &database.reach.config,
             setting.config.repository.compression_level,
             dir,
-        );
-        let result =
+        )
+        .sealed_for(&setting.recipients);
+        let mut result =
             dump::dump(&database.held, &database.reach.tools, &request, &setting.progress).await?;
+        if request.format == DumpFormat::Directory && setting.recipients.are_there() {
+            let (files, stored_bytes) = seal_directory(setting, dir, &result.object).await?;
+            result.stored_bytes = stored_bytes;
+            plain.extend(files);
+        }
         components.push(database.component(result));
     }
-    Ok(components)
+    Ok(Dumped { components, plain })
+}
+
+/// What was dumped.
+pub(super) struct Dumped {
+    pub(super) components: Vec<Component>,
+    /// The files of dumps in directory format as they were before they were encrypted, if they
+    /// were.
+    pub(super) plain: BTreeMap<String, PlainFile>,
 }
 
 /// One script for every server that a database of the backup lies on.
@@ -81,7 +96,8 @@ async fn globals(fenced: &[Fenced], dir: &Path, setting: &Setting) -> Result<Vec
             _ => format!("databases/{name}.globals.sql"),
         };
         let Reach { target, tools, .. } = &first.reach;
-        let written = dump_globals(target, tools, dir, &object, setting.progress.as_ref()).await?;
+        let (to, progress) = ((dir, object.as_str()), setting.progress.as_ref());
+        let written = dump_globals(target, tools, to, &setting.recipients, progress).await?;
         let Some(stored_bytes) = written else { continue };
         components.push(Component {
             name: object.trim_start_matches("databases/").trim_end_matches(".sql").into(),

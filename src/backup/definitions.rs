@@ -3,7 +3,6 @@
 use super::plan::Plan;
 use crate::config::without_passwords;
 use crate::error::{Code, Error, Result};
-use crate::repository::create_dir;
 use crate::repository::manifest::{Component, Detail};
 use crate::setting::Setting;
 use std::path::Path;
@@ -16,7 +15,7 @@ pub(super) async fn write(plan: &Plan, dir: &Path, setting: &Setting) -> Result<
     let Some(docker) = &plan.docker else { return Ok(components) };
     for container in &plan.containers.all {
         let definition = docker.definition(container).await?;
-        let written = definition.write(dir, &setting.progress)?;
+        let written = definition.write(dir, &setting.recipients, &setting.progress)?;
         let mut stored_bytes = 0;
         for path in &written {
             let path = dir.join(path);
@@ -47,7 +46,6 @@ fn write_config(dir: &Path, setting: &Setting) -> Result<()> {
         setting.progress.warn(Code::ConfigInvalid, message);
         return Ok(());
     };
-    let copy = dir.join("config").join(format!("backstop.{extension}"));
-    create_dir(&dir.join("config"))?;
-    crate::repository::write_new(&copy, text.as_bytes())
+    let object = format!("config/backstop.{extension}");
+    setting.recipients.write(dir, &object, text.as_bytes())
 }

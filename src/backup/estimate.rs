@@ -53,6 +53,6 @@ pub async fn estimate(setting: &Setting, only: &Selection) -> Result<Estimate> {
         source_bytes: plan.source_bytes(),
         stored_bytes: expected.stored_bytes,
         because: expected.because,
-        free_bytes: space::free_bytes(&setting.config.repository.path)?,
+        free_bytes: space::free_bytes(space::workspace(&setting.config))?,
     })
 }

@@ -2,6 +2,7 @@
 //! hide another.
 
 mod containers;
+mod encryption;
 mod journals;
 
 use super::known::Known;
@@ -48,6 +49,9 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
         Finding::new("repository", repository(setting)),
         Finding::new("state directory", state(setting)),
     ];
+    if config.encryption.is_some() {
+        findings.push(Finding::new("encryption", encryption::examine(setting)));
+    }
     findings.extend(journals::examine(&config.state.dir));
     let docker = match connect_if_needed(setting).await {
         Ok(docker) => docker,
@@ -90,10 +94,22 @@ fn user() -> String {
 }
 
 fn repository(setting: &Setting) -> Result<String> {
-    let path = &setting.config.repository.path;
+    let path = space::workspace(&setting.config);
     let known = Known::of(setting)?;
     let free = space::free_bytes(path)?;
     match known.open() {
+        Ok(repository) if repository.directory().is_none() => {
+            let backups = count(repository.names()?.len() as u64, "backup", "backups");
+            let free = bytes(free);
+            Ok(format!("{}: {backups}; {free} free in state.dir", repository.shown()))
+        }
+        Err(e)
+            if e.code() == Code::RepositoryNotFound
+                && !known.is_known()
+                && setting.config.repository.url.is_some() =>
+        {
+            Ok(format!("{}: created by the first backup", setting.config.repository.place()))
+        }
         Ok(repository) => {
             let backups = count(repository.names()?.len() as u64, "backup", "backups");
             check_writable(path)?;
@@ -111,7 +127,7 @@ fn repository(setting: &Setting) -> Result<String> {
 
 fn state(setting: &Setting) -> Result<String> {
     let dir = &setting.config.state.dir;
-    let session = Catalog::in_dir(dir).session(&setting.progress)?;
+    let session = Catalog::of(&setting.config).session(&setting.progress)?;
     let backups = count(session.list()?.len() as u64, "backup", "backups");
     Ok(format!("{}: the catalog lists {backups}", dir.display()))
 }

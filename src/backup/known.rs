@@ -4,7 +4,8 @@
 //! in its place. Without memory the next backup would begin a new repository there, and the
 //! history would seem to be gone.
 
-use crate::config::Config;
+use crate::config::{Config, Place};
+use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::repository::{Repository, create_dir, write_new, write_replacing};
 use crate::setting::Setting;
@@ -47,9 +48,13 @@ pub(crate) fn claim_state(config: &Config) -> Result<()> {
 }
 
 /// What is remembered of the repository that a config names.
-pub(super) struct Known<'a> {
+pub(super) struct Known {
     file: PathBuf,
-    path: &'a Path,
+    /// A path, or the url of a store.
+    path: PathBuf,
+    place: Place,
+    state_dir: PathBuf,
+    identities: Identities,
     ids: BTreeMap<PathBuf, String>,
 }
 
@@ -64,16 +69,49 @@ pub(crate) fn open_repository(setting: &Setting) -> Result<Repository> {
     Ok(repository)
 }
 
-/// Remembers the repository that lies in a place now, whatever lay there before.
-pub(crate) fn remember_repository(setting: &Setting, repository: &Repository) -> Result<()> {
-    let Known { file, mut ids, .. } = Known::of(setting)?;
-    ids.remove(repository.path());
-    Known { file, path: repository.path(), ids }.remember(repository)
+/// Opens a copy of `source`, or creates it where none was before.
+///
+/// # Errors
+/// As [`open_repository`], also where the copy that was there is gone.
+pub(crate) fn open_copy(
+    setting: &Setting,
+    place: Place,
+    state_dir: &Path,
+    source: &Repository,
+) -> Result<Repository> {
+    let mut known = Known::at(setting, place)?;
+    known.state_dir = state_dir.to_path_buf();
+    let copy = match known.is_known() {
+        true => known.open()?,
+        false => Repository::open_or_create_copy(&known.place, state_dir, source)?,
+    };
+    copy.refuse_other_than(source)?;
+    known.remember(&copy)?;
+    Ok(copy)
 }
 
-impl<'a> Known<'a> {
-    /// Reads what is remembered.
-    pub(super) fn of(setting: &'a Setting) -> Result<Self> {
+/// Remembers the repository that lies in a place now, whatever lay there before.
+pub(crate) fn remember_repository(setting: &Setting, repository: &Repository) -> Result<()> {
+    let Known { file, mut ids, identities, .. } = Known::of(setting)?;
+    let path = key(repository);
+    ids.remove(&path);
+    let (place, state_dir) = (Place::Directory(path.clone()), setting.config.state.dir.clone());
+    Known { file, path, place, state_dir, identities, ids }.remember(repository)
+}
+
+/// Under what a repository is remembered.
+fn key(repository: &Repository) -> PathBuf {
+    repository.directory().map_or_else(|| repository.shown().into(), Path::to_path_buf)
+}
+
+impl Known {
+    /// What is remembered of the config's repository.
+    pub(super) fn of(setting: &Setting) -> Result<Self> {
+        Self::at(setting, setting.config.repository.place())
+    }
+
+    /// Reads what is remembered of a place.
+    fn at(setting: &Setting, place: Place) -> Result<Self> {
         let file = setting.config.state.dir.join(FILE);
         let ids = match std::fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text).map_err(|e| {
@@ -84,21 +122,26 @@ impl<'a> Known<'a> {
             Err(e) if e.kind() == ErrorKind::NotFound => BTreeMap::new(),
             Err(e) => return Err(Error::io("read", &file, e)),
         };
-        Ok(Self { file, path: &setting.config.repository.path, ids })
+        let path = match &place {
+            Place::Directory(path) => path.clone(),
+            Place::Store(store) => PathBuf::from(store.url.to_string()),
+        };
+        let (state_dir, identities) =
+            (setting.config.state.dir.clone(), setting.identities.clone());
+        Ok(Self { file, path, place, state_dir, identities, ids })
     }
 
     /// Whether a repository was used at this path before.
     pub(super) fn is_known(&self) -> bool {
-        self.ids.contains_key(self.path)
+        self.ids.contains_key(&self.path)
     }
 
     /// Opens the repository without remembering it.
     pub(super) fn open(&self) -> Result<Repository> {
         let file = self.file.display();
-        match (Repository::open(self.path), self.ids.get(self.path)) {
+        match (Repository::open_at(&self.place, &self.state_dir), self.ids.get(&self.path)) {
             (Ok(found), Some(id)) if found.id() != id => {
-                let error =
-                    Error::new(Code::RepositoryReplaced, "open repository", found.path().display());
+                let error = Error::new(Code::RepositoryReplaced, "open repository", found.shown());
                 Err(error
                     .cause(format!("its id is {}, and was {id} when it was used last", found.id()))
                     .hint(format!(
@@ -112,7 +155,7 @@ impl<'a> Known<'a> {
                     "mount its file system; if the backups are gone for good, move {file} and \
                      catalog.duckdb beside it away, and the next backup begins a new repository"
                 ))),
-            (opened, _) => opened,
+            (opened, _) => opened.map(|found| found.with_identities(&self.identities)),
         }
     }
 
@@ -121,7 +164,7 @@ impl<'a> Known<'a> {
         if self.is_known() {
             return Ok(());
         }
-        self.ids.insert(self.path.to_path_buf(), repository.id().to_string());
+        self.ids.insert(self.path.clone(), repository.id().to_string());
         let mut text = serde_json::to_vec_pretty(&self.ids)
             .map_err(|e| Error::new(Code::Io, "write", self.file.display()).source(e))?;
         text.push(b'\n');

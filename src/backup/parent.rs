@@ -1,6 +1,7 @@
 //! What a backup builds upon: its kind, and the earlier backup whose bytes it need not store
 //! again.
 
+use super::plain::{Plain, Summary};
 use crate::archive::index::IndexReader;
 use crate::archive::{Base, Contents};
 use crate::catalog::BackupRecord;
@@ -9,6 +10,7 @@ use crate::error::{Code, Result};
 use crate::repository::manifest::{Component, Detail, Kind};
 use crate::repository::{BackupId, PublishedBackup, Repository};
 use crate::setting::Setting;
+use crate::storage::Blob;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(super) struct Parent {
     pub(super) backup: PublishedBackup,
+    /// What is kept of it in the clear, where it is encrypted.
+    pub(super) plain: Option<Arc<Summary>>,
 }
 
 /// Its file trees, opened to compare with.
@@ -85,7 +89,15 @@ pub(super) fn choose(
             let mut damages = backup.check_sizes()?;
             damages.extend(backup.check_references(&|_| true)?);
             match damages.first() {
-                None => return Ok((kind, Some(Parent { backup }))),
+                None => {
+                    return Ok(match readable(setting, backup) {
+                        Ok(parent) => (kind, Some(parent)),
+                        Err(because) => {
+                            setting.progress.note(format!("this backup is full: {because}"));
+                            (Kind::Full, None)
+                        }
+                    });
+                }
                 Some(first) => format!("{} {}", first.object, first.fault),
             }
         }
@@ -93,6 +105,35 @@ pub(super) fn choose(
     };
     stores_again(setting, record, &trouble);
     Ok((Kind::Full, None))
+}
+
+/// The backup as a parent of one for the same recipients; else why it cannot be.
+fn readable(setting: &Setting, backup: PublishedBackup) -> std::result::Result<Parent, String> {
+    let name = &backup.manifest().name;
+    let before = backup.manifest().encryption.as_ref().map(|detail| detail.recipients.clone());
+    let now = setting.recipients.names();
+    match (&before, setting.recipients.are_there()) {
+        (None, false) => return Ok(Parent { backup, plain: None }),
+        (None, true) => return Err(format!("{name} is not encrypted, and this one is")),
+        (Some(_), false) => return Err(format!("{name} is encrypted, and this one is not")),
+        (Some(before), true) if *before != now => {
+            return Err(format!("{name} is encrypted for other recipients"));
+        }
+        _ => {}
+    }
+    let plain = Plain::of(setting, &backup.manifest().id);
+    let summary = match plain.recall(setting) {
+        Some(summary) => summary,
+        None if !setting.identities.are_configured() => {
+            return Err(format!(
+                "what was kept of {name} in the clear is gone, and no key is configured"
+            ));
+        }
+        None => plain
+            .renew(setting, &backup)
+            .map_err(|e| format!("{name} cannot be decrypted to build upon it: {e}"))?,
+    };
+    Ok(Parent { backup, plain: Some(Arc::new(summary)) })
 }
 
 /// Warns that `record` is not built upon.
@@ -123,7 +164,11 @@ impl Parent {
             );
             return Ok(None);
         }
-        let index = IndexReader::open(&self.backup.open(INDEX)?)?;
+        let index = match &self.plain {
+            Some(_) => Blob::file(&Plain::of(setting, &manifest.id).index())?,
+            None => self.backup.open(INDEX)?,
+        };
+        let index = IndexReader::open(&index)?;
         let contents = Arc::new(Contents::read(&index)?);
         let components = Arc::new(components);
         Ok(Some(ParentTrees { index, started_at: manifest.started_at, components, contents }))

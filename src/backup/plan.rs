@@ -89,7 +89,7 @@ impl Plan {
 
     /// What is expected to be stored, from the share of the newest backup of this kind.
     pub(super) fn expectation(&self, setting: &Setting, kind: Kind) -> Result<space::Expectation> {
-        let session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+        let session = Catalog::of(&setting.config).session(&setting.progress)?;
         let previous = session
             .list()?
             .into_iter()
@@ -107,7 +107,7 @@ impl Plan {
         kind: Kind,
     ) -> Result<()> {
         let expected = self.expectation(setting, kind)?;
-        space::require(repository.path(), expected.stored_bytes, "write a backup to")
+        space::require(repository.workspace(), expected.stored_bytes, "write a backup to")
             .map_err(|e| e.hint("free space, or choose another repository.path"))
     }
 

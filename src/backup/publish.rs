@@ -1,11 +1,15 @@
 //! The end of a backup: everything is read back, described, and made visible at once.
 
 use super::archives::Archived;
+use super::databases::Dumped;
 use super::link::link_unchanged;
+use super::plain::{Plain, Summary};
 use super::workplace::Workplace;
 use crate::error::Result;
 use crate::progress::Warnings;
-use crate::repository::manifest::{Component, Consistency, Detail, Downtime, FORMAT, Manifest};
+use crate::repository::manifest::{
+    Component, Consistency, Detail, Downtime, EncryptionDetail, FORMAT, Manifest,
+};
 use crate::repository::{IncomingBackup, PublishedBackup};
 use crate::setting::Setting;
 use std::collections::BTreeMap;
@@ -16,7 +20,7 @@ pub(super) struct Parts {
     pub(super) consistency: Consistency,
     pub(super) downtime: Vec<Downtime>,
     pub(super) definitions: Vec<Component>,
-    pub(super) databases: Vec<Component>,
+    pub(super) databases: Dumped,
     pub(super) files: Archived,
     pub(super) warnings: Arc<Warnings>,
 }
@@ -32,20 +36,29 @@ impl Parts {
         let written = self.files.objects.clone();
         let cancel = setting.cancel.clone();
         let parent = workplace.parent.clone();
-        let (incoming, objects, linked) = setting
+        let summary = Summary { index: self.files.index, dumps: self.databases.plain };
+        let is_sealed = setting.recipients.are_there();
+        let kept = is_sealed.then(|| Plain::create(setting, &workplace.record.id)).transpose()?;
+        let (mut incoming, objects, linked) = setting
             .blocking(move || {
-                let objects = incoming.read_back(&written, &cancel)?;
+                let mut objects = incoming.read_back(&written, &cancel)?;
                 let linked = match &parent {
                     Some(parent) => {
-                        link_unchanged(&parent.backup, incoming.path(), &objects, &cancel)?
+                        let plain = parent.plain.as_ref().map(|it| (&summary.dumps, &it.dumps));
+                        let incoming = incoming.path();
+                        link_unchanged(&parent.backup, incoming, &mut objects, plain, &cancel)?
                     }
                     None => BTreeMap::new(),
                 };
+                if let Some(kept) = kept {
+                    kept.write(&summary)?;
+                }
                 Ok((incoming, objects, linked))
             })
             .await?;
         let mut components: Vec<Component> = self
             .databases
+            .components
             .into_iter()
             .chain(self.files.components)
             .chain(self.definitions)
@@ -79,9 +92,17 @@ impl Parts {
             stored_bytes: sum(|component| component.stored_bytes),
             file_count: sum(|component| component.file_count),
             components,
+            encryption: EncryptionDetail::age(setting.recipients.names()),
             objects,
             warnings: self.warnings.seen(),
         };
+        let cancel = setting.cancel.clone();
+        let (incoming, manifest) = setting
+            .blocking(move || {
+                incoming.send(&manifest, &cancel, &mut |_| {})?;
+                Ok((incoming, manifest))
+            })
+            .await?;
         Ok(Sealed { incoming, manifest })
     }
 }

@@ -79,9 +79,10 @@ impl Source {
     /// unseen: the backup would hold itself, and a restore would swap them away.
     pub(crate) fn refuse_own(&self, config: &Config) -> Result<()> {
         let Place::Directory(tree) = &self.place else { return Ok(()) };
-        for (key, path) in
-            [("repository.path", &config.repository.path), ("state.dir", &config.state.dir)]
-        {
+        let copies = config.repository.copies.iter().filter_map(|copy| copy.path.as_ref());
+        let own = [("repository.path", &config.repository.path), ("state.dir", &config.state.dir)];
+        let own = own.into_iter().chain(copies.map(|path| ("the path of a copy", path)));
+        for (key, path) in own.filter(|(_, path)| !path.as_os_str().is_empty()) {
             if real_path(path).starts_with(real_path(tree)) {
                 return Err(Error::new(Code::ConfigInvalid, "back up files", &self.tree.name)
                     .cause(format!("{key} lies inside of {}", tree.display()))

@@ -1,5 +1,6 @@
 //! Whether a backup will fit.
 
+use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::size::bytes;
 use std::path::Path;
@@ -7,6 +8,9 @@ use std::path::Path;
 /// The share of the sources' bytes that is expected to be stored without any history:
 /// a guess that refuses only what cannot fit.
 const UNKNOWN_SHARE: f64 = 0.3;
+
+/// The most that is expected: what cannot be compressed, and its headers.
+const MOST_SHARE: f64 = 1.1;
 
 /// What is expected to be stored, and why.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +24,8 @@ pub(super) struct Expectation {
 pub(super) fn expect(source_bytes: u64, previous: Option<(u64, u64)>) -> Expectation {
     let (share, because) = match previous {
         Some((source, stored)) if source > 0 => {
-            let share = stored as f64 / source as f64;
+            // What every backup has besides its sources outweighs tiny ones.
+            let share = (stored as f64 / source as f64).min(MOST_SHARE);
             (share, format!("the last backup stored {:.0} % of its sources", share * 100.0))
         }
         _ => (UNKNOWN_SHARE, "without an earlier backup, a guess of 30 %".into()),
@@ -36,6 +41,14 @@ pub(crate) fn free_bytes(path: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(existing)
         .map_err(|e| Error::io("read the free space of", existing, e.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// The directory whose file system a backup is put together on.
+pub(super) fn workspace(config: &Config) -> &Path {
+    match &config.repository.url {
+        None => &config.repository.path,
+        Some(_) => &config.state.dir,
+    }
 }
 
 /// Fails where `path` has less than `needed` bytes free.
@@ -63,6 +76,7 @@ mod tests {
         assert_eq!(expect(1000, Some((200, 100))).stored_bytes, 500);
         assert_eq!(expect(1000, Some((0, 0))).stored_bytes, 300);
         assert_eq!(expect(1000, None).stored_bytes, 300);
+        assert_eq!(expect(1000, Some((2, 220))).stored_bytes, 1100);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Request;
 use super::known::Known;
 use super::parent::{self, Parent, ParentTrees};
+use super::plain;
 use crate::catalog::{BackupRecord, Catalog};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
@@ -58,14 +59,15 @@ impl<'a> Workplace<'a> {
         repository: &'a Repository,
         lock: &'a Lock,
     ) -> Result<Self> {
-        let catalog = Catalog::in_dir(&setting.config.state.dir);
+        let catalog = Catalog::of(&setting.config);
         let mut session = catalog.session(&setting.progress)?;
         session.reconcile(repository, &setting.progress)?;
         session.fail_interrupted()?;
         record.sequence = session.next_sequence()?;
         let wanted = request.only.components(&setting.config);
-        let (kind, parent) =
-            parent::choose(setting, request.kind, &wanted, repository, &session.list()?)?;
+        let records = session.list()?;
+        plain::prune(setting, &records);
+        let (kind, parent) = parent::choose(setting, request.kind, &wanted, repository, &records)?;
         record.kind = kind;
         record.parent = parent.as_ref().map(|parent| parent.backup.manifest().id.clone());
         let version = record.version_label.as_deref();
@@ -84,7 +86,8 @@ impl<'a> Workplace<'a> {
 
     /// A directory to write into.
     pub(super) fn incoming(&self) -> Result<IncomingBackup> {
-        self.repository.incoming(&self.record.id, self.lock)
+        let parent = self.parent.as_ref().map(|parent| &parent.backup);
+        self.repository.incoming(&self.record.id, parent, self.lock)
     }
 
     /// Records the published backup. The backup exists whether or not this succeeds: what
@@ -127,14 +130,13 @@ pub(super) fn begin(
 /// Records that a backup failed at `at`.
 pub(super) fn record_failed(setting: &Setting, record: BackupRecord, at: Timestamp, error: &Error) {
     let mut record = record.failed(error, at);
-    let written = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress).and_then(
-        |mut session| {
+    let written =
+        Catalog::of(&setting.config).session(&setting.progress).and_then(|mut session| {
             if record.sequence == 0 {
                 record.sequence = session.next_sequence()?;
             }
             session.put_failed(&record)
-        },
-    );
+        });
     if let Err(e) = written {
         setting.progress.warn(e.code(), e.to_string());
     }
@@ -147,12 +149,15 @@ pub(super) fn record_failed(setting: &Setting, record: BackupRecord, at: Timesta
 /// likely its file system is not mounted, and a new repository would fill the disk below;
 /// `repository_replaced` where another one lies there.
 pub(super) fn open_or_create(setting: &Setting) -> Result<Repository> {
-    let path = &setting.config.repository.path;
     let mut known = Known::of(setting)?;
     let repository = match known.open() {
         Err(e) if e.code() == Code::RepositoryNotFound && !known.is_known() => {
             refuse_listed(setting)?;
-            Repository::open_or_create(path)?
+            Repository::open_or_create_at(
+                &setting.config.repository.place(),
+                &setting.config.state.dir,
+            )?
+            .with_identities(&setting.identities)
         }
         opened => opened?,
     };
@@ -162,15 +167,20 @@ pub(super) fn open_or_create(setting: &Setting) -> Result<Repository> {
 
 /// A state directory of an earlier version remembers no repository, but its catalog does.
 fn refuse_listed(setting: &Setting) -> Result<()> {
-    let path = &setting.config.repository.path;
-    let catalog = Catalog::in_dir(&setting.config.state.dir);
+    let repository = &setting.config.repository;
+    let catalog = Catalog::of(&setting.config);
     let records = catalog.session(&setting.progress)?.list()?;
     let lay_there = |record: &&BackupRecord| {
-        record.is_published() && record.path.as_ref().is_some_and(|lies| lies.starts_with(path))
+        record.is_published()
+            && match (&record.path, &repository.url) {
+                (Some(lies), None) => lies.starts_with(&repository.path),
+                (None, Some(_)) => true,
+                _ => false,
+            }
     };
     match records.iter().filter(lay_there).count() {
         0 => Ok(()),
-        known => Err(Error::new(Code::RepositoryNotFound, "open repository", path.display())
+        known => Err(Error::new(Code::RepositoryNotFound, "open repository", repository.place())
             .cause(format!(
                 "it is gone, but the catalog knows of {} in it",
                 count(known as u64, "backup", "backups")

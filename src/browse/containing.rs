@@ -1,6 +1,7 @@
 //! Which backups hold a file.
 
 use super::FilePath;
+use super::find::pattern_part;
 use crate::catalog::{Query, Value};
 use crate::error::{Code, Error, Result};
 use crate::repository::BackupId;
@@ -20,7 +21,13 @@ struct Row {
 /// `usage` for a path that cannot be one.
 pub fn containing(query: &Query, path: &str) -> Result<BTreeSet<BackupId>> {
     let (clause, values) = match path.contains(['*', '?', '[']) {
-        true => ("(f.component || '/' || f.path) GLOB ?", vec![Value::Text(path.into())]),
+        true => (
+            "contains(f.path, ?) AND (f.component || '/' || f.path) GLOB ?",
+            vec![
+                Value::Text(pattern_part(path).unwrap_or_default().into()),
+                Value::Text(path.into()),
+            ],
+        ),
         false => {
             let file = FilePath::parse(OsStr::new(path))
                 .map_err(|cause| Error::new(Code::Usage, "read the path", path).cause(cause))?;

@@ -5,11 +5,13 @@
 //! again.
 
 use super::INDEX;
+use crate::backup::plain_index;
 use crate::catalog::BackupRecord;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Detail;
 use crate::repository::{BackupId, Repository};
 use crate::setting::Setting;
+use crate::size::count;
 use crate::storage::{LocalStorage, Storage};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -18,10 +20,12 @@ use std::time::SystemTime;
 const MOST_KEPT: u64 = 4 << 30;
 
 /// The indexes of those of `records` that have file trees and that `wanted` takes. One that
-/// cannot be brought here is left out with a warning. Blocking.
+/// cannot be brought here is left out with a warning, and so are encrypted ones without their
+/// key where all are asked for. Blocking.
 ///
 /// # Errors
-/// `storage_unreachable` and its kin; `interrupted`.
+/// `storage_unreachable` and its kin; `key_missing` and `key_wrong` of backups that are wanted;
+/// `interrupted`.
 pub fn indexes(
     setting: &Setting,
     repository: &Repository,
@@ -29,7 +33,7 @@ pub fn indexes(
     wanted: Option<&[BackupId]>,
 ) -> Result<Vec<(BackupId, PathBuf)>> {
     let cache = setting.config.state.dir.join("indexes").join(repository.id());
-    let mut found = Vec::new();
+    let (mut found, mut locked) = (Vec::new(), Vec::new());
     for record in records.iter().filter(|record| has_index(record)) {
         if wanted.is_some_and(|wanted| !wanted.contains(&record.id)) {
             continue;
@@ -39,8 +43,15 @@ pub fn indexes(
             Err(e) if e.code() == Code::BackupDamaged => {
                 setting.progress.warn(e.code(), format!("{e}; its index is left out"));
             }
+            Err(e) if wanted.is_none() && matches!(e.code(), Code::KeyMissing | Code::KeyWrong) => {
+                locked.push(e);
+            }
             Err(e) => return Err(e),
         }
+    }
+    if let Some(first) = locked.first() {
+        let backups = count(locked.len() as u64, "encrypted backup is", "encrypted backups are");
+        setting.progress.warn(first.code(), format!("{backups} left out: {first}"));
     }
     clear(&cache, records, &found)?;
     Ok(found)
@@ -62,6 +73,12 @@ fn local(
     }
     let name = format!("{}.parquet", record.id);
     let cached = cache.join(&name);
+    if !cached.exists()
+        && !setting.identities.are_configured()
+        && let Some(kept) = plain_index(setting, &record.id)
+    {
+        return Ok(kept);
+    }
     if !cached.exists() {
         let index = repository.backup(&record.name)?.open(INDEX)?;
         LocalStorage::new(cache).upload(&name, &index, &setting.cancel, &mut |_| {})?;

@@ -77,11 +77,10 @@ impl Session {
         Ok(usize::try_from(count).unwrap_or_default())
     }
 
-    /// The events of this kind of a backup in the order in which they were recorded, whatever
-    /// the clock said.
-    pub(super) fn events_of(&self, event: EventName, id: &BackupId) -> Result<Vec<Event>> {
-        let wanted = "WHERE event = ? AND backup_id = ? ORDER BY rowid";
-        self.read_events(wanted, params![event.text(), id.as_str()])
+    /// The events of this kind in the order in which they were recorded, whatever the clock
+    /// said.
+    pub(super) fn events_named(&self, event: EventName) -> Result<Vec<Event>> {
+        self.read_events("WHERE event = ? ORDER BY rowid", params![event.text()])
     }
 
     /// The events that the end of a query selects.

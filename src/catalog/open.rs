@@ -1,5 +1,6 @@
 //! Opening the database file: the lock, the settings, and what to do with a damaged one.
 
+use super::backups::failed;
 use super::{journal, migrations};
 use crate::clock;
 use crate::error::{Code, Error, Result};
@@ -26,16 +27,14 @@ pub(super) fn lock(dir: &Path, wait: Duration) -> Result<Lock> {
 /// Opens the catalog, or a new one where it is missing or damaged.
 pub(super) fn open(dir: &Path, progress: &Arc<dyn Progress>) -> Result<Connection> {
     let file = dir.join(FILE);
-    let missing = !file.exists();
-    let error = match connect(&file) {
-        Ok(connection) => {
-            if missing {
-                journal::replay(dir, &connection)?;
-            }
-            return Ok(connection);
-        }
-        Err(error) if error.code() == Code::CatalogFormat => return Err(error),
-        Err(error) => error,
+    // Nothing is in an empty one.
+    let opened = match file.metadata().is_ok_and(|found| found.len() > 0) {
+        true => connect(&file),
+        false => begin(dir, &file),
+    };
+    let error = match opened {
+        Err(error) if error.code() != Code::CatalogFormat => error,
+        opened => return opened,
     };
     refuse_if_inaccessible(dir, &file)?;
     let aside = move_aside(dir, &file, "damaged")?;
@@ -46,9 +45,31 @@ pub(super) fn open(dir: &Path, progress: &Arc<dyn Progress>) -> Result<Connectio
             aside.display()
         ),
     );
-    let connection = connect(&file)?;
+    begin(dir, &file)
+}
+
+/// A new catalog that knows what the event journal knows. Nothing would tell one that does not
+/// yet from one that does, so it gets its name when it does.
+fn begin(dir: &Path, file: &Path) -> Result<Connection> {
+    let new = dir.join(format!("{FILE}.new"));
+    for left in [new.clone(), dir.join(format!("{FILE}.new.wal"))] {
+        match std::fs::remove_file(&left) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &left, e));
+            }
+            _ => {}
+        }
+    }
+    // A log without its file would be applied to the new one.
+    if dir.join(format!("{FILE}.wal")).exists() {
+        move_aside(dir, file, "replaced")?;
+    }
+    let connection = connect(&new)?;
     journal::replay(dir, &connection)?;
-    Ok(connection)
+    connection.execute_batch("CHECKPOINT").map_err(|e| failed("checkpoint", e))?;
+    drop(connection);
+    std::fs::rename(&new, file).map_err(|e| Error::io("name catalog", &new, e))?;
+    connect(file)
 }
 
 fn connect(file: &Path) -> Result<Connection> {

@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::BackupId;
 use duckdb::types::{ToSqlOutput, Value as SqlValue};
-use duckdb::{Config, Connection, ToSql, params, params_from_iter};
+use duckdb::{Config, Connection, ToSql, params_from_iter};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,6 +89,8 @@ impl Query {
             .map_err(ask)?;
         let connection = Connection::open_in_memory_with_flags(config).map_err(ask)?;
         let query = Self { connection };
+        // Every index is looked into first, and read afterwards.
+        query.connection.execute_batch("SET parquet_metadata_cache = true").map_err(ask)?;
         query.connection.execute_batch(INDEXES).map_err(ask)?;
         let mut files = Vec::new();
         for (number, source) in sources.into_iter().enumerate() {
@@ -128,22 +130,27 @@ impl Query {
         indexes: &[(BackupId, PathBuf)],
         progress: &Arc<dyn Progress>,
     ) -> Result<Vec<String>> {
-        let ask = |e| failed("read the indexes that are listed in the", e);
-        let mut files = Vec::new();
-        for (id, file) in indexes {
-            let sql = format!("SELECT count(*) FROM parquet_file_metadata({})", literal(file));
-            if let Err(e) = self.connection.query_row(&sql, [], |_| Ok(())) {
-                progress.warn(
-                    Code::BackupDamaged,
-                    format!("{} cannot be read and is left out: {e}", file.display()),
-                );
-                continue;
-            }
-            let row = params![file.to_string_lossy(), id.as_str()];
-            self.connection.execute("INSERT INTO indexes VALUES (?, ?)", row).map_err(ask)?;
-            files.push(literal(file));
+        let mut read = indexes.to_vec();
+        // All at once, and one by one only where that fails.
+        if self.open_indexes(&read).is_err() {
+            read.retain(|index| match self.open_indexes(std::slice::from_ref(index)) {
+                Ok(()) => true,
+                Err(e) => {
+                    let file = index.1.display();
+                    let message = format!("{file} cannot be read and is left out: {e}");
+                    progress.warn(Code::BackupDamaged, message);
+                    false
+                }
+            });
         }
-        Ok(files)
+        let rows = read.iter().map(|(id, file)| format!("({}, '{id}')", literal(file)));
+        let rows: Vec<String> = rows.collect();
+        if !rows.is_empty() {
+            let sql = format!("INSERT INTO indexes VALUES {}", rows.join(", "));
+            let ask = |e| failed("list the indexes in the", e);
+            self.connection.execute_batch(&sql).map_err(ask)?;
+        }
+        Ok(read.iter().map(|(_, file)| literal(file)).collect())
     }
 
     /// Makes the view of files, and lets nothing else be read from then on.
@@ -162,6 +169,16 @@ impl Query {
             ),
         };
         self.connection.execute_batch(&(closed + "SET lock_configuration = true")).map_err(ask)
+    }
+
+    /// Reads the ends of indexes, which say what lies in them.
+    fn open_indexes(&self, indexes: &[(BackupId, PathBuf)]) -> duckdb::Result<()> {
+        if indexes.is_empty() {
+            return Ok(());
+        }
+        let files: Vec<String> = indexes.iter().map(|(_, file)| literal(file)).collect();
+        let sql = format!("SELECT count(*) FROM parquet_file_metadata([{}])", files.join(", "));
+        self.connection.query_row(&sql, [], |_| Ok(()))
     }
 
     /// Refuses everything but one SELECT.

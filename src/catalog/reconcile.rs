@@ -7,8 +7,12 @@ use crate::error::{Code, Result};
 use crate::progress::Progress;
 use crate::repository::{BackupId, Pin, Repository};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
+
+/// How many backups one transaction adds: DuckDB keeps about half a MiB for each until it is
+/// committed.
+const AT_ONCE: usize = 40;
 
 impl Session {
     /// Adds the backups that lie in the repository and are missing here, and removes those
@@ -19,27 +23,15 @@ impl Session {
         repository: &Repository,
         progress: &Arc<dyn Progress>,
     ) -> Result<()> {
-        let mut recorded = self.published_names()?;
+        let recorded = self.published_names(repository.backup_path("").as_deref())?;
         let lying: HashSet<String> = repository.names()?.into_iter().collect();
-        let paths_moved = self.recorded_root()?.is_some_and(|root| root != repository.path());
-        if paths_moved {
-            recorded.clear();
-        }
         let pins = repository.pins()?;
-        for name in lying.iter().filter(|name| !recorded.contains_key(*name)) {
-            match repository.backup(name) {
-                Ok(backup) => {
-                    let mut record = BackupRecord::published(&backup);
-                    for found in self.verifications(&record.id)? {
-                        record = record.verified(found);
-                    }
-                    record.pin = pins.get(&record.id).cloned();
-                    self.put(&record)?;
-                }
-                Err(e) => progress.warn(e.code(), e.to_string()),
-            }
+        let is_known = |name: &String| recorded.get(name).is_some_and(|(_, is_here)| *is_here);
+        let new: Vec<&String> = lying.iter().filter(|name| !is_known(name)).collect();
+        if !new.is_empty() {
+            self.add(&new, repository, &pins, progress)?;
         }
-        for (name, id) in &recorded {
+        for (name, (id, _)) in &recorded {
             if !lying.contains(name) {
                 progress.warn(
                     Code::BackupNotFound,
@@ -49,6 +41,41 @@ impl Session {
             }
         }
         self.reconcile_pins(&pins)
+    }
+
+    /// Adds backups of these names, many at once: one by one would take far longer.
+    fn add(
+        &self,
+        names: &[&String],
+        repository: &Repository,
+        pins: &BTreeMap<BackupId, Pin>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<()> {
+        let mut verifications = self.verifications()?;
+        let mut add = |name: &str| {
+            let backup = match repository.backup(name) {
+                Ok(backup) => backup,
+                // On a store: being written, or left by a dead writer.
+                Err(e) if e.code() == Code::BackupNotFound => return Ok(()),
+                Err(e) => {
+                    progress.warn(e.code(), e.to_string());
+                    return Ok(());
+                }
+            };
+            let mut record = BackupRecord::published(&backup);
+            for found in verifications.remove(&record.id).unwrap_or_default() {
+                record = record.verified(found);
+            }
+            record.pin = pins.get(&record.id).cloned();
+            backups::insert(&self.connection, &record)
+        };
+        // What is not committed yet stays in memory.
+        for names in names.chunks(AT_ONCE) {
+            backups::in_transaction(&self.connection, || {
+                names.iter().try_for_each(|name| add(name))
+            })?;
+        }
+        Ok(())
     }
 
     /// Brings the rows of published backups in line with the pins. Costs one pass over the rows'
@@ -74,36 +101,39 @@ impl Session {
         Ok(())
     }
 
-    /// Id by name of every backup recorded as published.
-    fn published_names(&self) -> Result<HashMap<String, String>> {
-        let read = || -> duckdb::Result<HashMap<String, String>> {
+    /// Of every backup recorded as published, by name: its id, and whether it is recorded to
+    /// lie in `backups`, or in no directory of this host.
+    fn published_names(&self, backups: Option<&Path>) -> Result<HashMap<String, (String, bool)>> {
+        // A record of what lies in a store names no path at all.
+        let nowhere = Path::new("\0");
+        let here = serde_json::to_string(backups.unwrap_or(nowhere))
+            .map_err(|e| failed("read backups from", e))?;
+        // Records are stored as they were written: to look for the text is far cheaper than to
+        // take every one apart.
+        let here = format!("\"path\":{}", here.trim_end_matches('"'));
+        let read = || -> duckdb::Result<HashMap<String, (String, bool)>> {
             let mut statement = self.connection.prepare(
-                "SELECT name, id FROM backups WHERE status IN ('completed', 'verified')",
+                "SELECT name, id, CASE WHEN contains(record::VARCHAR, ?) THEN true \
+                 ELSE (record->>'path') IS NULL END \
+                 FROM backups WHERE status IN ('completed', 'verified')",
             )?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            let row = |row: &duckdb::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+            statement.query_map([here], row)?.collect()
         };
         read().map_err(|e| failed("read backups from", e))
     }
 
-    /// The repository's directory as a published record names it.
-    fn recorded_root(&self) -> Result<Option<PathBuf>> {
-        let path: Option<String> = self
-            .connection
-            .query_row(
-                "SELECT max(record->>'path') FROM backups WHERE status IN ('completed', 'verified')",
-                [],
-                |row| row.get(0),
-            )
-            .map_err(|e| failed("read backups from", e))?;
-        Ok(path.and_then(|path| Some(PathBuf::from(path).parent()?.parent()?.to_path_buf())))
-    }
-
-    /// What the verifications of a backup found, oldest first, as the journal knows them.
-    fn verifications(&self, id: &BackupId) -> Result<Vec<LastVerification>> {
-        let events = self.events_of(EventName::BackupVerified, id)?;
-        // A verification that an earlier version noted in another form counts as none.
-        let found =
-            events.into_iter().filter_map(|event| serde_json::from_value(event.detail).ok());
-        Ok(found.collect())
+    /// What the verifications of each backup found, oldest first, as the journal knows them.
+    fn verifications(&self) -> Result<HashMap<BackupId, Vec<LastVerification>>> {
+        let mut verifications: HashMap<_, Vec<_>> = HashMap::new();
+        for event in self.events_named(EventName::BackupVerified)? {
+            // One that an earlier version noted in another form counts as none.
+            if let Some(id) = event.backup_id
+                && let Ok(found) = serde_json::from_value(event.detail)
+            {
+                verifications.entry(id).or_default().push(found);
+            }
+        }
+        Ok(verifications)
     }
 }

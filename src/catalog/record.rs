@@ -302,6 +302,7 @@ impl BackupRecord {
             source_bytes: self.source_bytes,
             stored_bytes: self.stored_bytes,
             file_count: self.file_count,
+            encryption: None,
             objects,
             warnings: self.warnings.clone(),
         }

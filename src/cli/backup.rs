@@ -5,9 +5,12 @@ use super::signal::until_interrupted;
 use super::{Ending, show, table};
 use crate::backup::{self, Request, Selection};
 use crate::catalog::BackupRecord;
+use crate::copies;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Kind, Level, Reason};
+use crate::setting::Setting;
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use std::collections::BTreeMap;
 
 const EXAMPLES: &str = "\
@@ -40,6 +43,12 @@ pub(super) struct BackupArgs {
     /// End with exit code 3 when the backup is less consistent than this
     #[arg(long, value_enum, value_name = "LEVEL")]
     require_consistency: Option<Level>,
+    /// Leave the copies of the repository to the next `backstop sync`
+    #[arg(long, env = "BACKUP_LOCAL_ONLY", value_parser = FalseyValueParser::new())]
+    local_only: bool,
+    /// End with exit code 3 when a copy of the repository could not be brought up to date
+    #[arg(long, conflicts_with = "local_only")]
+    strict: bool,
     /// Check everything and show what would be done, without doing it
     #[arg(long)]
     dry_run: bool,
@@ -52,9 +61,25 @@ fn label(text: &str) -> std::result::Result<(String, String), String> {
     }
 }
 
+/// Without a config there is nothing to back up; and what only a copy holds would have a place
+/// in the history that the repository gives to another.
+fn refuse_elsewhere(setting: &Setting) -> Result<()> {
+    if setting.config.is_unknown() {
+        return Err(Error::new(Code::ConfigNotFound, "take", "a backup")
+            .cause("without a config there is nothing to back up"));
+    }
+    if setting.config.is_copy() {
+        return Err(Error::new(Code::Usage, "take", "a backup into a copy")
+            .cause("copies only hold what the repository holds")
+            .hint("leave --copy out: the backup is sent to every copy"));
+    }
+    Ok(())
+}
+
 pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
     context.recover_first().await?;
     let setting = context.setting()?;
+    refuse_elsewhere(&setting)?;
     let request = Request {
         reason: args.reason,
         labels: args.labels.into_iter().collect::<BTreeMap<_, _>>(),
@@ -68,12 +93,39 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
         return Ok(Ending::Done);
     }
     let record = until_interrupted(&context.cancel, backup::backup(&setting, &request)).await?;
+    let lacking = match args.local_only {
+        true => Ok(None),
+        false => bring_to_copies(context, &setting).await,
+    };
     context.output.result(&record, || describe(&record))?;
     let shortfall = shortfall(&record, args.require_consistency);
     if let Some(error) = &shortfall {
         context.output.error(error);
     }
-    Ok(if shortfall.is_some() { Ending::Degraded } else { Ending::Done })
+    // The backup is there, and was shown, also where a signal ended what came after it.
+    let missing_copy = lacking?.filter(|_| args.strict);
+    if let Some(error) = &missing_copy {
+        context.output.error(error);
+    }
+    let degraded = shortfall.is_some() || missing_copy.is_some();
+    Ok(if degraded { Ending::Degraded } else { Ending::Done })
+}
+
+/// Brings the copies of the repository up to date. The backup is good whatever comes of it; one
+/// that lacks something is a warning, and returned.
+async fn bring_to_copies(context: &Context, setting: &Setting) -> Result<Option<Error>> {
+    if setting.config.repository.copies.is_empty() {
+        return Ok(None);
+    }
+    let synced = until_interrupted(&context.cancel, copies::sync(setting, &[])).await?;
+    let mut lacking = None;
+    for (one, failure) in synced.iter().filter_map(|one| Some((one, one.failure.as_ref()?))) {
+        let message = format!("degraded: local-only: {} at {}: {failure}", one.copy, one.place);
+        setting.progress.warn(failure.code(), message.clone());
+        let error = Error::new(Code::Degraded, "bring the backup to", &one.copy);
+        lacking = Some(error.cause(failure).hint("the next `backstop sync` catches up"));
+    }
+    Ok(lacking)
 }
 
 fn describe(record: &BackupRecord) -> String {

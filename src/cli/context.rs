@@ -1,11 +1,12 @@
 //! What a command needs: the loaded config, the repository, the catalog, the listener.
 
-use super::Global;
 use super::output::Output;
+use super::{Global, fleet};
 use crate::backup::{claim_state, open_repository};
 use crate::browse;
-use crate::catalog::{Catalog, Query, Session, Source};
+use crate::catalog::{BackupRecord, Catalog, Query, Session, Source};
 use crate::config::{Config, Loaded};
+use crate::encryption::{Identities, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::progress::{JsonLines, Progress, Terminal};
 use crate::repository::{BackupId, Lock, LockMode, Repository};
@@ -24,6 +25,8 @@ pub(super) struct Context {
     pub(super) progress: Arc<dyn Progress>,
     pub(super) cancel: CancellationToken,
     loaded: OnceLock<Arc<Loaded>>,
+    /// Read and unlocked once, however often they are asked for.
+    identities: OnceLock<Identities>,
 }
 
 impl Context {
@@ -33,23 +36,54 @@ impl Context {
         } else {
             Arc::new(Terminal::stderr(output.is_quiet()))
         };
-        Self { global, output, progress, cancel: CancellationToken::new(), loaded: OnceLock::new() }
+        Self {
+            global,
+            output,
+            progress,
+            cancel: CancellationToken::new(),
+            loaded: OnceLock::new(),
+            identities: OnceLock::new(),
+        }
     }
 
-    /// The config with the origin of its values.
+    /// The config with the origin of its values, and with the repository that is asked for.
     pub(super) fn loaded(&self) -> Result<Arc<Loaded>> {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded.clone());
         }
-        let loaded = Arc::new(Config::load(self.global.config.as_deref())?);
+        let Global { config, repository, copy, .. } = &self.global;
+        let loaded = match (Config::load(config.as_deref()), repository) {
+            // A repository can be looked into, and restored from, without any config.
+            (Err(e), Some(_)) if e.code() == Code::ConfigNotFound && config.is_none() => {
+                Loaded::unknown()
+            }
+            (loaded, _) => loaded?,
+        };
+        let place = match (repository, copy) {
+            // Several: each is opened where they are read.
+            (Some(place), _) if fleet::parent(place).is_some() => None,
+            (Some(place), _) => Some(loaded.config.place(place)?),
+            (None, Some(name)) => Some(loaded.config.copy(name)?),
+            (None, None) => None,
+        };
+        let loaded = match place {
+            Some(place) => loaded.with_repository(place),
+            None => loaded,
+        };
+        let loaded = Arc::new(loaded);
         Ok(self.loaded.get_or_init(|| loaded).clone())
     }
 
     /// What an operation is given.
     pub(super) fn setting(&self) -> Result<Setting> {
         let loaded = self.loaded()?;
-        claim_state(&loaded.config)?;
+        if !loaded.config.is_unknown() {
+            claim_state(&loaded.config)?;
+        }
+        let encryption = loaded.config.encryption.as_ref();
         Ok(Setting {
+            recipients: Recipients::of(encryption)?,
+            identities: self.identities.get_or_init(|| Identities::of(encryption)).clone(),
             config: Arc::new(loaded.config.clone()),
             config_file: loaded.file.clone(),
             // The kernel finds the running program even when its file was replaced.
@@ -81,12 +115,29 @@ impl Context {
     }
 
     fn catalog(&self) -> Result<(Session, Option<Repository>)> {
-        let config = &self.loaded()?.config;
-        let mut session = Catalog::in_dir(&config.state.dir).session(&self.progress)?;
-        runbook::mirror_into(&mut session, &config.state.dir, &self.progress)?;
-        let repository = match open_repository(&self.setting()?) {
+        if let Some(place) = self.global.repository.as_deref().and_then(fleet::parent) {
+            return Err(Error::new(Code::Usage, "work on all repositories below", place)
+                .cause("only `sql` reads several at once"));
+        }
+        self.catalog_of(&self.setting()?)
+    }
+
+    /// The catalog of the repository that `setting` names.
+    pub(super) fn catalog_of(&self, setting: &Setting) -> Result<(Session, Option<Repository>)> {
+        let mut session = Catalog::of(&setting.config).session(&self.progress)?;
+        // Runs belong to this host, not to another repository that is asked about.
+        if setting.config.is_at_home() {
+            runbook::mirror_into(&mut session, &setting.config.state.dir, &self.progress)?;
+        }
+        let repository = match open_repository(setting) {
             Ok(repository) => repository,
-            Err(e) if e.code() == Code::RepositoryNotFound => return Ok((session, None)),
+            // What was named on the command line is to be there.
+            Err(e) if e.code() == Code::RepositoryNotFound && setting.config.is_at_home() => {
+                if session.list()?.iter().any(BackupRecord::is_published) {
+                    self.progress.warn(e.code(), e.to_string());
+                }
+                return Ok((session, None));
+            }
             Err(e) => return Err(e),
         };
         session.reconcile(&repository, &self.progress)?;
@@ -95,6 +146,14 @@ impl Context {
             session.fail_interrupted()?;
         }
         Ok((session, Some(repository)))
+    }
+
+    /// The catalogs and indexes of all repositories that were asked for, for questions.
+    pub(super) fn query_all(&self) -> Result<Query> {
+        match self.global.repository.as_deref().and_then(fleet::parent) {
+            Some(parent) => fleet::query(self, parent),
+            None => self.query(),
+        }
     }
 
     /// The catalog and the indexes of all backups, for questions.
@@ -108,11 +167,23 @@ impl Context {
         &self,
         choose: impl FnOnce(&Session) -> Result<(Option<Vec<BackupId>>, T)>,
     ) -> Result<(Query, T)> {
-        let (session, repository) = self.catalog()?;
+        let setting = self.setting()?;
+        let (mut session, repository) = self.catalog()?;
         let (wanted, chosen) = choose(&session)?;
-        let indexes = match &repository {
-            Some(it) => browse::indexes(&self.setting()?, it, &session.list()?, wanted.as_deref())?,
-            None => Vec::new(),
+        let indexes = |records: &[BackupRecord]| match &repository {
+            Some(it) => browse::indexes(&setting, it, records, wanted.as_deref()),
+            None => Ok(Vec::new()),
+        };
+        let records = session.list()?;
+        let indexes = match setting.identities.ask_a_person() {
+            false => indexes(&records)?,
+            // Nobody waits for the catalog while somebody looks for a passphrase.
+            true => {
+                drop(session);
+                let indexes = indexes(&records)?;
+                session = Catalog::of(&setting.config).session(&self.progress)?;
+                indexes
+            }
         };
         let repository = repository.map(|repository| repository.id().to_owned());
         let query = Query::over(vec![Source { session, repository, indexes }], &self.progress)?;

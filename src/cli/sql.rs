@@ -27,7 +27,7 @@ pub(super) struct SqlArgs {
 }
 
 pub(super) fn run(args: &SqlArgs, context: &Context) -> Result<Ending> {
-    let query = context.query()?;
+    let query = context.query_all()?;
     query.check(&args.query)?;
     if context.output.is_json() {
         let rows: Vec<serde_json::Value> = query.objects(&args.query, &[])?;

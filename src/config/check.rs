@@ -7,7 +7,7 @@ use super::origin::{Origins, child, entry};
 use super::problem::{Problems, did_you_mean, meant, quoted_list};
 use super::schema::{Shape, choices, expected, keys, present};
 use super::source::kind;
-use super::{DatabaseUrl, Selector, Size, Timeout};
+use super::{DatabaseUrl, Recipient, Selector, Size, StoreUrl, Timeout};
 use figment::value::{Dict, Value};
 use serde_json::Value as Schema;
 
@@ -61,7 +61,12 @@ fn table(entries: &Dict, schema: &Schema, key: &str, origins: &Origins, problems
         let (path, schema) = (child(key, name), present(&schema["properties"][name]));
         let message = format!("is missing; expected {}", expected(schema));
         let remedy = match Shape::of(schema) {
-            Shape::Table => format!("add [{path}] with {}", quoted_list(required_keys(schema))),
+            Shape::Table => {
+                // Where none is required, the first is what most need.
+                let first = required_keys(schema).next().is_none().then(|| keys(schema).next());
+                let named = required_keys(schema).chain(first.flatten());
+                format!("add [{path}] with {}", quoted_list(named))
+            }
             _ => format!("add {path} ({})", expected(schema)),
         };
         problems.add_with_remedy(origins.nearest(key), &path, message, remedy);
@@ -102,8 +107,10 @@ fn accept(text: &str, schema: &Schema) -> Result<(), String> {
     }
     match schema["format"].as_str() {
         Some("database-url") => text.parse::<DatabaseUrl>().map(drop),
+        Some("store-url") => text.parse::<StoreUrl>().map(drop),
         Some("selector") => text.parse::<Selector>().map(drop),
         Some("timeout") => text.parse::<Timeout>().map(drop),
+        Some("age-recipient") => text.parse::<Recipient>().map(drop),
         Some("size") => text.parse::<Size>().map(drop),
         _ => Ok(()),
     }

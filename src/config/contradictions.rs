@@ -1,6 +1,8 @@
 //! Values that are each acceptable and together are not.
 
+mod encryption;
 mod retention;
+mod stores;
 
 use super::origin::{Origins, child, entry};
 use super::problem::Problems;
@@ -34,7 +36,9 @@ pub(super) fn find(config: &Config, origins: &Origins, problems: &mut Problems) 
     search.trees_are_apart(config);
     search.names_are_unique(config);
     search.selectors_are_unique(config);
+    search.stores(config);
     search.retention(config);
+    search.encryption(config);
 }
 
 struct Search<'a> {
@@ -125,13 +129,15 @@ impl Search<'_> {
             ("state.dir", &config.state.dir, "the catalog changes while it would be read"),
         ];
         for (name, directory, because) in own {
-            if real_path(directory).starts_with(&tree) {
+            if is_set(directory) && real_path(directory).starts_with(&tree) {
                 let message = format!("{name} lies inside of {}: {because}", path.display());
                 self.report(key, message);
             }
         }
-        if tree != real_path(&config.repository.path)
-            && tree.starts_with(real_path(&config.repository.path))
+        let repository = &config.repository.path;
+        if is_set(repository)
+            && tree != real_path(repository)
+            && tree.starts_with(real_path(repository))
         {
             let message = format!("{} lies inside of repository.path", path.display());
             self.report(key, message);
@@ -204,4 +210,9 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
         .add_line(None, pattern)
         .map(drop)
         .map_err(|error| format!("is not a pattern: {error}"))
+}
+
+/// Whether there is a path at all; a repository on a store has none.
+fn is_set(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
 }

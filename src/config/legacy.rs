@@ -25,7 +25,9 @@ pub(super) fn join(
     file: bool,
     problems: &mut Problems,
 ) -> Figment {
-    if let Some(directory) = environment.get("BACKUP_DIR") {
+    if let Some(directory) = environment.get("BACKUP_DIR")
+        && !figment.contains("repository.url")
+    {
         let layer = Layer::of_key("BACKUP_DIR", "repository", "path", directory.into());
         figment = figment.join(layer);
     }

@@ -5,7 +5,7 @@ use super::origin::{Origin, Origins, absolute};
 use super::problem::Problems;
 use super::schema::schema;
 use super::source::{read, values};
-use super::{Config, Environment, contradictions, legacy, locate, overrides};
+use super::{Config, Credentials, Environment, Place, contradictions, legacy, locate, overrides};
 use crate::error::{Code, Error, Result};
 use figment::Figment;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,19 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// A config that nobody wrote.
+    pub(super) fn without_file(config: Config) -> Self {
+        Self { config, file: None, origins: Origins::default() }
+    }
+
+    /// The same with another repository.
+    pub fn with_repository(&self, place: Place) -> Self {
+        let copies = self.config.repository.copies.iter();
+        let copy = copies.map(super::Copy::place).any(|copy| copy == place);
+        let config = Config { copy, ..self.config.clone().with_repository(place) };
+        Self { config, file: self.file.clone(), origins: self.origins.clone() }
+    }
+
     /// Where the value at `key` came from, e.g. at `databases[0].jobs`.
     pub fn origin(&self, key: &str) -> &Origin {
         self.origins.of_key(key)
@@ -76,7 +89,7 @@ impl Config {
 
 /// Whether the environment alone says what is backed up, and where to.
 fn describes_a_stack(figment: &Figment) -> bool {
-    figment.contains("repository.path")
+    (figment.contains("repository.path") || figment.contains("repository.url"))
         && (figment.contains("databases") || figment.contains("files"))
 }
 
@@ -105,7 +118,17 @@ fn resolve_paths(
         }
         *path = absolute(path, origin.base(&environment.directory));
     };
-    resolve("repository.path", &mut config.repository.path);
+    if !config.repository.path.as_os_str().is_empty() {
+        resolve("repository.path", &mut config.repository.path);
+    }
+    resolve_secrets("repository", &mut config.repository.credentials, &mut resolve);
+    for (index, copy) in config.repository.copies.iter_mut().enumerate() {
+        let key = format!("repository.copies[{index}]");
+        if let Some(path) = &mut copy.path {
+            resolve(&format!("{key}.path"), path);
+        }
+        resolve_secrets(&key, &mut copy.credentials, &mut resolve);
+    }
     resolve("state.dir", &mut config.state.dir);
     if let Some(runbooks) = &mut config.runbooks {
         resolve("runbooks.dir", &mut runbooks.dir);
@@ -119,9 +142,38 @@ fn resolve_paths(
             }
         }
     }
+    if let Some(encryption) = &mut config.encryption {
+        let paths = [
+            ("identity_file", &mut encryption.identity_file),
+            ("passphrase_file", &mut encryption.passphrase_file),
+        ];
+        for (key, path) in paths {
+            if let Some(path) = path {
+                resolve(&format!("encryption.{key}"), path);
+            }
+        }
+    }
     for (index, tree) in config.files.iter_mut().enumerate() {
         if let Some(path) = &mut tree.path {
             resolve(&format!("files[{index}].path"), path);
+        }
+    }
+}
+
+/// The same for the files of a store's credentials.
+fn resolve_secrets(
+    key: &str,
+    credentials: &mut Credentials,
+    resolve: &mut dyn FnMut(&str, &mut PathBuf),
+) {
+    let files = [
+        ("key_id_file", &mut credentials.key_id_file),
+        ("secret_file", &mut credentials.secret_file),
+        ("token_file", &mut credentials.token_file),
+    ];
+    for (name, path) in files {
+        if let Some(path) = path {
+            resolve(&format!("{key}.credentials.{name}"), path);
         }
     }
 }

@@ -55,7 +55,7 @@ impl fmt::Display for Origin {
 }
 
 /// Where every key that was set came from, tables and list entries included.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Origins(BTreeMap<String, Origin>);
 
 impl Origins {

@@ -22,14 +22,30 @@ const SECRET_KEYS: [&str; 2] = ["password", "sslpassword"];
 /// too. None where a password cannot be found in the text although the config has one, as
 /// when its url is written with escapes, or where the text is no config.
 pub fn without_passwords(path: &Path, text: &str) -> Option<String> {
+    let text = &without_secret_keys(text);
     let redacted: String = text.split_inclusive('\n').map(redact_line).collect();
     let values = parse(path, &redacted)?.ok()?.0;
     let safe = urls(&values).all(|url| !may_tell(url));
-    match (safe, redacted == text) {
+    match (safe, redacted == *text) {
         (false, _) => None,
         (true, true) => Some(redacted),
         (true, false) => Some(format!("{NOTE}{redacted}")),
     }
+}
+
+/// The text without secret keys of age, which belong into a file of their own.
+fn without_secret_keys(text: &str) -> String {
+    const START: &str = "AGE-SECRET-KEY-";
+    let mut done = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.to_ascii_uppercase().find(START) {
+        let (before, key) = rest.split_at(at);
+        let length = key.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'-').count();
+        done.push_str(before);
+        done.push_str(&START[..START.len() - 1]);
+        rest = &key[length..];
+    }
+    done + rest
 }
 
 /// The line, with every url in it redacted.
@@ -144,6 +160,12 @@ mod tests {
         assert!(
             redacted.ends_with("# url = \"postgres://old@db/shop\" and postgres://a@c/d too\n")
         );
+    }
+
+    #[test]
+    fn secret_keys_go_wherever_they_stand() {
+        let text = "# AGE-SECRET-KEY-1ABC, age-secret-key-1def\n[stack]\n";
+        assert_eq!(toml(text).unwrap(), "# AGE-SECRET-KEY, AGE-SECRET-KEY\n[stack]\n");
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Page<'_> {
         }
         let _ = writeln!(self.text, "{header}");
         let (tables, values): (Vec<_>, Vec<_>) =
-            entries.iter().partition(|(_, value)| value.is_object());
+            entries.iter().partition(|(_, value)| value.is_object() || is_list_of_tables(value));
         for (name, value) in values {
             let origin = match self.loaded.origin(&child(key, name)) {
                 Origin::File { line: Some(line), .. } => format!("line {line}"),
@@ -79,13 +79,27 @@ impl Page<'_> {
             let setting = format!("{name} = {}", toml_value(value));
             let _ = writeln!(self.text, "{setting:<48}  # {origin}");
         }
+        // The header of a table in a list is without its index.
+        let within = header.trim_matches(['[', ']']);
         for (name, table) in tables {
-            if let Value::Object(entries) = table {
-                let key = child(key, name);
-                self.table(&format!("[{key}]"), &key, entries);
+            let (inner, key) = (child(within, name), child(key, name));
+            match table {
+                Value::Object(entries) => self.table(&format!("[{inner}]"), &key, entries),
+                Value::Array(tables) => {
+                    for (index, table) in tables.iter().enumerate() {
+                        if let Value::Object(entries) = table {
+                            self.table(&format!("[[{inner}]]"), &entry(&key, index), entries);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
     }
+}
+
+fn is_list_of_tables(value: &Value) -> bool {
+    value.as_array().is_some_and(|values| values.iter().any(Value::is_object))
 }
 
 fn toml_value(value: &Value) -> toml_edit::Value {

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod documented;
+mod encryption;
 mod environment;
 mod refused;
 

@@ -7,6 +7,7 @@ use super::snapshot::HeldSnapshot;
 use super::streams::{Meter, Metered};
 use super::tools::Tools;
 use crate::config::{Database, DumpFormat};
+use crate::encryption::{NOBODY, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::manifest::TableRows;
@@ -37,6 +38,9 @@ pub struct DumpRequest {
     pub compression_level: i32,
     /// The directory of the backup that is being written.
     pub backup: PathBuf,
+    /// Whom the dump is encrypted for. The files of a dump in directory format, which
+    /// `pg_dump` itself writes, are left to the caller to encrypt.
+    pub recipients: Recipients,
 }
 
 impl DumpRequest {
@@ -48,7 +52,14 @@ impl DumpRequest {
             exclude_tables: database.exclude_tables.clone(),
             compression_level,
             backup: backup.to_owned(),
+            recipients: NOBODY.clone(),
         }
+    }
+
+    /// The same, encrypted for `recipients`.
+    #[must_use]
+    pub fn sealed_for(self, recipients: &Recipients) -> Self {
+        Self { recipients: recipients.clone(), ..self }
     }
 }
 
@@ -95,7 +106,10 @@ pub async fn dump(
             .cause("a name with a slash or a leading dot is no file name"));
     }
     let object = object(name, request.format);
-    let path = request.backup.join(&object);
+    let path = request.backup.join(match request.format {
+        DumpFormat::Directory => object.clone(),
+        _ => request.recipients.stored_name(&object),
+    });
     store::private_directory(&request.backup.join(DATABASES))?;
     // How large the dump becomes is known at its end: it is compressed, and holds no indexes.
     let mut meter = Meter::start(progress, format!("database {name}"), None);
@@ -187,7 +201,9 @@ async fn stream(
     const ATTEMPTED: &str = "dump database";
     let subject = held.target().component();
     let command = pg_dump(held, tools, request, request.format.as_str());
-    let mut file = Metered::new(store::private_file(path)?, meter);
+    let file = Metered::new(store::private_file(path)?, meter);
+    let sealing = request.recipients.seal_stream(file);
+    let mut file = sealing.map_err(|error| Error::io("write", path, error))?;
     match request.format {
         DumpFormat::Plain | DumpFormat::Tar => {
             let level = Level::Precise(request.compression_level);

@@ -4,6 +4,7 @@ use super::dump::DATABASES;
 use super::dump::store;
 use super::target::Target;
 use super::tools::Tools;
+use crate::encryption::Recipients;
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use std::path::Path;
@@ -16,26 +17,26 @@ pub const GLOBALS: &str = "databases/globals.sql";
 const COMPLETE: &str = "-- PostgreSQL database cluster dump complete";
 
 /// Writes the roles and tablespaces of the server of `target` to `object`, which lies in
-/// `backup` and is usually [`GLOBALS`], and returns its bytes.
+/// `backup` and is usually [`GLOBALS`], encrypted for `recipients`, and returns its bytes.
 ///
 /// A user who may not read the passwords gets the roles without them; one who may not read
 /// the roles either gets `None`. Both are warned about.
 pub async fn dump_globals(
     target: &Target,
     tools: &Tools,
-    backup: &Path,
-    object: &str,
+    (backup, object): (&Path, &str),
+    recipients: &Recipients,
     progress: &dyn Progress,
 ) -> Result<Option<u64>> {
     store::private_directory(&backup.join(DATABASES))?;
-    let path = backup.join(object);
+    let path = backup.join(recipients.stored_name(object));
     let subject = target.component();
-    let refused = match write(target, tools, &path, &[]).await {
+    let refused = match write(target, tools, (&path, recipients), &[]).await {
         Ok(bytes) => return Ok(Some(bytes)),
         Err(error) if is_refusal(&error) => error,
         Err(error) => return Err(error),
     };
-    match write(target, tools, &path, &["--no-role-passwords"]).await {
+    match write(target, tools, (&path, recipients), &["--no-role-passwords"]).await {
         Ok(bytes) => {
             progress.warn(
                 Code::PermissionDenied,
@@ -74,7 +75,12 @@ pub fn check_globals(script: &[u8]) -> Result<()> {
     }
 }
 
-async fn write(target: &Target, tools: &Tools, path: &Path, extra: &[&str]) -> Result<u64> {
+async fn write(
+    target: &Target,
+    tools: &Tools,
+    (path, recipients): (&Path, &Recipients),
+    extra: &[&str],
+) -> Result<u64> {
     remove(path)?;
     let mut command = tools.client("pg_dumpall", target).arg("--globals-only");
     // Without it pg_dumpall asks for `postgres`, which the user may not enter. It reads a
@@ -86,7 +92,8 @@ async fn write(target: &Target, tools: &Tools, path: &Path, extra: &[&str]) -> R
     for argument in extra {
         command = command.arg(*argument);
     }
-    let mut file = store::private_file(path)?;
+    let file = recipients.seal_stream(store::private_file(path)?);
+    let mut file = file.map_err(|error| Error::io("write", path, error))?;
     tools
         .run(&command, "record the roles of database", target.component(), None, &mut file)
         .await?;

@@ -2,14 +2,14 @@
 
 use super::inspect::Kind;
 use super::{Container, Docker, RunState, compose};
+use crate::encryption::Recipients;
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::manifest::ContainerDetail;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,28 +91,33 @@ impl Definition {
     }
 
     /// Writes `containers/NAME.json` and `containers/compose/PROJECT/…` below
-    /// `backup_dir` (files 0600, directories 0700), and returns the paths written,
-    /// relative to it. Compose and environment files that are gone are a warning. Blocking.
+    /// `backup_dir` (files 0600, directories 0700) for `recipients`, and returns the paths
+    /// written, relative to it. Compose and environment files that are gone are a warning. Blocking.
     ///
     /// # Errors
     /// [`Code::Io`] and its kin.
-    pub fn write(&self, backup_dir: &Path, progress: &Arc<dyn Progress>) -> Result<Vec<PathBuf>> {
-        let object = PathBuf::from(&self.detail.object);
+    pub fn write(
+        &self,
+        backup_dir: &Path,
+        recipients: &Recipients,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Vec<PathBuf>> {
+        let object = &self.detail.object;
         let mut text = serde_json::to_vec_pretty(&self.inspect)
             .map_err(io::Error::from)
-            .map_err(|e| Error::io("write container definition", &backup_dir.join(&object), e))?;
+            .map_err(|e| Error::io("write container definition", &backup_dir.join(object), e))?;
         text.push(b'\n');
-        let mut written = vec![object];
-        write_private(&backup_dir.join(&self.detail.object), &text)?;
+        recipients.write(backup_dir, object, &text)?;
+        let mut written = vec![PathBuf::from(recipients.stored_name(object))];
 
         let Some(project) = &self.compose else { return Ok(written) };
         let below = Path::new("containers/compose").join(&project.name);
         for ProjectFile { source, name, required } in &project.files {
             match read_small(source) {
                 Ok(bytes) => {
-                    let path = below.join(name);
-                    write_private(&backup_dir.join(&path), &bytes)?;
-                    written.push(path);
+                    let object = below.join(name).to_string_lossy().into_owned();
+                    recipients.write(backup_dir, &object, &bytes)?;
+                    written.push(recipients.stored_name(&object).into());
                 }
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !required => {}
                 Err(e) => {
@@ -181,21 +186,6 @@ fn read_small(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("not a small regular file"));
     }
     fs::read(path)
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |e| Error::io("write container definition", path, e);
-    if let Some(dir) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    }
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes))
-        .map_err(failed)
 }
 
 #[cfg(test)]

@@ -75,6 +75,10 @@ codes! {
     FileNotFound = "file_not_found", exit 5, "`backstop ls` lists the files of a backup, `backstop find` searches all";
     /// Stored bytes are missing, truncated or changed.
     BackupDamaged = "backup_damaged", exit 6, "choose another backup with `backstop list`; the damaged one is left as it is";
+    /// An encrypted backup is read, and the secret key is not there or locked.
+    KeyMissing = "key_missing", exit 1, "set identity_file in [encryption] to the file with the secret key, and passphrase_env or passphrase_file where it is protected";
+    /// The secret key is not one that the backup was encrypted for, or its passphrase is wrong.
+    KeyWrong = "key_wrong", exit 1, "the backup's manifest.json lists its recipients; set identity_file in [encryption] to the secret key of one of them";
     /// Other backups have contents in this one.
     BackupNeeded = "backup_needed", exit 1, "delete the backups that need it first";
     /// Somebody wants to keep the backup.

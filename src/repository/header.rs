@@ -1,15 +1,25 @@
-//! `backstop-repository.json`: the file that makes a directory a repository.
+//! `backstop-repository.json`: the file that makes a directory or a store a repository.
 
+use super::lease::{self, LEASES, Pace};
 use super::manifest::FORMAT;
+use super::probe::{Probe, probe};
 use super::relocation::refuse_elsewhere;
 use super::{BackupId, write_replacing};
 use crate::clock;
 use crate::error::{Code, Error, Result};
+use crate::storage::Storage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::Path;
 
-const NAME: &str = "backstop-repository.json";
+pub(super) const NAME: &str = "backstop-repository.json";
+
+/// How the claims of those begin who are creating a repository on a store.
+const CLAIM: &str = "create-";
+
+/// How often one that creates a repository makes way for others who do so too.
+const ATTEMPTS: usize = 20;
 
 /// Format version and identity of a repository.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,6 +27,9 @@ pub(super) struct Header {
     format: u32,
     pub(super) id: String,
     created_at: Timestamp,
+    /// What the store was found to do; none in a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    store: Option<Probe>,
 }
 
 impl Header {
@@ -24,35 +37,123 @@ impl Header {
     pub(super) fn read(path: &Path) -> Result<Self> {
         refuse_elsewhere(path)?;
         let file = path.join(NAME);
-        let text = match std::fs::read(&file) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::new(
-                    Code::RepositoryNotFound,
-                    "open repository",
-                    path.display(),
-                )
-                .cause("it holds no backstop-repository.json"));
+        match std::fs::read(&file) {
+            Ok(text) => Self::parse(&text, &file.to_string_lossy(), &path.to_string_lossy()),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Err(missing(&path.to_string_lossy()))
             }
-            Err(e) => return Err(Error::io("read", &file, e)),
-        };
-        let header: Self = serde_json::from_slice(&text)
-            .map_err(|e| Error::new(Code::RepositoryFormat, "read", file.display()).source(e))?;
+            Err(e) => Err(Error::io("read", &file, e)),
+        }
+    }
+
+    /// Reads the header of the repository on a store.
+    pub(super) fn read_from(storage: &dyn Storage) -> Result<Self> {
+        match storage.read(NAME)? {
+            Some(text) => Self::parse(&text, &storage.shown(NAME), &storage.shown("")),
+            None => Err(missing(&storage.shown(""))),
+        }
+    }
+
+    fn parse(text: &[u8], file: &str, repository: &str) -> Result<Self> {
+        let header: Self = serde_json::from_slice(text)
+            .map_err(|e| Error::new(Code::RepositoryFormat, "read", file).source(e))?;
         if header.format > FORMAT {
-            return Err(Error::new(Code::RepositoryFormat, "open repository", path.display())
+            return Err(Error::new(Code::RepositoryFormat, "open repository", repository)
                 .cause(format!("it has format {}, this version knows {FORMAT}", header.format)));
         }
         Ok(header)
     }
 
-    /// Makes the directory at `path` a repository.
-    pub(super) fn create(path: &Path) -> Result<()> {
-        let header =
-            Self { format: FORMAT, id: BackupId::random()?.to_string(), created_at: clock::now() };
-        let mut text = serde_json::to_vec_pretty(&header).map_err(|e| {
-            Error::new(Code::RepositoryFormat, "write header of", path.display()).source(e)
+    /// A new one; `id` is that of the repository it is to be a copy of.
+    fn new(id: Option<&str>, store: Option<Probe>) -> Result<Self> {
+        let id = id.map_or_else(|| BackupId::random().map(String::from), |id| Ok(id.to_owned()))?;
+        Ok(Self { format: FORMAT, id, created_at: clock::now(), store })
+    }
+
+    fn text(&self, repository: &str) -> Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self).map_err(|e| {
+            Error::new(Code::RepositoryFormat, "write header of", repository).source(e)
         })?;
         text.push(b'\n');
-        write_replacing(&path.join(NAME), &text)
+        Ok(text)
+    }
+
+    /// Makes the directory at `path` a repository.
+    pub(super) fn create(path: &Path, id: Option<&str>) -> Result<()> {
+        write_replacing(&path.join(NAME), &Self::new(id, None)?.text(&path.to_string_lossy())?)
+    }
+
+    /// Makes a prefix of a store a repository, unless somebody else does so at the same time.
+    ///
+    /// Each claims it before looking whether others do, and makes way if so. So of several, one
+    /// at most has seen no claim but its own.
+    ///
+    /// # Errors
+    /// `repository_not_found` where something else lies there, `storage_failed` where the store
+    /// is not fit.
+    pub(super) fn create_on(storage: &dyn Storage, id: Option<&str>, pace: Pace) -> Result<()> {
+        refuse_foreign(storage)?;
+        let store = probe(storage)?;
+        let header = Self::new(id, Some(store))?.text(&storage.shown(""))?;
+        let claim = format!("{LEASES}/{CLAIM}{}", BackupId::random()?);
+        for attempt in 1..=ATTEMPTS {
+            storage.write(&claim, b"")?;
+            let alone = is_alone(storage, &claim, pace)?;
+            let created = match alone && storage.size(NAME)?.is_none() {
+                true => storage.write(NAME, &header),
+                false => Ok(()),
+            };
+            storage.remove(&claim)?;
+            created?;
+            if storage.size(NAME)?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(pace.age.mul_f64(attempt as f64 / 10.0 * fraction(&claim, attempt)));
+        }
+        Err(Error::new(Code::Locked, "create repository in", storage.shown(""))
+            .cause("others are doing so as well, or one of them died"))
+    }
+}
+
+/// Whether nobody else claims the prefix. Who died while claiming it is forgotten.
+fn is_alone(storage: &dyn Storage, ours: &str, pace: Pace) -> Result<bool> {
+    let mut alone = true;
+    for name in storage.names(LEASES)? {
+        let object = format!("{LEASES}/{name}");
+        if !name.starts_with(CLAIM) || object == ours {
+            continue;
+        }
+        match lease::age(storage, &object, ours)? {
+            Some(age) if age > pace.stale => storage.remove(&object)?,
+            // One that is gone meanwhile was there when it was listed.
+            _ => alone = false,
+        }
+    }
+    Ok(alone)
+}
+
+/// Some number from 0 to 1 that others do not have at the same time.
+fn fraction(claim: &str, attempt: usize) -> f64 {
+    let digit = claim.chars().rev().nth(attempt).and_then(|digit| digit.to_digit(16));
+    f64::from(digit.unwrap_or(8)) / 16.0
+}
+
+fn missing(repository: &str) -> Error {
+    Error::new(Code::RepositoryNotFound, "open repository", repository)
+        .cause("it holds no backstop-repository.json")
+}
+
+/// A prefix in which something else lies is not taken.
+fn refuse_foreign(storage: &dyn Storage) -> Result<()> {
+    let ours = [LEASES, NAME];
+    match storage.names("")?.iter().find(|name| !ours.contains(&name.as_str())) {
+        None => Ok(()),
+        // Another host was quicker, and uses it already.
+        Some(_) if storage.size(NAME)?.is_some() => Ok(()),
+        Some(first) => {
+            Err(Error::new(Code::RepositoryNotFound, "create repository in", storage.shown(""))
+                .cause(format!("`{first}` lies there, and no backstop-repository.json"))
+                .hint("choose an empty or a new prefix in repository.url"))
+        }
     }
 }

@@ -1,9 +1,13 @@
-//! A backup that is being written: `incoming/ID/`, until it is published.
+//! A backup that is being written: `incoming/ID/`, until it is published. One that goes to a
+//! store is put together in the state directory.
+
+mod transfer;
 
 use super::checksums::{CHECKSUMS, Checksums, hash_bytes, hash_file};
 use super::durable::{create_dir, sync_dir, write_new};
 use super::manifest::{MANIFEST, Manifest, Object};
-use super::{BACKUPS, BackupId, INCOMING, PublishedBackup};
+use super::{BACKUPS, BackupId, INCOMING, Pace, PublishedBackup};
+use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::storage::{Blob, LocalStorage, Storage};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -12,20 +16,52 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+pub(super) use transfer::Transfer;
 
-/// A directory in `incoming/`, removed on drop unless it is published.
+/// A directory to write a backup into, removed on drop unless it is published, and with it what
+/// was sent to a store already.
 #[derive(Debug)]
 pub struct IncomingBackup {
-    repository: PathBuf,
     path: PathBuf,
+    identities: Identities,
+    target: Target,
     published: bool,
 }
 
+/// Where the backup goes.
+#[derive(Debug)]
+enum Target {
+    /// Into the repository's directory, by a rename.
+    Directory(PathBuf),
+    /// To a store; none once it is there.
+    Store(Option<Box<Transfer>>),
+}
+
 impl IncomingBackup {
-    pub(super) fn create(repository: &Path, id: &BackupId) -> Result<Self> {
+    pub(super) fn create(
+        repository: &Path,
+        identities: &Identities,
+        id: &BackupId,
+    ) -> Result<Self> {
         let path = repository.join(INCOMING).join(id.as_str());
         create_dir(&path)?;
-        Ok(Self { repository: repository.to_path_buf(), path, published: false })
+        let (target, identities) =
+            (Target::Directory(repository.to_path_buf()), identities.clone());
+        Ok(Self { path, identities, target, published: false })
+    }
+
+    /// A backup that is put together in `path` and goes to a store.
+    pub(super) fn stage(
+        (storage, identities): (&Arc<dyn Storage>, &Identities),
+        path: PathBuf,
+        id: &BackupId,
+        parent: Option<&PublishedBackup>,
+        pace: Pace,
+    ) -> Result<Self> {
+        let transfer = Transfer::begin(storage, id, parent, pace)?;
+        create_dir(&path)?;
+        let target = Target::Store(Some(Box::new(transfer)));
+        Ok(Self { path, identities: identities.clone(), target, published: false })
     }
 
     /// The directory to write into.
@@ -55,16 +91,36 @@ impl IncomingBackup {
             if !objects.contains(expected) {
                 return Err(Error::new(Code::BackupDamaged, "read back", &expected.path)
                     .cause("the disk returned other bytes than were written")
-                    .hint("check the disk below repository.path"));
+                    .hint("check the disk below repository.path, or below state.dir"));
             }
         }
         Ok(objects)
     }
 
-    /// Makes everything durable, writes checksums and manifest, and moves the directory
-    /// to its published name.
+    /// Sends every object to the store, where the backup goes to one. `sent` is told of bytes.
+    ///
+    /// # Errors
+    /// `interrupted` when `cancel` is set; what the store answers.
+    pub fn send(
+        &mut self,
+        manifest: &Manifest,
+        cancel: &CancellationToken,
+        sent: &mut dyn FnMut(u64),
+    ) -> Result<()> {
+        match &mut self.target {
+            Target::Store(Some(transfer)) => transfer.send(&self.path, manifest, cancel, sent),
+            Target::Store(None) | Target::Directory(_) => Ok(()),
+        }
+    }
+
+    /// Makes everything durable, writes checksums and manifest, and makes it a backup: moves the
+    /// directory to its published name, or writes the manifest to the store, to which
+    /// everything was [sent](Self::send).
     ///
     /// The manifest's `objects` must be what [`Self::read_back`] returned.
+    ///
+    /// # Errors
+    /// `locked` where another host deleted what a backup on a store builds upon.
     pub fn publish(mut self, manifest: &Manifest) -> Result<PublishedBackup> {
         let mut text = serde_json::to_vec_pretty(manifest).map_err(|e| {
             Error::new(Code::RepositoryFormat, "write manifest of", &manifest.name).source(e)
@@ -74,41 +130,56 @@ impl IncomingBackup {
             manifest.objects.iter().map(|o| (o.path.clone(), o.sha256.clone())).collect(),
         );
         sums.0.insert(MANIFEST.into(), hash_bytes(&text));
+        let sums = sums.to_text();
+        let repository = match &mut self.target {
+            Target::Directory(repository) => repository.clone(),
+            Target::Store(transfer) => {
+                let gone = || Error::new(Code::StorageFailed, "publish", &manifest.name);
+                let transfer = transfer.take().ok_or_else(gone)?;
+                let storage = transfer.storage().clone();
+                transfer.publish(manifest, sums.as_bytes(), &text)?;
+                return PublishedBackup::find(&storage, &self.identities, &manifest.name);
+            }
+        };
 
-        write_new(&self.path.join(CHECKSUMS), sums.to_text().as_bytes())?;
-        self.sync(manifest)?;
+        write_new(&self.path.join(CHECKSUMS), sums.as_bytes())?;
+        settle(&self.path, manifest)?;
         write_new(&self.path.join(MANIFEST), &text)?;
         sync_dir(&self.path)?;
-
-        let backups = self.repository.join(BACKUPS);
-        let target = backups.join(&manifest.name);
-        renameat_with(CWD, &self.path, CWD, &target, RenameFlags::NOREPLACE)
-            .map_err(|e| Error::io("publish backup as", &target, e.into()))?;
+        rename_into(&repository, &self.path, &manifest.name)?;
         self.published = true;
-        sync_dir(&backups)?;
-        sync_dir(&self.repository.join(INCOMING))?;
-        let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&self.repository));
-        PublishedBackup::find(&storage, &manifest.name)
+        let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&repository));
+        PublishedBackup::find(&storage, &self.identities, &manifest.name)
     }
+}
 
-    /// `fsync` on every file and directory, and the modes that the format demands.
-    fn sync(&self, manifest: &Manifest) -> Result<()> {
-        for object in &manifest.objects {
-            let path = self.path.join(&object.path);
-            File::open(&path)
-                .and_then(|file| {
-                    file.set_permissions(PermissionsExt::from_mode(0o600))?;
-                    file.sync_all()
-                })
-                .map_err(|e| Error::io("sync", &path, e))?;
-        }
-        for dir in directories_below(&self.path)? {
-            std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700))
-                .map_err(|e| Error::io("set the mode of", &dir, e))?;
-            sync_dir(&dir)?;
-        }
-        Ok(())
+/// `fsync` on every file and directory below `path`, and the modes that the format demands.
+pub(super) fn settle(path: &Path, manifest: &Manifest) -> Result<()> {
+    for object in &manifest.objects {
+        let path = path.join(&object.path);
+        File::open(&path)
+            .and_then(|file| {
+                file.set_permissions(PermissionsExt::from_mode(0o600))?;
+                file.sync_all()
+            })
+            .map_err(|e| Error::io("sync", &path, e))?;
     }
+    for dir in directories_below(path)? {
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700))
+            .map_err(|e| Error::io("set the mode of", &dir, e))?;
+        sync_dir(&dir)?;
+    }
+    Ok(())
+}
+
+/// Makes a directory in `incoming/` the backup `name`.
+pub(super) fn rename_into(repository: &Path, path: &Path, name: &str) -> Result<()> {
+    let backups = repository.join(BACKUPS);
+    let target = backups.join(name);
+    renameat_with(CWD, path, CWD, &target, RenameFlags::NOREPLACE)
+        .map_err(|e| Error::io("publish backup as", &target, e.into()))?;
+    sync_dir(&backups)?;
+    sync_dir(&repository.join(INCOMING))
 }
 
 impl Drop for IncomingBackup {

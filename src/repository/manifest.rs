@@ -3,6 +3,10 @@
 //! A directory in `backups/` is a backup because it holds one. `docs/repository-format.md`
 //! describes each field; unknown fields are ignored, so later versions may add some.
 
+mod encryption;
+
+pub use encryption::EncryptionDetail;
+
 use super::BackupId;
 use crate::config::DumpFormat;
 use crate::progress::Warning;
@@ -68,6 +72,9 @@ pub struct Manifest {
     pub stored_bytes: u64,
     /// The sum of the components' file counts.
     pub file_count: u64,
+    /// Whom its objects are encrypted for; none where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<EncryptionDetail>,
     /// Every stored file but this one and `SHA256SUMS`.
     pub objects: Vec<Object>,
     /// Faults that were survived.

@@ -4,8 +4,9 @@
 //! uses the repository knows of it.
 
 use super::durable::{create_dir, sync_dir, write_replacing};
-use super::{BackupId, PINS};
-use crate::error::{Error, Result};
+use super::{BackupId, PINS, lease};
+use crate::error::{Code, Error, Result};
+use crate::storage::Storage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +47,50 @@ pub(super) fn remove(repository: &Path, id: &BackupId) -> Result<bool> {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(Error::io("remove", &path, e)),
     }
+}
+
+/// The object of a pin on a store.
+fn object(id: &BackupId) -> String {
+    format!("{PINS}/{id}.json")
+}
+
+/// Writes a pin on a store, unless somebody is deleting the backup: said before looked, so that
+/// one of the two sees the other.
+pub(super) fn write_to(storage: &dyn Storage, id: &BackupId, pin: &Pin) -> Result<()> {
+    let object = object(id);
+    let failed = |e| Error::new(Code::Io, "write", storage.shown(&object)).source(e);
+    let mut text = serde_json::to_vec_pretty(pin).map_err(failed)?;
+    text.push(b'\n');
+    storage.write(&object, &text)?;
+    match lease::who_deletes(storage, id)? {
+        None => Ok(()),
+        Some(holder) => {
+            storage.remove(&object)?;
+            Err(Error::new(Code::Locked, "keep backup", id)
+                .cause(format!("{holder} is deleting it")))
+        }
+    }
+}
+
+/// Removes a pin from a store; false where there is none.
+pub(super) fn remove_from(storage: &dyn Storage, id: &BackupId) -> Result<bool> {
+    let object = object(id);
+    let is_there = storage.size(&object)?.is_some();
+    storage.remove(&object)?;
+    Ok(is_there)
+}
+
+/// All pins on a store.
+pub(super) fn all_on(storage: &dyn Storage) -> Result<BTreeMap<BackupId, Pin>> {
+    let mut pins = BTreeMap::new();
+    for name in storage.names(PINS)? {
+        let Some(id) = name.strip_suffix(".json").map(str::to_owned) else { continue };
+        let Ok(id) = BackupId::try_from(id) else { continue };
+        let text = storage.read(&object(&id))?.unwrap_or_default();
+        let unknown = Pin { at: None, host: None, reason: None };
+        pins.insert(id, serde_json::from_slice(&text).unwrap_or(unknown));
+    }
+    Ok(pins)
 }
 
 /// All pins. A file whose content cannot be read is a pin all the same: keeping too much does

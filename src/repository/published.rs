@@ -1,12 +1,18 @@
 //! A published backup: it is read, verified and deleted, never written.
 
+mod content;
+mod damage;
+
+pub use content::Fetched;
+pub use damage::Damage;
+
 use super::checksums::{CHECKSUMS, Checksums, hash_blob, hash_bytes};
 use super::manifest::{Elsewhere, FORMAT, MANIFEST, Manifest, Object};
 use super::{BACKUPS, BackupId};
+use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::size::count;
-use crate::storage::{Blob, Listed, Scratch, Storage, check_name};
-use serde::{Deserialize, Serialize};
+use crate::storage::{Blob, Listed, Storage, check_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub struct PublishedBackup {
     storage: Arc<dyn Storage>,
+    /// What its objects are read with where they are encrypted.
+    identities: Identities,
     /// Where its objects lie, in the storage.
     dir: String,
     manifest: Manifest,
@@ -26,23 +34,19 @@ pub struct PublishedBackup {
 /// Objects that were read, by their backup and path, with what is wrong with each.
 pub type Checked = BTreeMap<(BackupId, String), Option<String>>;
 
-/// One stored file that is not what it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Damage {
-    /// The file, relative to the backup's directory.
-    pub object: String,
-    /// What is wrong with it.
-    pub fault: String,
-    /// The names of other backups that need this file.
-    #[serde(default)]
-    pub needed_by: Vec<String>,
-}
-
 impl PublishedBackup {
-    pub(super) fn find(storage: &Arc<dyn Storage>, name: &str) -> Result<Self> {
+    pub(super) fn find(
+        storage: &Arc<dyn Storage>,
+        identities: &Identities,
+        name: &str,
+    ) -> Result<Self> {
         let dir = format!("{BACKUPS}/{name}");
         let file = format!("{dir}/{MANIFEST}");
         let Some(text) = storage.read(&file)? else {
+            if storage.directory().is_none() {
+                return Err(Error::new(Code::BackupNotFound, "open backup", storage.shown(&dir))
+                    .cause("it has no manifest: it was deleted, or is not published yet"));
+            }
             return Err(match storage.names(&dir)?.is_empty() && !is_directory(storage, &dir) {
                 true => Error::new(Code::BackupNotFound, "open backup", storage.shown(&dir))
                     .cause("there is no such directory"),
@@ -52,7 +56,13 @@ impl PublishedBackup {
         };
         let damaged = || Error::new(Code::BackupDamaged, "read", storage.shown(&file));
         let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| damaged().source(e))?;
-        let found = Self { storage: storage.clone(), dir, manifest, siblings: Arc::default() };
+        let found = Self {
+            storage: storage.clone(),
+            identities: identities.clone(),
+            dir,
+            manifest,
+            siblings: Arc::default(),
+        };
         let manifest = &found.manifest;
         // A flipped bit in the number is damage, not the future.
         if manifest.format > FORMAT
@@ -80,9 +90,18 @@ impl PublishedBackup {
 
     /// A backup whose own manifest is damaged, with one that was put together of what else
     /// says what it holds.
-    pub(super) fn described(storage: &Arc<dyn Storage>, manifest: Manifest) -> Self {
-        let dir = format!("{BACKUPS}/{}", manifest.name);
-        Self { storage: storage.clone(), dir, manifest, siblings: Arc::default() }
+    pub(super) fn described(
+        storage: &Arc<dyn Storage>,
+        identities: &Identities,
+        manifest: Manifest,
+    ) -> Self {
+        Self {
+            storage: storage.clone(),
+            identities: identities.clone(),
+            dir: format!("{BACKUPS}/{}", manifest.name),
+            manifest,
+            siblings: Arc::default(),
+        }
     }
 
     /// The backup as messages call it: its directory, or its url.
@@ -93,6 +112,11 @@ impl PublishedBackup {
     /// The backup's directory, where it lies in one.
     pub fn directory(&self) -> Option<PathBuf> {
         self.storage.directory().map(|repository| repository.join(&self.dir))
+    }
+
+    /// Where its objects lie, in the storage.
+    pub(super) fn dir(&self) -> &str {
+        &self.dir
     }
 
     /// Everything about the backup.
@@ -121,40 +145,6 @@ impl PublishedBackup {
         })
     }
 
-    /// A stored file's content.
-    pub fn open(&self, object: &str) -> Result<Blob> {
-        self.stored(object)
-    }
-
-    /// The whole content of a small stored file.
-    pub fn read(&self, object: &str) -> Result<Vec<u8>> {
-        let content = self.open(object)?;
-        content.read_all().map_err(|e| Error::io("read", Path::new(content.name()), e))
-    }
-
-    /// The content of a stored file, or of all files of a stored directory, as files of this
-    /// host: for programs that read nothing else. What does not lie on a disk already is
-    /// brought to a place of its own below `state_dir`, until the result is dropped.
-    pub fn fetch(
-        &self,
-        object: &str,
-        state_dir: &Path,
-        cancel: &CancellationToken,
-    ) -> Result<Fetched> {
-        check_name(object)?;
-        if let Some(directory) = self.directory() {
-            return Ok(Fetched { path: directory.join(object), _scratch: None });
-        }
-        let scratch = Scratch::below(state_dir)?;
-        let below = format!("{object}/");
-        let is_wanted = |name: &str| name == object || name.starts_with(&below);
-        for wanted in self.manifest.objects.iter().filter(|wanted| is_wanted(&wanted.path)) {
-            let content = self.open(&wanted.path)?;
-            scratch.storage().upload(&wanted.path, &content, cancel, &mut |_| {})?;
-        }
-        Ok(Fetched { path: scratch.path().join(object), _scratch: Some(scratch) })
-    }
-
     /// What `SHA256SUMS` says, as far as it can be read; nothing where it is damaged.
     pub fn checksums(&self) -> Result<Checksums> {
         let text = self.storage.read(&format!("{}/{CHECKSUMS}", self.dir))?.unwrap_or_default();
@@ -172,6 +162,9 @@ impl PublishedBackup {
         for object in &self.manifest.objects {
             self.name_of(&object.path)?;
             match sizes.get(object.path.as_str()) {
+                Some(_) if self.is_no_file(&object.path) => {
+                    damages.push(Damage::new(&object.path, "is not a file"));
+                }
                 Some(size) if *size == object.size => {}
                 Some(size) => damages.push(Damage::new(
                     &object.path,
@@ -183,7 +176,14 @@ impl PublishedBackup {
         Ok(damages)
     }
 
-    /// Reads every byte of the `wanted` files and compares it with the manifest and with
+    /// Whether something else than a file lies where a file should, which only a directory's
+    /// owner can do.
+    fn is_no_file(&self, object: &str) -> bool {
+        let found = self.directory().map(|dir| dir.join(object).symlink_metadata());
+        found.is_some_and(|found| found.is_ok_and(|found| !found.is_file()))
+    }
+
+    /// Reads every stored byte of the `wanted` objects and compares it with the manifest and with
     /// `SHA256SUMS`. `read` is told of every file's size when it has been read. Damage to
     /// manifest or checksums concerns every file.
     ///
@@ -197,9 +197,11 @@ impl PublishedBackup {
     ) -> Result<Vec<Damage>> {
         let mut damages = self.check_sizes()?;
         damages.retain(|damage| {
-            [MANIFEST, CHECKSUMS].contains(&damage.object.as_str()) || wanted(&damage.object)
+            [MANIFEST, CHECKSUMS].contains(&damage.object.as_str())
+                || wanted(self.manifest.logical_name(&damage.object))
         });
-        for object in self.manifest.objects.iter().filter(|object| wanted(&object.path)) {
+        let wanted = |object: &&Object| wanted(self.manifest.logical_name(&object.path));
+        for object in self.manifest.objects.iter().filter(wanted) {
             if cancel.is_cancelled() {
                 return Err(Error::new(Code::Interrupted, "verify backup", &self.manifest.name));
             }
@@ -235,7 +237,7 @@ impl PublishedBackup {
         let mut unreadable = None;
         for name in self.namesakes(id)? {
             // One that cannot be read may be another whose id begins alike.
-            match Self::find(&self.storage, &name) {
+            match Self::find(&self.storage, &self.identities, &name) {
                 Ok(found) if found.manifest.id == *id => {
                     siblings.insert(id.clone(), found.clone());
                     return Ok(found);
@@ -255,14 +257,6 @@ impl PublishedBackup {
         Ok(names)
     }
 
-    /// An archive that the index names by its backup's id and its path there.
-    ///
-    /// # Errors
-    /// `unsafe_path` for a path that leads out of its backup, `backup_not_found`.
-    pub fn locate(&self, stored_in: &str, archive: &str) -> Result<Blob> {
-        self.holder(stored_in)?.open(archive)
-    }
-
     /// The backup, this one or an earlier one, that the index names by its id.
     ///
     /// # Errors
@@ -272,23 +266,6 @@ impl PublishedBackup {
             true => Ok(self.clone()),
             false => self.sibling(&BackupId::try_from(stored_in.to_owned())?),
         }
-    }
-
-    /// As [`Self::locate`], where the earlier backup's manifest may be damaged: what it holds
-    /// has to be compared with its hash.
-    pub fn locate_damaged(&self, stored_in: &str, archive: &str) -> Result<Blob> {
-        let located = self.locate(stored_in, archive);
-        let (Err(_), Ok(id)) = (&located, BackupId::try_from(stored_in.to_owned())) else {
-            return located;
-        };
-        for name in self.namesakes(&id)? {
-            let dir = format!("{BACKUPS}/{name}");
-            let namesake = Self { dir, ..self.clone() };
-            if let Ok(found) = namesake.open(archive) {
-                return Ok(found);
-            }
-        }
-        located
     }
 
     /// Looks whether the archives of earlier backups are there that the `wanted` components
@@ -343,7 +320,8 @@ impl PublishedBackup {
                     Err(e) if is_no_damage(&e) => return Err(e),
                     Err(e) => Some(e.to_string()),
                     Ok(earlier) => {
-                        match earlier.manifest.objects.iter().find(|o| o.path == *object) {
+                        let stored = earlier.manifest.stored_name(object);
+                        match earlier.manifest.objects.iter().find(|it| it.path == stored) {
                             Some(object) => check(&earlier, object)?,
                             None => Some("is not in its backup's manifest".into()),
                         }
@@ -390,21 +368,6 @@ impl PublishedBackup {
     }
 }
 
-/// Files of this host that hold what a backup holds.
-#[derive(Debug)]
-pub struct Fetched {
-    path: PathBuf,
-    /// Removed with it.
-    _scratch: Option<Scratch>,
-}
-
-impl Fetched {
-    /// The file, or the directory.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
 /// Whether the storage has an empty directory there.
 fn is_directory(storage: &Arc<dyn Storage>, dir: &str) -> bool {
     storage.directory().is_some_and(|root| root.join(dir).is_dir())
@@ -412,34 +375,17 @@ fn is_directory(storage: &Arc<dyn Storage>, dir: &str) -> bool {
 
 /// Whether a failure to read says nothing of what is stored.
 fn is_no_damage(error: &Error) -> bool {
-    matches!(error.code(), Code::Interrupted | Code::StorageUnreachable | Code::StorageFailed)
+    matches!(
+        error.code(),
+        Code::Interrupted
+            | Code::StorageUnreachable
+            | Code::StorageFailed
+            | Code::KeyMissing
+            | Code::KeyWrong
+    )
 }
 
 /// Names of components become parts of paths: a single one, and not a hidden one.
 fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
-}
-
-impl Damage {
-    /// `object` has `fault`.
-    pub fn new(object: &str, fault: &str) -> Self {
-        Self { object: object.into(), fault: fault.into(), needed_by: Vec::new() }
-    }
-}
-
-impl Elsewhere {
-    /// The archive as a damage names it.
-    pub fn shown(&self) -> String {
-        format!("{} of backup {}", self.object, self.backup.short())
-    }
-}
-
-impl std::fmt::Display for Damage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.object, self.fault)?;
-        match self.needed_by.as_slice() {
-            [] => Ok(()),
-            names => write!(f, " (needed by {})", names.join(", ")),
-        }
-    }
 }

@@ -36,7 +36,8 @@ pub(super) async fn open_checked(
         }
         false => (open_repository(setting)?.backup(&record.name)?, Vec::new()),
     };
-    let selection = wanted.selection;
+    let (keyed, selection) = (backup.clone(), wanted.selection);
+    setting.blocking(move || keyed.check_key()).await?;
     let manifest = backup.manifest();
     selection.check(manifest.components.iter().map(|component| component.name.as_str()))?;
     let objects = wanted_objects(&manifest.components, selection);

@@ -146,7 +146,14 @@ pub(super) async fn refuse_live(
     dir: &Path,
 ) -> Result<()> {
     let dir = real_path(dir);
-    let mut places = vec![("the repository".to_string(), setting.config.repository.path.clone())];
+    let repository = &setting.config.repository;
+    let mut places: Vec<(String, PathBuf)> = Vec::new();
+    if repository.url.is_none() {
+        places.push(("the repository".into(), repository.path.clone()));
+    }
+    for copy in &repository.copies {
+        places.extend(copy.path.clone().map(|path| (format!("the copy {}", copy.name), path)));
+    }
     for tree in &setting.config.files {
         // A volume that cannot be found holds no directory of this host.
         if let Ok(source) = Source::locate(tree, docker).await

@@ -75,10 +75,13 @@ async fn read(
     let (progress, cancel) = (setting.progress.clone(), setting.cancel.clone());
     let work = move || {
         let index = IndexReader::open(&whole.open(INDEX)?)?;
-        let archive = match whole.open(&object) {
-            // Nothing can be read of it: row by row that is a loss.
-            Err(e) if is_damaged && e.code() == Code::BackupDamaged => Blob::empty(&object),
-            opened => opened?,
+        let archive = match is_damaged {
+            false => whole.open(&object)?,
+            true => match whole.open_damaged(&object) {
+                // Nothing can be read of it: row by row that is a loss.
+                Err(e) if e.code() == Code::BackupDamaged => Blob::empty(&object),
+                opened => opened?,
+            },
         };
         let task = format!("restore {name}");
         let locate = |stored_in: &str, archive: &str| match is_damaged {

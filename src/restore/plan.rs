@@ -52,6 +52,17 @@ pub(super) struct PlannedDatabase {
     pub(super) live_existed: bool,
 }
 
+/// Two stacks may call a tree or a database alike.
+fn refuse_another_stack(setting: &Setting, record: &BackupRecord) -> Result<()> {
+    let own = &setting.config.stack.name;
+    if record.stack == *own {
+        return Ok(());
+    }
+    Err(Error::new(Code::Usage, "restore backup", &record.name)
+        .cause(format!("it is of the stack {}, the config is that of {own}", record.stack))
+        .hint("name that stack's config with --config, or restore beside what is live with --to"))
+}
+
 impl Plan {
     /// Verifies the stored bytes of what is wanted and finds where it goes.
     ///
@@ -116,6 +127,7 @@ impl Plan {
         record: &BackupRecord,
         wanted: Wanted<'_>,
     ) -> Result<Self> {
+        refuse_another_stack(setting, record)?;
         let mut plan = Self::prepare(setting, record, wanted).await?;
         plan.leave_damaged_volumes();
         plan.refuse_all_lost(record)?;
@@ -182,7 +194,10 @@ impl Plan {
                     live_existed,
                 });
             }
-            Detail::Globals { object, databases } if salvage::of(damages, object).is_none() => {
+            Detail::Globals { object, databases }
+                if salvage::of(damages, object).is_none()
+                    && databases.iter().any(|name| wanted.selection.wants_database(name)) =>
+            {
                 self.globals.push((self.backup.read(object)?, databases.clone()));
             }
             _ => {}
@@ -195,7 +210,7 @@ impl Plan {
     fn note_other_losses(&mut self, damages: &[Damage]) {
         let components = &self.backup.manifest().components;
         let restored = |damage: &Damage| {
-            let is_index = damage.object == INDEX;
+            let is_index = damage.concerns(INDEX);
             is_index
                 || components.iter().any(|component| match &component.detail {
                     Detail::Database(detail) => {
@@ -203,7 +218,7 @@ impl Plan {
                     }
                     Detail::Files(detail) => {
                         let mut elsewhere = detail.elsewhere.iter();
-                        damage.object == detail.object
+                        damage.concerns(&detail.object)
                             || elsewhere.any(|earlier| earlier.shown() == damage.object)
                     }
                     _ => false,

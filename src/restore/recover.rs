@@ -8,6 +8,7 @@ use crate::error::{Code, Result};
 use crate::fence::{self, Journal};
 use crate::repository::LockMode;
 use crate::setting::Setting;
+use crate::storage::clear_scratch;
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -75,6 +76,7 @@ async fn before_resume(setting: &Setting, journal: &Journal) -> Result<()> {
 
 /// Clears the repository's leftovers and what dead restores built, where nobody works.
 async fn clear(setting: &Setting, recovery: &mut Recovery) -> Result<()> {
+    clear_scratch(&setting.config.state.dir);
     let repository = match open_repository(setting) {
         Ok(repository) => repository,
         Err(e) if e.code() == Code::RepositoryNotFound => return Ok(()),
@@ -87,9 +89,9 @@ async fn clear(setting: &Setting, recovery: &mut Recovery) -> Result<()> {
         Err(e) => return Err(e),
     };
     for path in repository.clear_leftovers(&lock)? {
-        recovery.done.push(format!("removed {}", path.display()));
+        recovery.done.push(format!("removed {path}"));
     }
-    let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+    let mut session = Catalog::of(&setting.config).session(&setting.progress)?;
     // First: a backup that was published before its backstop died is none that failed.
     session.reconcile(&repository, &setting.progress)?;
     for id in session.fail_interrupted()? {
@@ -119,9 +121,10 @@ pub(super) async fn remove_built(setting: &Setting, restore: &mut RestoreRecord)
 
 fn note(setting: &Setting, recovery: &Recovery) {
     let detail = serde_json::to_value(recovery).unwrap_or_default();
-    let written = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress).and_then(
-        |mut session| session.record_event(&Event::now(EventName::Recovered, None, detail)),
-    );
+    let written =
+        Catalog::of(&setting.config).session(&setting.progress).and_then(|mut session| {
+            session.record_event(&Event::now(EventName::Recovered, None, detail))
+        });
     if let Err(e) = written {
         setting.progress.warn(e.code(), e.to_string());
     }

@@ -4,8 +4,9 @@
 use super::files::{LostFiles, survey};
 use crate::backup::{INDEX, open_repository};
 use crate::catalog::BackupRecord;
+use crate::encryption::EXTENSION;
 use crate::error::{Code, Error, Result};
-use crate::repository::manifest::{FilesDetail, MANIFEST, Manifest, Object};
+use crate::repository::manifest::{EncryptionDetail, FilesDetail, MANIFEST, Manifest, Object};
 use crate::repository::{Damage, PublishedBackup, Repository, hash_blob};
 use crate::setting::Setting;
 use crate::size::count;
@@ -141,15 +142,17 @@ fn reconstruct(
             };
         objects.push(Object { path, size, sha256 });
     }
-    repository.described(record.to_manifest(repository.id(), objects))
+    let is_encrypted = objects.iter().all(|object| object.path.ends_with(EXTENSION));
+    let mut manifest = record.to_manifest(repository.id(), objects);
+    // Whom it is encrypted for stands in each object as well.
+    manifest.encryption =
+        is_encrypted.then(|| EncryptionDetail { format: "age".into(), recipients: Vec::new() });
+    repository.described(manifest)
 }
 
 /// The damages that a component with `object`, a file or a directory, suffers from.
 pub(super) fn of<'a>(damages: &'a [Damage], object: &str) -> Option<&'a Damage> {
-    damages.iter().find(|damage| {
-        let rest = damage.object.strip_prefix(object);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    damages.iter().find(|damage| damage.concerns(object))
 }
 
 /// How a tree can come back, and what is lost of it; nothing where it cannot.
@@ -163,8 +166,10 @@ pub(super) async fn tree(
         return Ok((None, Some(Lost::whole(Some(name), damage))));
     }
     let shown = detail.elsewhere.iter().map(|earlier| earlier.shown());
-    let archives: Vec<String> = std::iter::once(detail.object.clone()).chain(shown).collect();
-    let damage = damages.iter().find(|damage| archives.contains(&damage.object));
+    let archives: Vec<String> = shown.collect();
+    let damage = damages
+        .iter()
+        .find(|damage| damage.concerns(&detail.object) || archives.contains(&damage.object));
     let Some(damage) = damage else { return Ok((Some(Reading::Whole), None)) };
     let (lost, restored) = survey(setting, backup, name, detail).await?;
     Ok(match (lost.count, restored) {

@@ -5,6 +5,8 @@ use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Component;
 use crate::repository::{Lock, Repository};
 use crate::size::count;
+use std::collections::BTreeMap;
+use tokio_util::sync::CancellationToken;
 
 /// The published backups whose file trees have contents in `record`'s archives.
 pub fn dependents<'a>(record: &BackupRecord, all: &'a [BackupRecord]) -> Vec<&'a BackupRecord> {
@@ -48,7 +50,13 @@ pub fn delete(
             .cause(format!("it is kept by hand{because}")));
     }
     if record.is_published() {
-        repository.delete(&record.name, &record.id, lock)?;
+        let targets = BTreeMap::from([(record.id.clone(), record.name.clone())]);
+        let knows = |name: &str| all.iter().any(|other| other.name == name);
+        let mut deletion = repository.deletion(targets, &knows, &CancellationToken::new(), lock)?;
+        let deleted = deletion.delete(&record.id);
+        let finished = deletion.finish();
+        deleted?;
+        finished?;
     }
     forget(catalog, record)
 }

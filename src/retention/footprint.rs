@@ -36,11 +36,15 @@ impl Footprints {
         let mut footprints = Self::default();
         let mut known = HashMap::new();
         for place in places {
-            if let Some(path) = records.get(*place).and_then(|record| record.path.as_deref()) {
-                let mut footprint = Footprint::default();
-                footprints.walk(path, &mut footprint, &mut known)?;
-                footprints.backups.insert(*place, footprint);
+            let Some(record) = records.get(*place) else { continue };
+            let mut footprint = Footprint::default();
+            match &record.path {
+                Some(path) => footprints.walk(path, &mut footprint, &mut known)?,
+                // On a store nothing is shared, and every byte counts once.
+                None if record.is_published() => footprint.own = record.stored_bytes,
+                None => continue,
             }
+            footprints.backups.insert(*place, footprint);
         }
         Ok(footprints)
     }

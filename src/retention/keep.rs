@@ -22,6 +22,8 @@ pub fn keep(
             .cause("it was not completed, so there is nothing to keep"));
     }
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // Said again without a reason, the one that was given still holds.
+    let reason = reason.or_else(|| record.pin.as_ref().and_then(|pin| pin.reason.clone()));
     let pin = Pin { at: Some(clock::now()), host: Some(host), reason };
     repository.pin(&record.id, &pin, lock)?;
     let detail = serde_json::json!({ "name": record.name, "reason": pin.reason });

@@ -143,7 +143,7 @@ fn refuse_unknown_needs(repository: &Repository, records: &[BackupRecord]) -> Re
         }
         match repository.backup(&name) {
             Err(e) if e.code() != Code::BackupDamaged && e.code() != Code::BackupNotFound => {
-                return Err(Error::new(e.code(), "prune", repository.path().display())
+                return Err(Error::new(e.code(), "prune", repository.shown())
                     .cause(format!("which backups {name} needs is unknown: {e}"))
                     .hint(e.hint_text()));
             }
@@ -163,7 +163,7 @@ pub async fn prune(setting: &Setting, agreed: &Plan) -> Result<Plan> {
     let repository = open_repository(setting)?;
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     for left in repository.clear_leftovers(&lock)? {
-        setting.progress.note(format!("cleared {}", left.display()));
+        setting.progress.note(format!("cleared {}", left));
     }
     let agreed: BTreeSet<BackupId> =
         agreed.going.iter().chain(&agreed.forgotten).map(|record| record.id.clone()).collect();
@@ -188,7 +188,7 @@ fn execute(
     lock: &Lock,
     agreed: &dyn Fn(&BackupRecord) -> bool,
 ) -> Result<Plan> {
-    let catalog = Catalog::in_dir(&setting.config.state.dir);
+    let catalog = Catalog::of(&setting.config);
     let mut session = catalog.session(&setting.progress)?;
     session.reconcile(repository, &setting.progress)?;
     session.fail_interrupted()?;
@@ -199,12 +199,21 @@ fn execute(
         delete::forget(&mut session, record)?;
     }
     drop(session);
+    let targets = plan.going.iter().map(|it| (it.id.clone(), it.name.clone())).collect();
+    let names: BTreeSet<&str> = records.iter().map(|record| record.name.as_str()).collect();
+    let knows = |name: &str| names.contains(name);
+    let mut deletion = repository.deletion(targets, &knows, &setting.cancel, lock)?;
     for record in &plan.going {
         setting.check_interrupted("prune backups of")?;
-        repository.delete(&record.name, &record.id, lock)?;
+        if let Some(because) = deletion.spares(&record.id) {
+            setting.progress.note(format!("{} stays for now: {because}", record.name));
+            continue;
+        }
+        deletion.delete(&record.id)?;
         // For a short time each: others wait for the catalog.
         delete::forget(&mut catalog.session(&setting.progress)?, record)?;
         setting.progress.note(format!("deleted {}", record.name));
     }
+    deletion.finish()?;
     Ok(plan)
 }

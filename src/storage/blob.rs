@@ -65,6 +65,11 @@ impl Blob {
         &self.name
     }
 
+    /// Reads bytes from `offset` on, at most as many as `into` holds; 0 only at the end.
+    pub fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.bytes.read_at(into, offset)
+    }
+
     /// Fills `into` from `offset` on.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! A directory: an object is a file in it.
 
-use super::{Blob, Listed, Storage, check_name};
+use super::{Blob, Listed, NEW, Storage, check_name};
 use crate::error::{Code, Error, Result};
+use jiff::Timestamp;
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -51,9 +52,6 @@ fn new_file(dir: &Path) -> std::io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(NEW).permissions(mode).tempfile_in(dir)
 }
 
-/// How files begin that have no name yet; a crash may leave one, and no listing shows it.
-const NEW: &str = ".backstop-new-";
-
 impl Storage for LocalStorage {
     fn shown(&self, name: &str) -> String {
         match name {
@@ -87,7 +85,7 @@ impl Storage for LocalStorage {
         let path = self.path(name)?;
         match fs::read(&path) {
             Ok(content) => Ok(Some(content)),
-            Err(e) if is_missing(&e) => Ok(None),
+            Err(e) if is_missing(&e) || e.kind() == ErrorKind::IsADirectory => Ok(None),
             Err(e) => Err(Error::io("read", &path, e)),
         }
     }
@@ -155,9 +153,23 @@ impl Storage for LocalStorage {
         // Objects are never modified, so two names may share their bytes.
         match fs::hard_link(&from, &to) {
             Ok(()) => Ok(true),
-            Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists) => Err(failed(e)),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                replace_by_link(&from, &to).map_err(failed)
+            }
             Err(_) => Ok(false),
         }
+    }
+
+    fn modified(&self, name: &str) -> Result<Option<Timestamp>> {
+        let path = self.path(name)?;
+        let found = match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => found.modified(),
+            Ok(_) => return Ok(None),
+            Err(e) if is_missing(&e) => return Ok(None),
+            Err(e) => Err(e),
+        };
+        let found = found.and_then(|at| at.try_into().map_err(std::io::Error::other));
+        found.map(Some).map_err(|e| Error::io("look at", &path, e))
     }
 
     fn remove(&self, name: &str) -> Result<()> {
@@ -175,6 +187,19 @@ impl Storage for LocalStorage {
         }
         Ok(())
     }
+}
+
+/// Gives the file at `from` the name `to`, which another file has.
+fn replace_by_link(from: &Path, to: &Path) -> std::io::Result<bool> {
+    let parent = to.parent().unwrap_or(Path::new("/"));
+    let beside = new_file(parent)?.into_temp_path();
+    fs::remove_file(&beside)?;
+    if fs::hard_link(from, &beside).is_err() {
+        return Ok(false);
+    }
+    // Two names of one file stay as they are; the temporary one is then removed on drop.
+    fs::rename(&beside, to)?;
+    Ok(true)
 }
 
 fn is_missing(error: &std::io::Error) -> bool {
@@ -199,10 +224,9 @@ fn walk(dir: &Path, prefix: &str, listed: &mut Vec<Listed>) -> Result<()> {
         };
         match found {
             dir if dir.is_dir() => walk(&entry.path(), &format!("{prefix}{name}/"), listed)?,
-            file if file.is_file() && !name.starts_with(NEW) => {
-                listed.push(Listed { name: format!("{prefix}{name}"), size: file.len() });
-            }
-            _ => {}
+            _ if name.starts_with(NEW) => {}
+            // What is no file is listed too: somebody has put it there.
+            other => listed.push(Listed { name: format!("{prefix}{name}"), size: other.len() }),
         }
         Ok(())
     })

@@ -29,9 +29,7 @@ impl Scratch {
         let all = dir.join(SCRATCH);
         let failed = |e| Error::io("create a scratch directory in", &all, e);
         DirBuilder::new().recursive(true).mode(0o700).create(&all).map_err(failed)?;
-        // One at a time, so that nobody takes one that is not yet locked for a dead one's.
-        let turn = File::create(all.join(OWNER)).map_err(failed)?;
-        flock(&turn, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
+        let _turn = take_turn(&all).map_err(failed)?;
         clear(&all);
         let place = tempfile::Builder::new().prefix("").tempdir_in(&all).map_err(failed)?;
         let owner = File::create(place.path().join(OWNER)).map_err(failed)?;
@@ -53,7 +51,21 @@ impl Scratch {
     }
 }
 
-/// Removes what the dead left.
+/// Removes what killed owners left below `DIR/scratch`.
+pub fn clear_scratch(dir: &Path) {
+    let all = dir.join(SCRATCH);
+    if let (true, Ok(_turn)) = (all.exists(), take_turn(&all)) {
+        clear(&all);
+    }
+}
+
+/// One at a time, so that nobody takes one that is not yet locked for a dead one's.
+fn take_turn(all: &Path) -> std::io::Result<File> {
+    let turn = File::create(all.join(OWNER))?;
+    flock(&turn, FlockOperation::LockExclusive)?;
+    Ok(turn)
+}
+
 fn clear(all: &Path) {
     for entry in fs::read_dir(all).into_iter().flatten().flatten() {
         let owner = File::open(entry.path().join(OWNER));

@@ -1,7 +1,7 @@
 //! Whether a repository is built as it should be. Contents are not read: `verify` does that.
 
 use crate::backup::{lock, open_repository};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::repository::manifest::MANIFEST;
 use crate::repository::{BackupId, LockMode, PublishedBackup, Repository, is_relocation_file};
 use crate::setting::Setting;
@@ -82,17 +82,26 @@ impl<'a> Look<'a> {
     fn over(setting: &Setting, repository: &'a Repository) -> Result<Vec<Irregularity>> {
         let (found, ids, sequences) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let mut look = Self { repository, found, ids, sequences };
-        look.top()?;
-        for path in list(&repository.path().join("backups"))? {
-            setting.check_interrupted("check repository of")?;
-            look.backup(&path)?;
+        match repository.directory() {
+            Some(top) => {
+                look.top(top)?;
+                for path in list(&top.join("backups"))? {
+                    setting.check_interrupted("check repository of")?;
+                    look.directory(&path)?;
+                }
+            }
+            None => {
+                for name in repository.names()? {
+                    setting.check_interrupted("check repository of")?;
+                    look.backup(&name, &Path::new("backups").join(&name))?;
+                }
+            }
         }
         look.found.sort();
         Ok(look.found)
     }
 
-    fn top(&mut self) -> Result<()> {
-        let top = self.repository.path();
+    fn top(&mut self, top: &Path) -> Result<()> {
         for path in list(top)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             match name.as_str() {
@@ -112,7 +121,7 @@ impl<'a> Look<'a> {
         Ok(())
     }
 
-    fn backup(&mut self, path: &Path) -> Result<()> {
+    fn directory(&mut self, path: &Path) -> Result<()> {
         let metadata = metadata(path)?;
         if !metadata.is_dir() {
             self.note(path, Kind::Stray, "is no directory");
@@ -124,8 +133,17 @@ impl<'a> Look<'a> {
             self.note(path, Kind::NoManifest, "has no manifest.json");
             return Ok(());
         }
-        let backup = match self.repository.backup(&name) {
+        self.backup(&name, path)
+    }
+
+    fn backup(&mut self, name: &str, path: &Path) -> Result<()> {
+        let backup = match self.repository.backup(name) {
             Ok(backup) => backup,
+            // On a store: being written, or cleared away by the next writer.
+            Err(e) if e.code() == Code::BackupNotFound => {
+                self.note(path, Kind::Leftover, "has no manifest.json: it is not published");
+                return Ok(());
+            }
             Err(e) => {
                 self.note(path, Kind::Unreadable, e);
                 return Ok(());
@@ -192,7 +210,8 @@ impl<'a> Look<'a> {
     }
 
     fn note(&mut self, path: &Path, kind: Kind, fault: impl fmt::Display) {
-        let path = path.strip_prefix(self.repository.path()).unwrap_or(path).to_path_buf();
+        let top = self.repository.directory().unwrap_or(Path::new(""));
+        let path = path.strip_prefix(top).unwrap_or(path).to_path_buf();
         self.found.push(Irregularity { path, kind, fault: fault.to_string() });
     }
 }

@@ -9,6 +9,7 @@ use crate::archive::index::{IndexReader, IndexWriter};
 use crate::archive::{self, Tree, splice_tree};
 use crate::backup::{INDEX, lock, open_repository, require_space};
 use crate::catalog::{BackupRecord, Catalog};
+use crate::encryption::Recipients;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, Detail, Kind, Manifest, Object};
 use crate::repository::{
@@ -16,7 +17,7 @@ use crate::repository::{
     create_dir,
 };
 use crate::setting::Setting;
-use crate::storage::Blob;
+use crate::storage::{Blob, Scratch};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -37,7 +38,8 @@ pub struct Consolidated {
 }
 
 /// Writes a full backup with everything that the backup of `record` holds, and publishes it.
-/// What it is made of is verified first, what was made afterwards.
+/// What it is made of is verified first, what was made afterwards. One that was made before is
+/// returned as it is.
 ///
 /// # Errors
 /// `usage` where the backup needs no other one, `backup_damaged` where what it needs is.
@@ -46,7 +48,7 @@ pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Con
     let repository = open_repository(setting)?;
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     for left in repository.clear_leftovers(&lock)? {
-        setting.progress.note(format!("cleared {}", left.display()));
+        setting.progress.note(format!("cleared {}", left));
     }
     let old = repository.backup(&record.name)?;
     if old.manifest().parent.is_none() {
@@ -54,11 +56,20 @@ pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Con
             .cause("it needs no other backup already")
             .hint("`backstop list` shows the kind of each backup"));
     }
+    let records = Catalog::of(&setting.config).session(&setting.progress)?.list()?;
+    let is_made_of_it = |it: &BackupRecord| {
+        it.is_published() && it.labels.get(LABEL).is_some_and(|of| of == record.id.as_str())
+    };
+    if let Some(made) = records.into_iter().find(is_made_of_it) {
+        setting.progress.note(format!("{} holds the same already", made.name));
+        let from = record.id.clone();
+        return Ok(Consolidated { backup: made, from, copied_bytes: 0, compressed_bytes: 0 });
+    }
     let (part, inner) = (setting.clone(), repository.clone());
     let (backup, copied_bytes, compressed_bytes) =
         setting.blocking(move || write(&part, &inner, &lock, &old)).await?;
     let new = BackupRecord::published(&backup);
-    let mut session = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?;
+    let mut session = Catalog::of(&setting.config).session(&setting.progress)?;
     session.put(&new)?;
     Ok(Consolidated { backup: new, from: record.id.clone(), copied_bytes, compressed_bytes })
 }
@@ -83,16 +94,17 @@ fn write(
     refuse_damaged(setting, old)?;
     let sum: u64 = old.manifest().components.iter().map(|component| component.source_bytes).sum();
     // What the trees hold is the most that their archives can take.
-    require_space(repository.path(), archives_bytes(old).min(sum), "consolidate in")?;
+    require_space(repository.workspace(), archives_bytes(old).min(sum), "consolidate in")?;
 
     setting.progress.step("build");
     let id = BackupId::random()?;
-    let incoming = repository.incoming(&id, lock)?;
+    let mut incoming = repository.incoming(&id, Some(old), lock)?;
     let (components, copied, compressed) = build(setting, old, &incoming, &id)?;
 
     setting.progress.step("publish");
     let manifest =
         manifest(old.manifest(), id, components, incoming.read_back(&[], &setting.cancel)?);
+    incoming.send(&manifest, &setting.cancel, &mut |_| {})?;
     let backup = incoming.publish(&manifest)?;
     Ok((backup, copied, compressed))
 }
@@ -127,7 +139,17 @@ fn build(
 ) -> Result<(Vec<Component>, u64, u64)> {
     create_dir(&incoming.path().join("files"))?;
     let rows = IndexReader::open(&old.open(INDEX)?)?;
-    let mut index = IndexWriter::create(&incoming.path().join(INDEX))?;
+    let recipients = recipients(old)?;
+    // The index is read again before it is encrypted.
+    let scratch = match recipients.are_there() {
+        true => Some(Scratch::below(&setting.config.state.dir)?),
+        false => None,
+    };
+    let plain = match &scratch {
+        Some(scratch) => scratch.path().join("index.parquet"),
+        None => incoming.path().join(INDEX),
+    };
+    let mut index = IndexWriter::create(&plain)?;
     let mut components = old.manifest().components.clone();
     let (mut spliced_objects, mut copied, mut compressed) = (BTreeSet::new(), 0, 0);
     for component in &mut components {
@@ -138,6 +160,7 @@ fn build(
             (&component.name, &files.object),
             &rows,
             (&mut index, incoming, id),
+            &recipients,
         )?;
         (copied, compressed) = (copied + spliced.copied, compressed + spliced.compressed);
         component.stored_bytes = spliced.stored.size;
@@ -145,20 +168,35 @@ fn build(
         spliced_objects.insert(files.object.clone());
     }
     index.finish()?;
-    let index = IndexReader::open(&Blob::file(&incoming.path().join(INDEX))?)?;
+    let index = IndexReader::open(&Blob::file(&plain)?)?;
     for component in &components {
         if let Detail::Files(files) = &component.detail {
             let names = (component.name.as_str(), id.as_str());
-            let archive = Blob::file(&incoming.path().join(&files.object))?;
+            let stored = incoming.path().join(recipients.stored_name(&files.object));
+            let archive = match recipients.are_there() {
+                true => setting.identities.open(Blob::file(&stored)?)?,
+                false => Blob::file(&stored)?,
+            };
             archive::verify(&archive, &index, names, &setting.progress, &setting.cancel)?;
         }
     }
+    if scratch.is_some() {
+        let sealed = incoming.path().join(recipients.stored_name(INDEX));
+        recipients.seal_file(&plain, &sealed, &setting.cancel)?;
+    }
     for object in &old.manifest().objects {
-        if object.path != INDEX && !spliced_objects.contains(&object.path) {
+        let name = old.manifest().logical_name(&object.path);
+        if name != INDEX && !spliced_objects.contains(name) {
             copy(setting, old, &object.path, incoming)?;
         }
     }
     Ok((components, copied, compressed))
+}
+
+/// Whom the backup is encrypted for: what is put together of it stays readable for them.
+fn recipients(old: &PublishedBackup) -> Result<Recipients> {
+    let encryption = old.manifest().encryption.iter();
+    Recipients::parse(encryption.flat_map(|detail| &detail.recipients).map(String::as_str))
 }
 
 fn splice(
@@ -167,11 +205,13 @@ fn splice(
     (component, object): (&str, &str),
     rows: &IndexReader,
     (index, incoming, id): (&mut IndexWriter, &IncomingBackup, &BackupId),
+    recipients: &Recipients,
 ) -> Result<Spliced> {
     let tree = Tree {
         component,
-        archive: &incoming.path().join(object),
+        archive: &incoming.path().join(recipients.stored_name(object)),
         object,
+        recipients,
         stored_in: id.as_str(),
         level: setting.config.repository.compression_level,
         contents: None,

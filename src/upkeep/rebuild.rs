@@ -34,7 +34,7 @@ pub async fn rebuild_catalog(setting: &Setting) -> Result<Rebuilt> {
     let _lock = lock(setting, &repository, LockMode::Exclusive).await?;
     let warnings = Warnings::before(setting.progress.clone());
     let progress: std::sync::Arc<dyn crate::progress::Progress> = warnings.clone();
-    let catalog = Catalog::in_dir(&setting.config.state.dir);
+    let catalog = Catalog::of(&setting.config);
     let (mut session, aside) = catalog.anew(&progress)?;
     session.reconcile(&repository, &progress)?;
     session.checkpoint()?;

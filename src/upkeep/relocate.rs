@@ -10,6 +10,7 @@
 
 use super::copy::Copying;
 use crate::backup::{lock, remember_repository, require_space};
+use crate::config::real_path;
 use crate::error::{Code, Error, Result};
 use crate::repository::{
     Lock, LockMode, MovedTo, MovingFrom, Repository, create_dir, is_relocation_file, sync_dir,
@@ -47,8 +48,13 @@ pub struct Moved {
 /// `usage` where it cannot go there, `disk_full`, `interrupted`; the repository is whole in
 /// one of the two places then, and the command can be run again.
 pub async fn relocate(setting: &Setting, to: &Path) -> Result<Moved> {
+    if let Some(url) = &setting.config.repository.url {
+        return Err(refused(to, &format!("the repository lies on a store, {url}"))
+            .hint("name the directory in [[repository.copies]] and run `backstop sync`"));
+    }
     let from = setting.config.repository.path.clone();
     let to = std::path::absolute(to).map_err(|e| Error::io("look at", to, e))?;
+    refuse_inside_of_trees(setting, &to)?;
     if let Some(moved) = MovedTo::read(&from)? {
         if moved.to != to {
             return Err(refused(&to, &format!("it was moved to {}", moved.to.display()))
@@ -63,15 +69,28 @@ pub async fn relocate(setting: &Setting, to: &Path) -> Result<Moved> {
     setting.blocking(move || relocate_locked(&part, &repository, &lock, to)).await
 }
 
+/// Refuses a place in a tree that is backed up: no command would accept the config then.
+fn refuse_inside_of_trees(setting: &Setting, to: &Path) -> Result<()> {
+    let real = real_path(to);
+    let trees = setting.config.files.iter().filter_map(|tree| tree.path.as_deref());
+    match trees.map(real_path).find(|tree| real.starts_with(tree)) {
+        None => Ok(()),
+        Some(tree) => {
+            let cause = format!("it lies inside of {}, which is backed up", tree.display());
+            Err(refused(to, &cause))
+        }
+    }
+}
+
 fn relocate_locked(
     setting: &Setting,
     repository: &Repository,
     lock: &Lock,
     to: PathBuf,
 ) -> Result<Moved> {
-    let from = repository.path().to_path_buf();
+    let from = setting.config.repository.path.clone();
     repository.clear_leftovers(lock)?;
-    claim(repository, &to)?;
+    claim(repository, &from, &to)?;
     // Whoever comes too early to the new place finds it locked, and not ready.
     let _theirs = Lock::take(&to.join("lock"), LockMode::Exclusive, Duration::ZERO)?;
     for dir in [BACKUPS, INCOMING, "trash"] {
@@ -105,8 +124,7 @@ fn relocate_locked(
 }
 
 /// Makes the new place this move's, or finds that it is.
-fn claim(repository: &Repository, to: &Path) -> Result<()> {
-    let from = repository.path();
+fn claim(repository: &Repository, from: &Path, to: &Path) -> Result<()> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let existing = to.ancestors().find(|above| above.exists()).unwrap_or(to);
     let rest = to.strip_prefix(existing).unwrap_or(Path::new(""));

@@ -1,5 +1,5 @@
 //! When each part of each backup was read last: one small file a backup in
-//! `STATE/coverage/`, so that samples go round. Losing it costs a round, nothing else.
+//! `coverage/` beside the catalog, so that samples go round. Losing it costs a round, nothing else.
 
 use crate::error::{Code, Error, Result};
 use crate::repository::{BackupId, create_dir, write_replacing};

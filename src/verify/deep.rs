@@ -1,15 +1,17 @@
 //! The deep part of a verification: what lies inside the stored files.
 
-use crate::archive;
 use crate::archive::frame::FrameReader;
 use crate::archive::index::{IndexReader, Row};
+use crate::archive::{self, Extraction};
 use crate::backup::{INDEX, Reach, connect_if_needed, fetch, local_tools};
 use crate::database::{Tools, check_globals, list_dump, read_dump};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
 use crate::repository::{Damage, PublishedBackup};
 use crate::setting::Setting;
+use crate::storage::Blob;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Decompresses the archives, compares every file with the index, follows every row to where
 /// its bytes lie, and reads definitions and roles. What `known` names as damaged is left out.
@@ -35,7 +37,7 @@ pub(super) fn contents(
             _ => {}
         }
     }
-    Ok(damages)
+    Ok(as_stored(backup, damages))
 }
 
 /// Lists every dump and reads it to its end.
@@ -53,7 +55,15 @@ pub(super) async fn dumps(
         let tools = tools(setting, component).await?;
         damages.extend(found(&detail.object, dump(setting, &tools, backup, detail).await)?);
     }
-    Ok(damages)
+    Ok(as_stored(backup, damages))
+}
+
+/// The damages with the names under which their objects are stored.
+fn as_stored(backup: &PublishedBackup, mut damages: Vec<Damage>) -> Vec<Damage> {
+    for damage in &mut damages {
+        damage.object = backup.manifest().stored_name(&damage.object);
+    }
+    damages
 }
 
 async fn dump(
@@ -96,6 +106,11 @@ fn tree(
         Err(e) => return found(INDEX, Err(e)),
     };
     let mut damages = found(INDEX, places(setting, backup, component, files, &index, known))?;
+    let is_sound = |object: &str| is_whole(known, object);
+    if damages.is_empty() && files.elsewhere.iter().all(|earlier| is_sound(&earlier.shown())) {
+        damages
+            .extend(found(INDEX, contents_elsewhere(setting, backup, component, files, &index))?);
+    }
     if is_whole(known, &files.object) {
         let names = (component.name.as_str(), backup.manifest().id.as_str());
         let archive = backup.open(&files.object)?;
@@ -103,6 +118,40 @@ fn tree(
         damages.extend(found(&files.object, read.map(drop))?);
     }
     Ok(damages)
+}
+
+/// Decompresses what lies in earlier backups, and compares it with the index. What the backup
+/// holds itself is read with its archive.
+fn contents_elsewhere(
+    setting: &Setting,
+    backup: &PublishedBackup,
+    component: &Component,
+    files: &FilesDetail,
+    index: &IndexReader,
+) -> Result<()> {
+    if files.elsewhere.is_empty() {
+        return Ok(());
+    }
+    let locate = |stored_in: &str, archive: &str| backup.locate(stored_in, archive);
+    let what = Extraction {
+        archive: &Blob::empty(&files.object),
+        locate: Some(&locate),
+        target: Path::new(""),
+        index: Some((index, &component.name)),
+        select: None,
+        task: &format!("verify {}", component.name),
+    };
+    let read = archive::salvage(&what, false, &setting.progress, &setting.cancel)?;
+    match read.lost.first() {
+        None => Ok(()),
+        Some(first) => {
+            let more = read.lost_count - 1;
+            Err(Error::new(Code::BackupDamaged, "read files of", &component.name).cause(format!(
+                "{first}{}",
+                if more > 0 { format!(", and {more} more") } else { String::new() }
+            )))
+        }
+    }
 }
 
 /// Follows every row: the archive is the backup's own or one that the manifest names, and the
@@ -164,11 +213,7 @@ fn definition(backup: &PublishedBackup, object: &str) -> Result<()> {
 
 /// Whether nothing of `object`, a file or a directory, is among the damages.
 fn is_whole(known: &[Damage], object: &str) -> bool {
-    let concerns = |damage: &Damage| {
-        let rest = damage.object.strip_prefix(object);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    !known.iter().any(concerns)
+    !known.iter().any(|damage| damage.concerns(object))
 }
 
 /// A failure to read as a damage of `object`; what is no fault of the object stays an error.
@@ -187,6 +232,8 @@ fn found(object: &str, read: Result<()>) -> Result<Vec<Damage>> {
                     | Code::PermissionDenied
                     | Code::StorageUnreachable
                     | Code::StorageFailed
+                    | Code::KeyMissing
+                    | Code::KeyWrong
             ) =>
         {
             Err(e)

@@ -18,11 +18,8 @@ pub(super) fn name(
     let others: Vec<&BackupRecord> =
         all.iter().filter(|other| other.is_published() && other.id != record.id).collect();
     for damage in damages {
-        let mut needing: Vec<&BackupRecord> = others
-            .iter()
-            .copied()
-            .filter(|other| points_to(other, record, &damage.object))
-            .collect();
+        let mut needing: Vec<&BackupRecord> =
+            others.iter().copied().filter(|other| points_to(other, record, damage)).collect();
         needing.extend(sharing(repository, record, &others, &damage.object));
         needing.sort_by_key(|other| other.sequence);
         damage.needed_by = needing.into_iter().map(|other| other.name.clone()).collect();
@@ -32,12 +29,12 @@ pub(super) fn name(
 
 /// Whether `other` has contents in the damaged object of `record`, or in the archive of a
 /// third backup that a damage of `record` names.
-fn points_to(other: &BackupRecord, record: &BackupRecord, object: &str) -> bool {
+fn points_to(other: &BackupRecord, record: &BackupRecord, damage: &Damage) -> bool {
     let mut elsewhere = other.components.iter().flat_map(Component::elsewhere);
     elsewhere.any(|earlier| match earlier.backup == record.id {
         // Without its manifest nothing in a backup can be found.
-        true => earlier.object == object || object == MANIFEST,
-        false => earlier.shown() == object,
+        true => damage.concerns(&earlier.object) || damage.object == MANIFEST,
+        false => earlier.shown() == damage.object,
     })
 }
 
@@ -52,14 +49,14 @@ fn sharing<'a>(
         let found = std::fs::symlink_metadata(path).ok()?;
         (found.is_file() && found.nlink() > 1).then(|| (found.dev(), found.ino()))
     };
-    let directory = |name: &str| repository.backup_path(name);
-    let Some(ours) = inode(&directory(&record.name).join(object)) else { return Vec::new() };
+    // On a store nothing is shared.
+    let inode_of = |name: &str, object: &str| inode(&repository.backup_path(name)?.join(object));
+    let Some(ours) = inode_of(&record.name, object) else { return Vec::new() };
     let has_it = |other: &&&BackupRecord| {
         let Ok(backup) = repository.backup(&other.name) else { return false };
         let objects = &backup.manifest().objects;
-        objects.iter().any(|object| {
-            inode(&directory(&backup.manifest().name).join(&object.path)) == Some(ours)
-        })
+        let name = &backup.manifest().name;
+        objects.iter().any(|object| inode_of(name, &object.path) == Some(ours))
     };
     others.iter().filter(has_it).copied().collect()
 }

@@ -73,9 +73,9 @@ pub async fn sample(
 ) -> Result<Vec<Verification>> {
     let repository = open_repository(setting)?;
     let _lock = lock(setting, &repository, LockMode::Shared).await?;
-    let all = Catalog::in_dir(&setting.config.state.dir).session(&setting.progress)?.list()?;
+    let all = Catalog::of(&setting.config).session(&setting.progress)?.list()?;
     let known = all.iter().map(|record| record.id.as_str()).collect();
-    forget_others(&setting.config.state.dir, &known);
+    forget_others(&setting.config.catalog_dir(), &known);
     let (part, records) = (setting.clone(), records.to_vec());
     setting.blocking(move || Round::prepare(&part, &repository, records)?.read(share)).await
 }
@@ -111,7 +111,7 @@ impl<'a> Round<'a> {
         for record in records {
             match repository.backup(&record.name) {
                 Ok(backup) => {
-                    let coverage = Coverage::read(&setting.config.state.dir, &record.id);
+                    let coverage = Coverage::read(&setting.config.catalog_dir(), &record.id);
                     round.backups.push((record, backup, coverage));
                     round.list(round.backups.len() - 1)?;
                 }
@@ -138,6 +138,7 @@ impl<'a> Round<'a> {
             })
             .collect();
         for (place, object) in backup.manifest().objects.iter().enumerate() {
+            // What is encrypted has no parts that can be compared without its key.
             let parts = match archives.contains(object.path.as_str()) && object.size > PART {
                 true => parts(backup, object),
                 false => vec![(object.size, None)],
@@ -162,7 +163,7 @@ impl<'a> Round<'a> {
     }
 
     fn read(mut self, share: Share) -> Result<Vec<Verification>> {
-        let state_dir = &self.setting.config.state.dir;
+        let state_dir = &self.setting.config.catalog_dir();
         let total: u64 = self.units.iter().map(|unit| unit.bytes).sum();
         let (budget, mut taken) = (share.of(total), 0);
         let mut damages: BTreeMap<usize, Vec<Damage>> = BTreeMap::new();

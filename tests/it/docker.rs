@@ -3,6 +3,7 @@
 use crate::support::image::{TestContainer, TestVolume, docker, docker_answers, unique};
 use backstop::config::{ContainerSelection, Quiesce};
 use backstop::docker::{Docker, Exec, RunState, waves};
+use backstop::encryption::NOBODY;
 use backstop::error::Code;
 use backstop::progress::{Progress, Silent};
 use std::collections::BTreeSet;
@@ -349,7 +350,7 @@ async fn a_definition_is_recorded_with_its_compose_project() {
     let backup = tempfile::tempdir().unwrap();
     let warnings = backstop::progress::Warnings::before(Arc::new(Silent));
     let progress: Arc<dyn Progress> = warnings.clone();
-    let written = definition.write(backup.path(), &progress).unwrap();
+    let written = definition.write(backup.path(), &NOBODY, &progress).unwrap();
     let expected: BTreeSet<_> = [
         detail.object.clone(),
         format!("containers/compose/{project}/compose.yml"),

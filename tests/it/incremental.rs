@@ -1,5 +1,7 @@
 //! Backups that store what changed, through the program.
 
+mod chains;
+
 use crate::support::cluster::Cluster;
 use crate::support::host::{Host, Ran, listing};
 use crate::support::need::{self, Need};

@@ -1,10 +1,13 @@
 //! The application is never left stopped, and nothing half, whenever backstop dies.
 //!
 //! The real program works on the real sample stack and is killed at every step it
-//! announces, and at random moments between them.
+//! announces, and at random moments between them; what works on the repository alone is
+//! killed at the system calls through which it changes files.
 
 mod attempt;
 mod backup;
+mod call;
+mod repository;
 mod restore;
 mod site;
 mod swap_back;

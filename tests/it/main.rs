@@ -11,6 +11,10 @@ mod database;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
+mod encryption;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod fence;
@@ -21,6 +25,8 @@ mod incremental;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod readers;
+#[cfg(test)]
 mod restore;
 #[cfg(test)]
 mod retention;
@@ -28,6 +34,8 @@ mod retention;
 mod runbook;
 #[cfg(test)]
 mod stack;
+#[cfg(test)]
+mod stores;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

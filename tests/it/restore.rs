@@ -1,6 +1,7 @@
 //! The way back, through the program.
 
 mod attributes;
+mod chain_damage;
 mod concurrent;
 mod damage;
 mod elsewhere;

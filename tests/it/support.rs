@@ -9,6 +9,7 @@ pub(crate) mod need;
 pub(crate) mod port;
 pub(crate) mod shop;
 pub(crate) mod stack;
+pub(crate) mod store;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,9 +1,8 @@
 //! Writes an archive whose frames are partly those of other archives, as they are.
 
 use super::{FRAME_SIZE, FrameReader, SeekTable, StoredArchive};
+use crate::encryption::{NewObject, Recipients};
 use crate::error::{Error, Result};
-use sha2::{Digest, Sha256};
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use zstd::bulk::Compressor;
@@ -12,10 +11,9 @@ use zstd::bulk::Compressor;
 /// before a frame that is copied.
 pub struct FrameSplicer {
     path: PathBuf,
-    file: File,
+    object: NewObject,
     compressor: Compressor<'static>,
     buffer: Vec<u8>,
-    hash: Sha256,
     table: SeekTable,
     copied: u64,
     compressed: u64,
@@ -35,12 +33,9 @@ pub struct Spliced {
 }
 
 impl FrameSplicer {
-    /// Creates the file `path` (mode 0600, must not exist); what is not copied is compressed
-    /// with `level`.
-    pub fn create(path: &Path, level: i32) -> Result<Self> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let mut options = File::options();
-        let file = options.write(true).create_new(true).mode(0o600).open(path);
+    /// Creates the file `path` (mode 0600, must not exist), encrypted for `recipients`; what
+    /// is not copied is compressed with `level`.
+    pub fn create(path: &Path, level: i32, recipients: &Recipients) -> Result<Self> {
         let failed = |e| Error::io("create archive", path, e);
         let compressor = Compressor::new(level).and_then(|mut compressor| {
             compressor.include_checksum(true)?;
@@ -49,10 +44,9 @@ impl FrameSplicer {
         });
         Ok(Self {
             path: path.to_owned(),
-            file: file.map_err(failed)?,
+            object: NewObject::create(path, recipients).map_err(failed)?,
             compressor: compressor.map_err(failed)?,
             buffer: Vec::with_capacity(FRAME_SIZE),
-            hash: Sha256::new(),
             table: SeekTable::default(),
             copied: 0,
             compressed: 0,
@@ -86,15 +80,10 @@ impl FrameSplicer {
         let failed = |e| Error::io("write archive", &path, e);
         self.end_frame().map_err(failed)?;
         let table = self.table.to_bytes().map_err(failed)?;
-        self.file.write_all(&table).map_err(failed)?;
-        self.hash.update(&table);
-        let frames = self.table.frames();
-        let size = frames.last().map_or(0, |last| last.stored_at + u64::from(last.stored));
-        let stored = StoredArchive {
-            size: size + table.len() as u64,
-            sha256: crate::archive::hex(&self.hash.finalize()),
-            frames: frames.len() as u64,
-        };
+        self.object.write_all(&table).map_err(failed)?;
+        let object = self.object.finish().map_err(failed)?;
+        let frames = self.table.frames().len() as u64;
+        let stored = StoredArchive { size: object.size, sha256: object.sha256, frames };
         Ok(Spliced { stored, copied: self.copied, compressed: self.compressed, table: self.table })
     }
 
@@ -110,8 +99,7 @@ impl FrameSplicer {
     }
 
     fn put(&mut self, frame: &[u8], holds: u32) -> io::Result<()> {
-        self.file.write_all(frame)?;
-        self.hash.update(frame);
+        self.object.write_all(frame)?;
         self.table.push(frame.len() as u32, holds);
         Ok(())
     }

@@ -1,9 +1,8 @@
 //! Writes a stream as frames, compressed on several threads, in order.
 
 use super::{FRAME_SIZE, SeekTable, StoredArchive};
+use crate::encryption::{NOBODY, NewObject, Recipients};
 use crate::error::{Error, Result};
-use sha2::{Digest, Sha256};
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -22,12 +21,6 @@ struct Job {
     reply: SyncSender<Compressed>,
 }
 
-struct Written {
-    hash: Sha256,
-    size: u64,
-    table: SeekTable,
-}
-
 /// Writes what it is given as frames of [`FRAME_SIZE`] input bytes.
 ///
 /// Memory: twice the frame size and one compression context for each thread; the number of
@@ -40,17 +33,28 @@ pub struct FrameWriter<W: Sink> {
     order: Option<SyncSender<Receiver<Compressed>>>,
     spare: Receiver<Vec<u8>>,
     threads: Vec<JoinHandle<()>>,
-    output: Option<JoinHandle<io::Result<(W, Written)>>>,
+    output: Option<JoinHandle<io::Result<(W, SeekTable)>>>,
 }
 
-impl FrameWriter<File> {
+impl FrameWriter<NewObject> {
     /// Creates the file `path` (mode 0600, must not exist) and writes frames of `level`.
     pub fn create(path: &Path, level: i32) -> Result<Self> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let mut options = File::options();
-        let file = options.write(true).create_new(true).mode(0o600).open(path);
-        let file = file.map_err(|e| Error::io("create archive", path, e))?;
-        Self::new(file, path, level)
+        Self::create_for(&NOBODY, path, level)
+    }
+
+    /// As [`Self::create`], encrypted for `recipients`.
+    pub fn create_for(recipients: &Recipients, path: &Path, level: i32) -> Result<Self> {
+        let object = NewObject::create(path, recipients);
+        Self::new(object.map_err(|e| Error::io("create archive", path, e))?, path, level)
+    }
+
+    /// Ends the last frame and writes the seek table. Nothing is synced to disk: the writers
+    /// may be held, and the backup is synced as a whole when it is published.
+    pub fn finish(self) -> Result<StoredArchive> {
+        let path = self.path.clone();
+        let (frames, object) = self.into_sink()?;
+        let stored = object.finish().map_err(|e| Error::io("write archive", &path, e))?;
+        Ok(StoredArchive { size: stored.size, sha256: stored.sha256, frames })
     }
 }
 
@@ -89,29 +93,18 @@ impl<W: Sink> FrameWriter<W> {
         self.position
     }
 
-    /// Ends the last frame, writes the seek table and flushes. Nothing is synced to disk:
-    /// the writers may be held, and the backup is synced as a whole when it is published.
-    pub fn finish(self) -> Result<StoredArchive> {
-        self.into_sink().map(|(stored, _)| stored)
-    }
-
-    /// As [`Self::finish`], and gives the sink back.
-    pub fn into_sink(mut self) -> Result<(StoredArchive, W)> {
+    /// Ends the last frame, writes the seek table and flushes. Returns the number of frames,
+    /// and gives the sink back.
+    pub fn into_sink(mut self) -> Result<(u64, W)> {
         let path = self.path.clone();
         let failed = |e| Error::io("write archive", &path, e);
         if !self.buffer.is_empty() {
             self.submit().map_err(failed)?;
         }
-        let (mut sink, mut written) = self.join().map_err(failed)?;
-        let table = written.table.to_bytes().map_err(failed)?;
-        sink.write_all(&table).and_then(|()| sink.flush()).map_err(failed)?;
-        written.hash.update(&table);
-        let stored = StoredArchive {
-            size: written.size + table.len() as u64,
-            sha256: crate::archive::hex(&written.hash.finalize()),
-            frames: written.table.frames().len() as u64,
-        };
-        Ok((stored, sink))
+        let (mut sink, table) = self.join().map_err(failed)?;
+        let bytes = table.to_bytes().map_err(failed)?;
+        sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(failed)?;
+        Ok((table.frames().len() as u64, sink))
     }
 
     fn submit(&mut self) -> io::Result<()> {
@@ -136,7 +129,7 @@ impl<W: Sink> FrameWriter<W> {
         })
     }
 
-    fn join(&mut self) -> io::Result<(W, Written)> {
+    fn join(&mut self) -> io::Result<(W, SeekTable)> {
         self.jobs = None;
         self.order = None;
         let output = self.output.take().map(JoinHandle::join);
@@ -212,18 +205,16 @@ fn refuse(queue: &Mutex<Receiver<Job>>, error: &io::Error) {
 fn write_in_order<W: Sink>(
     mut sink: W,
     replies: Receiver<Receiver<Compressed>>,
-) -> io::Result<(W, Written)> {
-    let mut written = Written { hash: Sha256::new(), size: 0, table: SeekTable::default() };
+) -> io::Result<(W, SeekTable)> {
+    let mut table = SeekTable::default();
     for reply in replies {
         let (bytes, holds) =
             reply.recv().map_err(|_| io::Error::other("a compressing thread ended early"))??;
         sink.write_all(&bytes)?;
-        written.hash.update(&bytes);
-        written.size += bytes.len() as u64;
         // Both are bounded by the frame size, far below 4 GiB.
-        written.table.push(bytes.len() as u32, holds as u32);
+        table.push(bytes.len() as u32, holds as u32);
     }
-    Ok((sink, written))
+    Ok((sink, table))
 }
 
 /// As many threads as there are cores and as the level's memory allows.

@@ -7,6 +7,7 @@ use crate::archive::sample::{
 use crate::archive::scan::Excludes;
 use crate::archive::source::{LiveSource, ReadAhead};
 use crate::archive::verify;
+use crate::encryption::NOBODY;
 use crate::storage::Blob;
 use proptest::prelude::*;
 use std::fs;
@@ -29,6 +30,7 @@ fn spliced(first: &Packed, last: &Packed) -> (tempfile::TempDir, Spliced) {
         component: COMPONENT,
         archive: &archive,
         object: "files/uploads.tar.zst",
+        recipients: &NOBODY,
         stored_in: "cccc",
         level: 1,
         contents: None,

@@ -3,6 +3,7 @@ use crate::archive::entry::Entry;
 use crate::archive::sample::{self, Packed, assert_same, pack, pack_from};
 use crate::archive::scan::Excludes;
 use crate::archive::source::{Content, LiveSource, Spool, StreamSource};
+use crate::encryption::NOBODY;
 use crate::storage::Blob;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -233,9 +234,18 @@ fn several_trees_share_an_index() {
     for (component, root) in [("one", one.path()), ("other", other.path())] {
         let archive = dir.path().join(component);
         let (object, stored_in) = (component, "4f2a");
-        let (level, contents, total_bytes) = (1, None, None);
+        let (recipients, level, contents, total_bytes) = (&NOBODY, 1, None, None);
         let archive = archive.as_path();
-        let tree = Tree { component, archive, object, stored_in, level, contents, total_bytes };
+        let tree = Tree {
+            component,
+            archive,
+            object,
+            recipients,
+            stored_in,
+            level,
+            contents,
+            total_bytes,
+        };
         let mut source = LiveSource::open(root, Excludes::none()).unwrap();
         let cancel = CancellationToken::new();
         write_tree(&tree, &mut source, &mut index, &sample::silent(), &cancel).unwrap();
@@ -260,6 +270,7 @@ fn a_cancelled_write_is_interrupted() {
         component: "x",
         archive: &archive,
         object: "x",
+        recipients: &NOBODY,
         stored_in: "4f2a",
         level: 1,
         contents: None,

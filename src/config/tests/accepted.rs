@@ -1,4 +1,4 @@
-use super::super::{Capture, DumpFormat, Quiesce, Selector, Timeout, show_toml, to_json};
+use super::super::{Capture, DumpFormat, Place, Quiesce, Selector, Timeout, show_toml, to_json};
 use super::*;
 use std::path::PathBuf;
 
@@ -77,4 +77,45 @@ fn a_password_in_a_url_is_shown_nowhere() {
     let shown = format!("{loaded:?} {} {}", show_toml(&loaded), to_json(&loaded));
     assert!(shown.contains("shop:***@127"));
     assert!(!shown.contains("hunter2"));
+}
+
+/// [`SAMPLE`] with copies of the repository.
+fn sample_with_copies() -> String {
+    sample_with(
+        "[state]",
+        "[[repository.copies]]\nname = \"disk\"\npath = \"mnt\"\n\
+         [[repository.copies]]\nname = \"off-site\"\nurl = \"s3://bucket/shop\"\n\
+         options = { region = \"eu\" }\ncredentials = { secret_file = \"key\" }\n[state]",
+    )
+}
+
+#[test]
+fn copies_of_a_repository_are_directories_or_stores() {
+    let variables = [
+        ("BACKSTOP_REPOSITORY__COPIES__OFF_SITE__OPTIONS__ENDPOINT", "https://s3.example.com"),
+        ("BACKSTOP_REPOSITORY__COPIES__DISK__PATH", "elsewhere"),
+    ];
+    let loaded = load("backstop.toml", &sample_with_copies(), &variables).unwrap();
+    let root = loaded.file.as_ref().unwrap().parent().unwrap();
+    let copies = &loaded.config.repository.copies;
+    assert_eq!(copies[0].place(), Place::Directory(root.join("elsewhere")));
+    let Place::Store(store) = copies[1].place() else { panic!("{copies:?}") };
+    assert_eq!(store.url.to_string(), "s3://bucket/shop");
+    assert_eq!(store.options.region.as_deref(), Some("eu"));
+    assert_eq!(store.options.endpoint.as_deref(), Some("https://s3.example.com"));
+    assert_eq!(store.credentials.secret_file, Some(root.join("key")));
+    let again = load("backstop.toml", &show_toml(&loaded), &[]).unwrap();
+    assert_eq!(to_json(&loaded)["config"], to_json(&again)["config"]);
+    let origin = "repository.copies[1].options.endpoint";
+    assert_eq!(to_json(&loaded)["origins"][origin], format!("${}", variables[0].0));
+}
+
+#[test]
+fn a_repository_may_lie_on_a_store_alone() {
+    let text = sample_with("path = \"/var/backups/shop\"", "url = \"gcs://bucket/shop\"");
+    let loaded = load("backstop.toml", &text, &[("BACKUP_DIR", "/var/backups")]).unwrap();
+    let Place::Store(store) = loaded.config.repository.place() else { panic!() };
+    assert_eq!(store.url.to_string(), "gcs://bucket/shop");
+    let again = load("backstop.toml", &show_toml(&loaded), &[]).unwrap();
+    assert_eq!(to_json(&loaded)["config"], to_json(&again)["config"]);
 }

@@ -64,7 +64,7 @@ cannot accept config /etc/backstop/backstop.toml: 5 problems
   $BACKSTOP_DATABASES__7__URL: databases[7]: the next index is 1
   $BACKSTOP_DATABASES__SHOP__JOBS: databases[0].jobs: expected a whole number from 1 to 65535, found text
   $BACKSTOP_DATABASES__STORE__URL: databases.store: no entry has this name; expected `shop`
-  $BACKSTOP_REPOSITORY__PAHT: repository.paht: unknown key; accepted are `path`, `compression_level`, `full_every`; did you mean `path`?
+  $BACKSTOP_REPOSITORY__PAHT: repository.paht: unknown key; accepted are `path`, `url`, `options`, `credentials`, `compression_level`, `full_every`, `copies`; did you mean `path`?
   $BACKSTOP_STACK__NAME__FIRST: stack.name: has nothing named `first` inside
 "#);
 }

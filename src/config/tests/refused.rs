@@ -9,7 +9,7 @@ fn unknown_keys() {
     insta::assert_snapshot!(refusal(&sample_with("[stack]", "[stak]")), @r#"
 2 problems
   stack: is missing; expected a table
-  line 2: stak: unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`; did you mean `stack`?
+  line 2: stak: unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`, `encryption`; did you mean `stack`?
 "#);
     insta::assert_snapshot!(
         refusal(&sample_with("password_env = \"SHOP_DB_PASSWORD\"", "password = \"hunter2\"")), @r#"line 15: databases[0].password: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `bin_dir`; did you mean `password_env`?"#
@@ -138,7 +138,7 @@ fn yaml_names_its_lines_too() {
                 databases:\n  - name: shop\n    url: 5\n    format:\n      - custom\n    jobs:\n";
     insta::assert_snapshot!(refusal_of_yaml(text), @r#"
 3 problems
-  line 5: repository.compresion_level: unknown key; accepted are `path`, `compression_level`, `full_every`; did you mean `compression_level`?
+  line 5: repository.compresion_level: unknown key; accepted are `path`, `url`, `options`, `credentials`, `compression_level`, `full_every`, `copies`; did you mean `compression_level`?
   line 8: databases[0].url: expected text such as `postgres://shop@127.0.0.1:5432/shop`, found a whole number
   line 9: databases[0].format: expected one of `directory`, `custom`, `plain`, `tar`, found a list
 "#);
@@ -150,7 +150,7 @@ fn a_key_that_looks_like_a_path_is_not_taken_for_one() {
     let text = format!("\"stack.name\" = 1{}", sample_with("\"shop\"", "5"));
     insta::assert_snapshot!(refusal(&text), @r#"
 2 problems
-  line 1: "stack.name": unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`; did you mean `stack`?
+  line 1: "stack.name": unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`, `encryption`; did you mean `stack`?
   line 3: stack.name: expected text, found a whole number
 "#);
 }
@@ -197,7 +197,7 @@ fn the_hint_says_what_to_write_instead() {
     assert_eq!(
         of("[state]", "[zebra]"),
         "remove zebra, or write one of `stack`, `repository`, `state`, `databases`, `files`, \
-         `containers`, `retention`"
+         `containers`, `retention`, `encryption`"
     );
     assert_eq!(
         of("jobs = 2", "jobs = \"two\""),
@@ -214,4 +214,39 @@ fn the_hint_says_what_to_write_instead() {
         of("\"uploads\"", "\"shop\""),
         "the message says what would be accepted; `backstop config schema` lists every key"
     );
+}
+
+#[test]
+fn places_of_a_repository_that_contradict_each_other_are_named() {
+    let copies = r##"
+[[repository.copies]]
+name = "a"
+path = "/var/backups/shop/copy"
+options = { region = "eu" }
+[[repository.copies]]
+name = "a"
+[[repository.copies]]
+name = "b"
+url = "s3://bucket/shop"
+path = "/mnt"
+[[repository.copies]]
+name = "c"
+url = "s3://bucket/shop/inside"
+credentials = { key_id_env = "A", key_id_file = "b", secret_env = "not a name" }
+[[repository.copies]]
+name = "d"
+url = "sftp://backup@nas/shop"
+options = { region = "eu" }
+credentials = { secret_env = "X" }
+[[repository.copies]]
+name = "e"
+path = "/srv/shop/uploads/backups"
+[state]"##;
+    insta::assert_snapshot!(refusal(&sample_with("[state]", copies)));
+    let both = sample_with("compression_level = 3", "url = \"s3://b\"");
+    insta::assert_snapshot!(refusal(&both), @"line 5: repository: has both `path` and `url`; keep one");
+    let none = sample_with("path = \"/var/backups/shop\"", "");
+    insta::assert_snapshot!(refusal(&none), @"line 5: repository: needs `path` or `url`");
+    let secret = sample_with("path = \"/var/backups/shop\"", "url = \"s3://key:hunter2@b\"");
+    insta::assert_snapshot!(refusal(&secret), @"line 6: repository.url: holds a user or password; these belong into `credentials`");
 }

@@ -111,7 +111,16 @@ fn every_command_prints_what_its_page_says() {
     assert_described(&difference[0], section("### A difference"));
     let counted = host.json(&["diff", id, newest, "--stat"]);
     assert_described(&counted[0], section("### Counted differences"));
+    let made = host.json(&["repo", "consolidate", newest]);
+    assert_row("repo consolidate", &made);
+    assert_described(&made["backup"], backup);
     assert_described(&host.json(&["delete", newest, "--yes"]), backup);
+    std::fs::write(host.repository().join("stray"), "").unwrap();
+    assert_described(&host.json(&["repo", "check"])[0], section("### An irregularity"));
+    std::fs::remove_file(host.repository().join("stray")).unwrap();
+    assert_row("repo rebuild-catalog", &host.json(&["repo", "rebuild-catalog"]));
+    let moved = host.path().join("moved");
+    assert_row("repo move", &host.json(&["repo", "move", moved.to_str().unwrap()]));
 }
 
 #[test]

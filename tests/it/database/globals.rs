@@ -3,6 +3,7 @@
 use super::*;
 use crate::support::cluster::SUPERUSER;
 use backstop::database::{GLOBALS, create_missing_roles, dump_globals};
+use backstop::encryption::NOBODY;
 use backstop::progress::Warnings;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,8 +16,8 @@ async fn a_user_without_the_right_gets_roles_without_passwords_and_a_warning() {
     let written = dump_globals(
         &target(&component),
         &tools().await,
-        backup.path(),
-        GLOBALS,
+        (backup.path(), GLOBALS),
+        &NOBODY,
         warnings.as_ref(),
     )
     .await
@@ -38,7 +39,9 @@ async fn missing_roles_come_back_with_password_settings_and_memberships() {
     let component = cluster.component("shop", SUPERUSER, "postgres");
     let backup = tempfile::tempdir().unwrap();
     let tools = tools().await;
-    dump_globals(&target(&component), &tools, backup.path(), GLOBALS, &Silent).await.unwrap();
+    dump_globals(&target(&component), &tools, (backup.path(), GLOBALS), &NOBODY, &Silent)
+        .await
+        .unwrap();
     let roles = "SELECT rolname, rolconnlimit, rolconfig, rolpassword IS NOT NULL, \
                  pg_has_role(oid, 'Gröup; ''x''', 'MEMBER') \
                  FROM pg_authid LEFT JOIN (SELECT oid o, rolconfig FROM pg_roles) c ON o = oid \

@@ -2,6 +2,7 @@
 
 use super::effect::{Append, Flaky, Hold};
 use backstop::config::Config;
+use backstop::encryption::{Identities, Recipients};
 use backstop::error::Result;
 use backstop::progress::Silent;
 use backstop::runbook::{
@@ -100,6 +101,8 @@ impl Bench {
         let loaded = Config::load(Some(&self.config())).unwrap();
         Engine {
             setting: Setting {
+                recipients: Recipients::of(None).unwrap(),
+                identities: Identities::default(),
                 config: Arc::new(loaded.config),
                 config_file: loaded.file,
                 executable: BACKSTOP.into(),

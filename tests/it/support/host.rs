@@ -76,9 +76,19 @@ impl Host {
 
     /// Writes the config, with this url of the database, if any.
     pub(crate) fn configure_url(&self, url: Option<&str>, keys: &str, more: &str) {
+        let repository = format!("path = {:?}", self.repository());
+        self.configure_all(&repository, url, keys, more);
+    }
+
+    /// Writes the config, with these keys of the repository.
+    pub(crate) fn configure_repository(&self, keys: &str) {
+        let url = self.database.as_ref().map(|database| self.url(SUPERUSER, database.name()));
+        self.configure_all(keys, url.as_deref(), "", "");
+    }
+
+    fn configure_all(&self, repository: &str, url: Option<&str>, keys: &str, more: &str) {
         let mut text = format!(
-            "[stack]\nname = \"shop\"\n[repository]\npath = {:?}\n[state]\ndir = {:?}\n",
-            self.repository(),
+            "[stack]\nname = \"shop\"\n[state]\ndir = {:?}\n[repository]\n{repository}\n",
             self.state()
         );
         if let Some(url) = url {
@@ -134,9 +144,15 @@ impl Host {
 
     /// The program with these arguments, in an environment of its own.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+        self.command_under(&[], arguments)
+    }
+
+    /// The same as the last words of another command, as of `strace -f`.
+    pub(crate) fn command_under(&self, outer: &[&str], arguments: &[&str]) -> Command {
+        let words = [outer, &[env!("CARGO_BIN_EXE_backstop")], arguments].concat();
+        let mut command = Command::new(words[0]);
         command
-            .args(arguments)
+            .args(&words[1..])
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("HOME", self.path())

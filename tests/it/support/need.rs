@@ -17,6 +17,12 @@ pub(crate) enum Need {
     Root,
     /// Python, which can do to files what Rust does not without `unsafe`.
     Python,
+    /// Python with pyarrow, a reader of Parquet that is not ours.
+    Pyarrow,
+    /// strace(1), and the right to trace.
+    Strace,
+    /// The `age` command, which did not come from here.
+    Age,
 }
 
 impl Need {
@@ -25,6 +31,9 @@ impl Need {
             Self::Docker => "docker",
             Self::Root => "root",
             Self::Python => "python",
+            Self::Pyarrow => "pyarrow",
+            Self::Strace => "strace",
+            Self::Age => "age",
         }
     }
 
@@ -32,12 +41,21 @@ impl Need {
         match self {
             Self::Docker => docker_answers(),
             Self::Root => rustix::process::geteuid().is_root(),
-            Self::Python => Command::new("python3")
-                .arg("--version")
-                .output()
-                .is_ok_and(|it| it.status.success()),
+            Self::Python => succeeds("python3", &["--version"]),
+            Self::Pyarrow => succeeds(&python(), &["-c", "import pyarrow.parquet"]),
+            Self::Strace => succeeds("strace", &["-f", "--seccomp-bpf", "-qq", "true"]),
+            Self::Age => succeeds("age", &["--version"]),
         }
     }
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).output().is_ok_and(|it| it.status.success())
+}
+
+/// The Python that `scripts/test` gave pyarrow to.
+pub(crate) fn python() -> String {
+    std::env::var("BACKSTOP_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 
 /// Whether everything is there; says on the terminal what is not.

@@ -1,0 +1,87 @@
+//! A writer's lease.
+
+use super::{DELETE, Held, LEASES, Lease, Pace, WRITE, all};
+use crate::error::{Code, Error, Result};
+use crate::repository::manifest::MANIFEST;
+use crate::repository::{BACKUPS, BackupId};
+use crate::storage::Storage;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a backup may build upon: ids with names.
+pub(in crate::repository) type Needs = BTreeMap<BackupId, String>;
+
+/// What says that a backup is being written, and upon what.
+#[derive(Debug)]
+pub(in crate::repository) struct Writer {
+    storage: Arc<dyn Storage>,
+    held: Held,
+    needs: Needs,
+}
+
+impl Writer {
+    /// Says so, and makes sure that what is needed stays.
+    ///
+    /// # Errors
+    /// `locked` where somebody is deleting it.
+    pub(in crate::repository) fn take(
+        storage: &Arc<dyn Storage>,
+        pace: Pace,
+        id: &BackupId,
+        needs: Needs,
+    ) -> Result<Self> {
+        let mut lease = Lease::new()?;
+        lease.needs = needs.keys().cloned().collect();
+        let held = Held::take(storage, format!("{LEASES}/{WRITE}{id}.json"), lease, pace)?;
+        let writer = Self { storage: storage.clone(), held, needs };
+        match writer.look() {
+            Ok(()) => Ok(writer),
+            Err(e) => {
+                // Left behind, it would only be stale one day.
+                let _ = writer.give_back();
+                Err(e)
+            }
+        }
+    }
+
+    /// Names the backup, before the first of its objects is written.
+    pub(in crate::repository) fn announce(&self, name: &str) -> Result<()> {
+        self.held.change(&mut |lease| lease.writes = Some(name.to_owned()))
+    }
+
+    /// Fails where the lease is lost, or something that is needed is gone or going.
+    pub(in crate::repository) fn confirm(&self) -> Result<()> {
+        self.held.confirm()?;
+        self.look()
+    }
+
+    pub(in crate::repository) fn give_back(self) -> Result<()> {
+        self.held.give_back()
+    }
+
+    fn look(&self) -> Result<()> {
+        // A stale one counts as well, until it is cleared away: its holder may have begun.
+        for other in all(self.storage.as_ref(), DELETE)? {
+            let hit = match &other.lease {
+                Some(lease) => self.needs.iter().find(|(id, _)| lease.deletes.contains_key(*id)),
+                None => self.needs.first_key_value(),
+            };
+            if let Some((_, name)) = hit {
+                return Err(self.going(name, format!("{} is deleting it", other.holder())));
+            }
+        }
+        for name in self.needs.values() {
+            if self.storage.size(&format!("{BACKUPS}/{name}/{MANIFEST}"))?.is_none() {
+                return Err(self.going(name, "it was deleted meanwhile".into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn going(&self, name: &str, cause: String) -> Error {
+        let shown = self.storage.shown(&format!("{BACKUPS}/{name}"));
+        Error::new(Code::Locked, "build upon", shown)
+            .cause(cause)
+            .hint("run it again: the next backup builds upon what is left, or stores everything")
+    }
+}
