@@ -124,15 +124,20 @@ impl Context {
 
     /// The catalog of the repository that `setting` names.
     pub(super) fn catalog_of(&self, setting: &Setting) -> Result<(Session, Option<Repository>)> {
-        let mut session = Catalog::of(&setting.config).session(&self.progress)?;
-        // Runs belong to this host, not to another repository that is asked about.
-        if setting.config.is_at_home() {
-            runbook::mirror_into(&mut session, &setting.config.state.dir, &self.progress)?;
-        }
-        let repository = match open_repository(setting) {
+        let opened = open_repository(setting);
+        let open = || -> Result<Session> {
+            let mut session = Catalog::of(&setting.config).session(&self.progress)?;
+            // Runs belong to this host, not to another repository that is asked about.
+            if setting.config.is_at_home() {
+                runbook::mirror_into(&mut session, &setting.config.state.dir, &self.progress)?;
+            }
+            Ok(session)
+        };
+        let repository = match opened {
             Ok(repository) => repository,
             // What was named on the command line is to be there.
             Err(e) if e.code() == Code::RepositoryNotFound && setting.config.is_at_home() => {
+                let session = open()?;
                 if session.list()?.iter().any(BackupRecord::is_published) {
                     self.progress.warn(e.code(), e.to_string());
                 }
@@ -140,6 +145,7 @@ impl Context {
             }
             Err(e) => return Err(e),
         };
+        let mut session = open()?;
         session.reconcile(&repository, &self.progress)?;
         // A backup that is being written holds the lock: without it, it is dead.
         if session.has_unfinished()? && repository.lock(LockMode::Shared, Duration::ZERO).is_ok() {

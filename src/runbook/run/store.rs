@@ -6,6 +6,7 @@ use super::recorder::Recorder;
 use super::state::RunState;
 use crate::clock;
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use crate::repository::{BackupId, create_dir, sync_dir, write_new};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -179,7 +180,7 @@ pub(in crate::runbook) fn log_file(dir: &Path, unit: &str, attempt: u32) -> Path
 }
 
 fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// `20261121030000_4f2a9c01`: when, and random digits.
