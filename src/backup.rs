@@ -4,6 +4,7 @@
 
 mod archives;
 mod bystanders;
+mod choose;
 mod consistency;
 mod databases;
 mod definitions;
@@ -20,22 +21,25 @@ mod publish;
 mod reach;
 mod seal;
 mod selection;
+mod single;
 mod sources;
 mod space;
 mod workplace;
 mod writers;
 
+pub use choose::{Wish, all, choose, data_as_of};
 pub use estimate::{Estimate, EstimatedPart, estimate};
 pub use examine::{Finding, examine};
 pub use plan::PlanSummary;
 pub use selection::Selection;
+pub use single::{DumpedFile, SingleDump};
 
 pub(crate) use archives::INDEX;
 pub(crate) use fetch::fetch;
 pub(crate) use known::{claim_state, open_copy, open_repository, remember_repository};
 pub(crate) use plain::plain_index;
 pub(crate) use plan::connect_if_needed;
-pub(crate) use reach::{Reach, local_tools, open_connection};
+pub(crate) use reach::{Reach, local_tools, open_connection, open_server, reach_database};
 pub(crate) use sources::{Place, Source};
 pub(crate) use space::require as require_space;
 pub(crate) use workplace::lock;

@@ -13,10 +13,13 @@ mod kept;
 mod onlookers;
 mod paths;
 mod plan;
+mod quarantine;
 mod record;
 mod recover;
 mod rollback;
 mod salvage;
+mod soundness;
+mod staged;
 mod summary;
 mod swap;
 mod tree_swap;
@@ -27,10 +30,13 @@ pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
 pub use kept::{Kept, kept};
 pub use paths::restore_paths;
+pub use quarantine::{Quarantine, quarantine, release};
 pub use record::{RestoreRecord, Stage};
 pub use recover::{Recovery, guard, recover, resume};
 pub use rollback::{purge, rollback, rollback_target};
 pub use salvage::Lost;
+pub use soundness::{Depth, Soundness, examine};
+pub use staged::{Staged, discard_staged, find_staged, stage, swap_staged};
 pub use summary::{PlanSummary, Replacement};
 pub use tree_swap::TreeSwap;
 pub use volume::VolumePlace;
@@ -124,7 +130,7 @@ pub async fn restore(
 
     progress.step("verify");
     let plan = Plan::prepare_live(setting, record, request.wanted()).await?;
-    let mut restore = plan.begin(setting)?;
+    let mut restore = plan.begin(setting, None)?;
 
     if request.safety {
         progress.step("safety");
@@ -180,7 +186,7 @@ fn explain(error: Error, stage: Stage, backup: &str) -> Error {
     let truth = match stage {
         // What was swapped and not swapped back is no failed restore.
         Stage::Swapped | Stage::Purged => return error,
-        Stage::Building | Stage::Abandoned => "nothing live was replaced",
+        Stage::Building | Stage::Built | Stage::Abandoned => "nothing live was replaced",
         Stage::RolledBack => {
             "the state before the restore is live again; the restored one is kept aside, see \
              `backstop rollback --list`"

@@ -62,6 +62,46 @@ impl Reach {
     }
 }
 
+/// The database of the config of this name.
+///
+/// # Errors
+/// `component_not_found`, naming what there is.
+fn configured<'a>(setting: &'a Setting, name: &str) -> Result<&'a config::Database> {
+    let found = setting.config.databases.iter().find(|database| database.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> =
+            setting.config.databases.iter().map(|database| database.name.as_str()).collect();
+        Error::new(Code::ComponentNotFound, "find database", name)
+            .cause("the config has none of this name")
+            .hint(format!("its databases are: {}", names.join(", ")))
+    })
+}
+
+/// Where a database of the config is, and the programs that fit its server; the database
+/// itself need not exist.
+pub(crate) async fn reach_database(setting: &Setting, name: &str) -> Result<Reach> {
+    let database = configured(setting, name)?;
+    let docker = match &database.container {
+        Some(_) => Some(Docker::connect().await?),
+        None => None,
+    };
+    Reach::find(setting, database, docker.as_ref(), Some("postgres")).await
+}
+
+/// Where the server of a database of the config is, without looking for client programs.
+pub(crate) async fn open_server(setting: &Setting, name: &str) -> Result<Target> {
+    let database = configured(setting, name)?;
+    let around = Surroundings::of_process();
+    let target = Target::resolve(database, &around, setting.progress.as_ref())?;
+    match &database.container {
+        Some(container) => {
+            let docker = Docker::connect().await?;
+            Ok(in_container(&docker, container, target, Some("postgres")).await?.0)
+        }
+        None => Ok(target),
+    }
+}
+
 /// A connection to a database of the config, or to another one of its server, without looking
 /// for client programs.
 pub(crate) async fn open_connection(
@@ -69,14 +109,7 @@ pub(crate) async fn open_connection(
     name: &str,
     other: Option<&str>,
 ) -> Result<Connection> {
-    let database = setting.config.databases.iter().find(|database| database.name == name);
-    let database = database.ok_or_else(|| {
-        let names: Vec<&str> =
-            setting.config.databases.iter().map(|database| database.name.as_str()).collect();
-        Error::new(Code::ComponentNotFound, "find database", name)
-            .cause("the config has none of this name")
-            .hint(format!("its databases are: {}", names.join(", ")))
-    })?;
+    let database = configured(setting, name)?;
     let around = Surroundings::of_process();
     let mut target = Target::resolve(database, &around, setting.progress.as_ref())?;
     if let Some(container) = &database.container {

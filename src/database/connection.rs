@@ -97,6 +97,11 @@ impl Connection {
         self.pid
     }
 
+    /// The session itself, for what has a file of its own.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The component that errors name.
     pub(super) fn subject(&self) -> &str {
         &self.subject

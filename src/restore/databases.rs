@@ -3,7 +3,7 @@
 use super::plan::{Plan, PlannedDatabase};
 use crate::backup::{Reach, fetch};
 use crate::config::{Config, Database};
-use crate::database::{Scratch, create_missing_roles, replication};
+use crate::database::{Compared, Scratch, create_missing_roles, replication};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::DatabaseDetail;
 use crate::setting::Setting;
@@ -38,18 +38,17 @@ pub(super) async fn check_version(reach: &Reach, detail: &DatabaseDetail) -> Res
 
 /// What other servers read of a database does not follow its name: that is said, and refused
 /// where somebody is reading now.
-pub(super) async fn refuse_replicated(setting: &Setting, planned: &PlannedDatabase) -> Result<()> {
-    let PlannedDatabase { component, reach, .. } = planned;
+pub(super) async fn refuse_replicated(setting: &Setting, reach: &Reach) -> Result<()> {
+    let name = &reach.config.name;
     let found = replication(&reach.target, reach.target.database()).await?;
     if let Some(slot) = found.active_slots.first() {
-        return Err(Error::new(Code::RestoreFailed, "replace database", &component.name)
+        return Err(Error::new(Code::RestoreFailed, "replace database", name)
             .cause(format!("its logical replication slot {slot} is being read"))
             .hint(
                 "stop whoever reads it: a slot stays with the replaced database, and its reader \
                  has to begin anew with a slot of the restored one",
             ));
     }
-    let name = &component.name;
     for slot in found.slots {
         setting.progress.warn(
             Code::DatabaseFailed,
@@ -78,7 +77,7 @@ pub(super) async fn build(
     plan: &Plan,
     planned: &PlannedDatabase,
     new: &str,
-) -> Result<Scratch> {
+) -> Result<Compared> {
     let PlannedDatabase { component, detail, reach, .. } = planned;
     for (script, databases) in &plan.globals {
         if databases.contains(&component.name) {
@@ -93,7 +92,7 @@ pub(super) async fn build(
     let scratch = Scratch::create(&reach.target, new, detail, progress).await?;
     let dump = fetch(setting, &plan.backup, &detail.object).await?;
     scratch.fill(&reach.tools, dump.path(), detail, reach.config.jobs, &setting.progress).await?;
-    scratch.verify(&detail.tables, reach.config.jobs).await?;
+    let compared = scratch.verify(&detail.tables, reach.config.jobs).await?;
     scratch.seal(detail, progress).await?;
-    Ok(scratch)
+    Ok(compared)
 }

@@ -92,7 +92,7 @@ async fn build(setting: &Setting, plan: &Plan, mut restore: RestoreRecord) -> Re
     let work = plan.build(setting, &mut restore);
     let built = setting.unless_interrupted("restore", work).await;
     let placed = match built {
-        Ok(()) => place(plan, &mut restore).await,
+        Ok(_) => place(plan, &mut restore).await,
         Err(e) => Err(e),
     };
     if placed.is_err()

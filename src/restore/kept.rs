@@ -21,12 +21,12 @@ pub struct Kept {
     pub bytes: Option<u64>,
 }
 
-/// What `restore` keeps aside: what it replaced, or once it was rolled back, what it
-/// brought. Sizes are measured now, so it takes as long as walking the trees.
+/// What `restore` keeps aside: what it replaced, or before that and once it was rolled back,
+/// what it brought. Sizes are measured now, so it takes as long as walking the trees.
 pub async fn kept(setting: &Setting, restore: &RestoreRecord) -> Vec<Kept> {
     let rolled_back = match restore.stage {
         Stage::Swapped => false,
-        Stage::RolledBack => true,
+        Stage::RolledBack | Stage::Built => true,
         Stage::Building
         | Stage::Swapping
         | Stage::Resuming

@@ -11,7 +11,7 @@ use super::{databases, files, onlookers};
 use crate::backup::{INDEX, Place, Reach, Selected, Source, connect_if_needed, require_space};
 use crate::catalog::BackupRecord;
 use crate::config::{Config, FileTree};
-use crate::database::{database_exists, derived_name};
+use crate::database::{Compared, database_exists, derived_name};
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
 use crate::fence::capture::mounted_below;
@@ -117,12 +117,11 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The same for a restore in place: finds who has to be held as well.
+    /// The same for what will replace something live, now or later.
     ///
     /// # Errors
-    /// `component_not_found` where nothing that is wanted replaces anything live,
-    /// `container_not_held` where a container would go on with the replaced files.
-    pub(super) async fn prepare_live(
+    /// `component_not_found` where nothing that is wanted replaces anything live.
+    pub(super) async fn prepare_replacing(
         setting: &Setting,
         record: &BackupRecord,
         wanted: Wanted<'_>,
@@ -145,11 +144,25 @@ impl Plan {
                 require_space(parent, tree.component.source_bytes, "restore files to")?;
             }
         }
+        Ok(plan)
+    }
+
+    /// The same for a restore in place: finds who has to be held as well.
+    ///
+    /// # Errors
+    /// `component_not_found` where nothing that is wanted replaces anything live,
+    /// `container_not_held` where a container would go on with the replaced files.
+    pub(super) async fn prepare_live(
+        setting: &Setting,
+        record: &BackupRecord,
+        wanted: Wanted<'_>,
+    ) -> Result<Self> {
+        let mut plan = Self::prepare_replacing(setting, record, wanted).await?;
         plan.containers = to_stop(setting, plan.docker.as_ref()).await?;
         let sources = plan.trees.iter().filter_map(|tree| tree.source.as_ref());
         onlookers::refuse(plan.docker.as_ref(), sources, &plan.containers).await?;
         for planned in &plan.databases {
-            databases::refuse_replicated(setting, planned).await?;
+            databases::refuse_replicated(setting, &planned.reach).await?;
         }
         Ok(plan)
     }
@@ -259,11 +272,16 @@ impl Plan {
         }
     }
 
-    /// Names everything that will be built, and records it before it is built.
-    pub(super) fn begin(&self, setting: &Setting) -> Result<RestoreRecord> {
+    /// Names everything that will be built, and records it before it is built; under this key
+    /// where it shall wait for a swap that is asked for by itself.
+    pub(super) fn begin(&self, setting: &Setting, staged: Option<&str>) -> Result<RestoreRecord> {
         let manifest = self.backup.manifest();
         let state_dir = &setting.config.state.dir;
         let mut restore = RestoreRecord::begin(state_dir, &manifest.id, &manifest.name)?;
+        if let Some(key) = staged {
+            restore.staged = true;
+            restore.key = key.to_owned();
+        }
         for tree in &self.trees {
             let name = &tree.component.name;
             if !setting.config.files.iter().any(|configured| configured.name == *name) {
@@ -299,8 +317,13 @@ impl Plan {
         Ok(restore)
     }
 
-    /// Builds everything beside the live state and verifies it there.
-    pub(super) async fn build(&self, setting: &Setting, restore: &mut RestoreRecord) -> Result<()> {
+    /// Builds everything beside the live state and verifies it there. Returns how the rows of
+    /// each database compare with those at the fence.
+    pub(super) async fn build(
+        &self,
+        setting: &Setting,
+        restore: &mut RestoreRecord,
+    ) -> Result<Vec<Compared>> {
         for swap in &mut restore.trees {
             let planned = self.trees.iter().find(|tree| tree.component.name == swap.component);
             let Some(PlannedTree { component, detail, reading, .. }) = planned else { continue };
@@ -315,14 +338,15 @@ impl Plan {
                 swap.note_built()?;
             }
         }
+        let mut compared = Vec::new();
         for swap in &restore.databases {
             if let Some(planned) =
                 self.databases.iter().find(|planned| planned.component.name == swap.component)
             {
-                databases::build(setting, self, planned, &swap.new).await?;
+                compared.push(databases::build(setting, self, planned, &swap.new).await?);
             }
         }
-        Ok(())
+        Ok(compared)
     }
 
     /// Removes what was built, as far as it goes.

@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 pub enum Stage {
     /// The new state is being built beside the old.
     Building,
+    /// The new state lies beside the old, verified, and waits for whoever asked for it: it stays
+    /// until it goes live or is dropped.
+    Built,
     /// Old and new are changing places. Undone when it is cut short.
     Swapping,
     /// The new state is live, and the containers are being started on it. The old one is made
@@ -42,6 +45,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Building => "building",
+            Self::Built => "built",
             Self::Swapping => "swapping",
             Self::Resuming => "resuming",
             Self::Swapped => "swapped",
@@ -71,6 +75,9 @@ pub struct RestoreRecord {
     pub started_at: Timestamp,
     /// How far it has come.
     pub stage: Stage,
+    /// Whether what is built waits for a swap that is asked for by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub staged: bool,
     /// File trees that change places.
     pub trees: Vec<TreeSwap>,
     /// Databases that change places.
@@ -93,9 +100,15 @@ impl RestoreRecord {
             safety_backup: None,
             started_at,
             stage: Stage::Building,
+            staged: false,
             trees: Vec::new(),
             databases: Vec::new(),
         })
+    }
+
+    /// Where it stands when nothing is swapped, or no longer is.
+    pub(super) fn unswapped(&self) -> Stage {
+        if self.staged { Stage::Built } else { Stage::Abandoned }
     }
 
     /// Writes the record durably, with its new stage.
@@ -140,7 +153,7 @@ impl RestoreRecord {
     }
 
     /// Where each component is, and where what it replaced is kept.
-    pub(super) fn places(&self) -> Vec<Restoration> {
+    pub fn places(&self) -> Vec<Restoration> {
         let trees = self.trees.iter().map(|tree| Restoration {
             component: tree.component.clone(),
             place: tree.shown(&tree.live),

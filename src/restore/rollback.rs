@@ -31,7 +31,7 @@ pub fn rollback_target(setting: &Setting, key: Option<&str>, purge: bool) -> Res
     };
     let fits = match record.stage {
         Stage::Swapped => true,
-        Stage::RolledBack => purge,
+        Stage::RolledBack | Stage::Built => purge,
         _ => false,
     };
     if fits {

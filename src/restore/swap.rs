@@ -50,7 +50,7 @@ pub(super) struct Exchange<'a> {
 impl Exchange<'_> {
     /// Makes the restored state live, and the old one again where the containers do not start
     /// on it or do not become healthy.
-    async fn forth(&self, restore: &mut RestoreRecord) -> Result<Vec<Downtime>> {
+    pub(super) async fn forth(&self, restore: &mut RestoreRecord) -> Result<Vec<Downtime>> {
         let progress = &self.setting.progress;
         let mut hold = self.hold(restore).await?;
 
@@ -60,7 +60,7 @@ impl Exchange<'_> {
         self.save(restore, Stage::Swapping)?;
         if let Err(error) = self.turn(restore, Direction::Forth).await {
             self.way_back(restore, &error).await?;
-            self.save(restore, Stage::Abandoned)?;
+            self.save(restore, restore.unswapped())?;
             self.end(hold, restore).await?;
             return Err(error);
         }

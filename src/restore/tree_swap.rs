@@ -333,7 +333,7 @@ fn inode(path: &Path) -> Result<Option<u64>> {
 
 /// Whether `live` cannot be renamed within `parent`: another file system begins there, or
 /// the same one is mounted there once more (statx(2), `STATX_ATTR_MOUNT_ROOT`).
-fn is_mount_point(live: &Path, parent: &Path) -> Result<bool> {
+pub(super) fn is_mount_point(live: &Path, parent: &Path) -> Result<bool> {
     let device = |path: &Path| {
         std::fs::metadata(path).map(|found| found.dev()).map_err(|e| Error::io("look at", path, e))
     };

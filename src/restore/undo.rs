@@ -15,12 +15,15 @@ pub(super) async fn undo(setting: &Setting, key: &str) -> Result<()> {
     let state_dir = &setting.config.state.dir;
     let mut restore = RestoreRecord::find(state_dir, key)?;
     let goal = match restore.stage {
-        Stage::Swapping => Stage::Abandoned,
+        Stage::Swapping => restore.unswapped(),
         // What was written to the new state meanwhile is kept.
         Stage::Resuming | Stage::SwappingBack => Stage::RolledBack,
-        Stage::Building | Stage::Swapped | Stage::RolledBack | Stage::Abandoned | Stage::Purged => {
-            return Ok(());
-        }
+        Stage::Building
+        | Stage::Built
+        | Stage::Swapped
+        | Stage::RolledBack
+        | Stage::Abandoned
+        | Stage::Purged => return Ok(()),
     };
     let reaches = reach_all(setting, &restore).await?;
     let reaches: Vec<&Reach> = reaches.iter().collect();

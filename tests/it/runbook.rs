@@ -6,4 +6,5 @@ mod commands;
 mod crash;
 mod effect;
 mod property;
+mod recovery;
 mod rules;

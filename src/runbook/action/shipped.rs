@@ -1,14 +1,21 @@
-//! The actions that need nothing but this host, a network and a database.
+//! The actions that come with backstop: one file a noun.
 
+pub(super) mod backup;
+pub(super) mod database;
 pub(super) mod disk;
+pub(super) mod evidence;
 pub(super) mod file;
 pub(super) mod host;
 pub(super) mod http;
+mod logged;
 pub(super) mod manual;
 pub(super) mod notify;
+pub(super) mod rows;
 pub(super) mod shell;
 pub(super) mod sql;
+pub(super) mod staged;
 pub(super) mod tcp;
+pub(super) mod verify;
 pub(super) mod wait;
 
 use super::Outputs;

@@ -84,7 +84,9 @@ fn runner() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.unwrap().block_on(async {
-        let engine = bench.engine_with(Arc::new(backstop::runbook::Nobody), Some(points));
+        let mut engine = bench.engine_with(Arc::new(backstop::runbook::Nobody), Some(points));
+        // A guardian may still be at work for the one that was killed.
+        engine.setting.lock_wait = Duration::from_secs(60);
         match engine.store().ids().unwrap().first() {
             Some(run) => engine.resume(run, false).await.unwrap().1,
             None => {

@@ -133,30 +133,46 @@ impl Action for SqlRun {
     }
 
     async fn probe(&self, with: &With, scope: &Scope) -> Result<Probe> {
-        let id = match scope.noted("transaction") {
+        match scope.noted("transaction") {
             // The transaction is noted before its first statement.
             None => return Ok(Probe::NotDone),
-            Some(Value::String(id)) => id,
+            Some(Value::String(_)) => {}
             Some(_) => return Ok(Probe::Unknown("it was no transaction".into())),
-        };
-        let connection = connect(scope, &with.database, with.dbname.as_deref()).await?;
-        let session = scope.noted("session").and_then(|pid| pid.as_i64()).unwrap_or_default();
-        for _ in 0..100 {
-            match connection.outcome(&id).await? {
-                Outcome::Committed => {
-                    let answer = scope.noted("answer").unwrap_or_default();
-                    let answer: SqlAnswer = serde_json::from_value(answer).unwrap_or_default();
-                    return Ok(Probe::Done(answer.outputs()));
-                }
-                Outcome::RolledBack => return Ok(Probe::NotDone),
-                Outcome::Forgotten => break,
-                // Its client is dead: the server has not noticed yet.
-                Outcome::Running => connection.end_session(session).await?,
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Ok(Probe::Unknown(format!("the server does not tell what became of transaction {id}")))
+        let connection = connect(scope, &with.database, with.dbname.as_deref()).await?;
+        Ok(match effect(&connection, scope).await? {
+            Effect::Took => {
+                let answer = scope.noted("answer").unwrap_or_default();
+                let answer: SqlAnswer = serde_json::from_value(answer).unwrap_or_default();
+                Probe::Done(answer.outputs())
+            }
+            Effect::TookNot => Probe::NotDone,
+            Effect::Unknown(why) => Probe::Unknown(why),
+        })
     }
+}
+
+/// What became of the transaction that an attempt noted as `transaction` and `session`.
+pub(super) enum Effect {
+    Took,
+    TookNot,
+    Unknown(String),
+}
+
+/// Asks the server, and ends the session where that is still at it: its client is dead.
+pub(super) async fn effect(connection: &Connection, scope: &Scope) -> Result<Effect> {
+    let Some(Value::String(id)) = scope.noted("transaction") else { return Ok(Effect::TookNot) };
+    let session = scope.noted("session").and_then(|pid| pid.as_i64()).unwrap_or_default();
+    for _ in 0..100 {
+        match connection.outcome(&id).await? {
+            Outcome::Committed => return Ok(Effect::Took),
+            Outcome::RolledBack => return Ok(Effect::TookNot),
+            Outcome::Forgotten => break,
+            Outcome::Running => connection.end_session(session).await?,
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(Effect::Unknown(format!("the server does not tell what became of transaction {id}")))
 }
 
 impl Action for SqlAssert {

@@ -1,0 +1,229 @@
+//! `database.copy_rows`: lost rows come back into a live table.
+
+use super::outputs;
+use super::sql::{Effect, effect};
+use crate::backup::open_connection;
+use crate::database::{Connection, Wanted, bring_back, find_missing, take_away};
+use crate::error::{Code, Error, Result};
+use crate::restore::{Stage, find_staged};
+use crate::runbook::action::{Action, Outputs, Point, Probe, Scope};
+use crate::size;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The ending of the records beside the logs of a run.
+const RECORD: &str = "rows";
+
+pub(in crate::runbook) struct CopyRows;
+
+/// Which rows come back.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::runbook) struct With {
+    /// The live database's name in the config.
+    database: String,
+    /// The output `restore` of the step that built the database that has them.
+    restore: String,
+    /// The tables, those that others refer to first.
+    tables: Vec<Table>,
+    /// Whether they are only counted and shown.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Which rows of one table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    /// `table` or `schema.table`.
+    table: String,
+    /// Which of its rows, as a condition of SQL; without it all that are missing.
+    #[serde(rename = "where")]
+    condition: Option<String>,
+    /// The columns that tell rows apart; without any, the primary key.
+    #[serde(default)]
+    key: Vec<String>,
+}
+
+impl Table {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            table: self.table.clone(),
+            condition: self.condition.clone(),
+            key: self.key.clone(),
+        }
+    }
+}
+
+/// The live database.
+async fn live(with: &With, scope: &Scope) -> Result<Connection> {
+    scope.unless_cancelled(open_connection(&scope.setting, &with.database, None)).await
+}
+
+/// The database that has the rows.
+async fn restored(with: &With, scope: &Scope) -> Result<Connection> {
+    let setting = &scope.setting;
+    let missing =
+        |cause: &str| Error::new(Code::ActionFailed, "copy rows of", &with.restore).cause(cause);
+    let record = find_staged(setting, &with.restore)?;
+    let record = record.ok_or_else(|| missing("nothing is built as that"))?;
+    let swap = record.databases.first().ok_or_else(|| missing("it is no database"))?;
+    if swap.component != with.database {
+        return Err(missing(&format!("it is {}, not {}", swap.component, with.database)));
+    }
+    if !matches!(record.stage, Stage::Built | Stage::RolledBack) {
+        return Err(missing(&format!("it is {}", record.stage.as_str())));
+    }
+    let from = open_connection(setting, &swap.component, Some(&swap.new));
+    scope.unless_cancelled(from).await
+}
+
+/// Where an attempt records what it inserted.
+fn record_of(scope: &Scope) -> PathBuf {
+    scope.log.path().with_extension(RECORD)
+}
+
+fn create(path: &Path) -> Result<File> {
+    let failed = |e| Error::io("create", path, e);
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(failed)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)
+}
+
+/// The records of every attempt of the step that is undone.
+fn records(scope: &Scope) -> Vec<PathBuf> {
+    let step = scope.step.trim_end_matches(".compensate");
+    let dir = scope.log.path().parent().unwrap_or(Path::new(""));
+    let number = |path: &Path| -> Option<u32> {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix(step)?.strip_prefix('.')?.strip_suffix(".rows")?.parse().ok()
+    };
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| number(path).is_some()).collect()
+}
+
+async fn show(with: &With, scope: &Scope) -> Result<Outputs> {
+    let (from, live) = (restored(with, scope).await?, live(with, scope).await?);
+    let mut found = Vec::new();
+    for table in &with.tables {
+        let missing = scope.unless_cancelled(find_missing(&from, &live, &table.wanted())).await?;
+        scope.log.line(&format!(
+            "{} of {} are missing",
+            size::count(missing.rows, "row", "rows"),
+            missing.table
+        ));
+        missing.shown.iter().for_each(|row| scope.log.line(row));
+        found.push(missing);
+    }
+    let rows: u64 = found.iter().map(|missing| missing.rows).sum();
+    let summary: Vec<String> =
+        found.iter().map(|missing| format!("{} of {}", missing.rows, missing.table)).collect();
+    Ok(returned(rows, summary.join(", "), json!(found), Value::Null))
+}
+
+fn returned(rows: u64, summary: String, tables: Value, record: Value) -> Outputs {
+    let evidence = json!({ "rows_brought_back": tables, "record": record });
+    outputs([
+        ("rows", rows.into()),
+        ("summary", summary.into()),
+        ("tables", tables),
+        ("record", record),
+        ("evidence", evidence),
+    ])
+}
+
+impl Action for CopyRows {
+    type With = With;
+    const NAME: &'static str = "database.copy_rows";
+    const ABOUT: &'static str =
+        "Brings rows that a restored database has and the live one lacks back into it.";
+    const OUTPUTS: &'static [&'static str] = &["rows", "summary", "tables", "record", "evidence"];
+    const PROBES: bool = true;
+    const UNDOES: bool = true;
+
+    fn check(with: &With) -> std::result::Result<(), String> {
+        match with.tables.iter().find(|table| table.table.trim().is_empty()) {
+            _ if with.tables.is_empty() => Err("`tables` is empty".into()),
+            Some(_) => Err("a `table` is empty".into()),
+            None => Ok(()),
+        }
+    }
+
+    fn plan(&self, with: &With) -> String {
+        let tables: Vec<&str> = with.tables.iter().map(|table| table.table.as_str()).collect();
+        let what = if with.dry_run { "count" } else { "insert" };
+        let tables = tables.join(", ");
+        format!("{what} the rows of {tables} that {} has and {} lacks", with.restore, with.database)
+    }
+
+    async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
+        if with.dry_run {
+            return show(with, scope).await;
+        }
+        let (from, live) = (restored(with, scope).await?, live(with, scope).await?);
+        let path = record_of(scope);
+        let mut record = create(&path)?;
+        let transaction = live.begin().await?;
+        scope.note("transaction", transaction.id())?;
+        scope.note("session", live.session())?;
+        let mut done = Vec::new();
+        for table in &with.tables {
+            let (wanted, into) = (table.wanted(), (&mut record, path.as_path()));
+            let work = bring_back(&from, &live, &wanted, into);
+            done.push(scope.unless_cancelled(work).await?);
+        }
+        let rows: u64 = done.iter().map(|table| table.rows).sum();
+        let summary: Vec<String> =
+            done.iter().map(|table| format!("{} of {}", table.rows, table.table)).collect();
+        let found = returned(rows, summary.join(", "), json!(done), json!(path));
+        // A successor that finds the transaction committed knows by this what it did.
+        scope.note("answer", Value::Object(found.clone()))?;
+        scope.reach(Point::MidEffect);
+        transaction.commit().await.map_err(|e| match e.code() {
+            Code::DatabaseUnreachable => {
+                Error::new(Code::TimedOut, "learn whether it took effect in", &with.restore)
+                    .source(e)
+            }
+            _ => e,
+        })?;
+        Ok(found)
+    }
+
+    async fn probe(&self, with: &With, scope: &Scope) -> Result<Probe> {
+        if with.dry_run || scope.noted("transaction").is_none() {
+            return Ok(Probe::NotDone);
+        }
+        let live = live(with, scope).await?;
+        Ok(match effect(&live, scope).await? {
+            Effect::Took => match scope.noted("answer") {
+                Some(Value::Object(found)) => Probe::Done(found),
+                _ => Probe::Unknown("it took effect, and what it returned is lost".into()),
+            },
+            Effect::TookNot => Probe::NotDone,
+            Effect::Unknown(why) => Probe::Unknown(why),
+        })
+    }
+
+    /// Rows that somebody changed since stay, and are said to.
+    async fn undo(&self, with: &With, _outputs: Option<&Outputs>, scope: &Scope) -> Result<()> {
+        let records = records(scope);
+        if with.dry_run || records.is_empty() {
+            return Ok(());
+        }
+        for path in records {
+            let live = live(with, scope).await?;
+            let (removed, left) = scope.unless_cancelled(take_away(&live, &path)).await?;
+            scope.log.line(&format!(
+                "took {} away; {left} were changed since, or are gone",
+                size::count(removed, "row", "rows")
+            ));
+        }
+        Ok(())
+    }
+}
