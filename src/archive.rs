@@ -27,9 +27,3 @@ pub use fault::{Fault, Trouble};
 pub use frame::StoredArchive;
 pub use splice::splice_tree;
 pub use write::{Tree, WrittenTree, write_tree};
-
-/// Bytes as lower-case hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}

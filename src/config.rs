@@ -29,6 +29,7 @@ mod store;
 mod store_url;
 #[cfg(test)]
 mod tests;
+mod text;
 mod timeout;
 mod toml;
 mod url;

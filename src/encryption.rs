@@ -20,7 +20,7 @@ pub use identities::Identities;
 pub use key_file::{GeneratedKey, generate};
 pub use recipients::{NOBODY, Recipients};
 pub use sealing::Sealing;
-pub use stored::{NewObject, StoredBytes};
+pub use stored::{Hashing, NewObject, StoredBytes};
 pub use stream::SealingStream;
 
 /// How the names of encrypted objects end.

@@ -16,6 +16,7 @@ pub mod docker;
 pub mod encryption;
 pub mod error;
 pub mod fence;
+pub mod hex;
 pub mod progress;
 pub mod repository;
 pub mod restore;

@@ -23,7 +23,7 @@ pub(crate) mod server;
 #[cfg(test)]
 mod tests;
 
-pub use blob::{Blob, BlobReader, ReadAt};
+pub use blob::{Blob, BlobReader, ReadAt, seek_from};
 pub use hashing::Hashing;
 pub use local::LocalStorage;
 pub use object_store::ObjectStore;

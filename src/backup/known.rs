@@ -82,10 +82,9 @@ pub(crate) fn open_copy(
     let mut known = Known::at(setting, place)?;
     known.state_dir = state_dir.to_path_buf();
     let copy = match known.is_known() {
-        true => known.open()?,
+        true => known.open()?.into_copy_of(source)?,
         false => Repository::open_or_create_copy(&known.place, state_dir, source)?,
     };
-    copy.refuse_other_than(source)?;
     known.remember(&copy)?;
     Ok(copy)
 }

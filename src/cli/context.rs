@@ -123,11 +123,13 @@ impl Context {
 
     /// The catalog of the repository that `setting` names.
     pub(super) fn catalog_of(&self, setting: &Setting) -> Result<(Session, Option<Repository>)> {
-        let mut session = Catalog::of(&setting.config).session(&self.progress)?;
-        let repository = match open_repository(setting) {
+        let opened = open_repository(setting);
+        let open = || Catalog::of(&setting.config).session(&self.progress);
+        let repository = match opened {
             Ok(repository) => repository,
             // What was named on the command line is to be there.
             Err(e) if e.code() == Code::RepositoryNotFound && setting.config.is_at_home() => {
+                let session = open()?;
                 if session.list()?.iter().any(BackupRecord::is_published) {
                     self.progress.warn(e.code(), e.to_string());
                 }
@@ -135,6 +137,7 @@ impl Context {
             }
             Err(e) => return Err(e),
         };
+        let mut session = open()?;
         session.reconcile(&repository, &self.progress)?;
         // A backup that is being written holds the lock: without it, it is dead.
         if session.has_unfinished()? && repository.lock(LockMode::Shared, Duration::ZERO).is_ok() {

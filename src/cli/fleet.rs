@@ -29,11 +29,11 @@ pub(super) fn query(context: &Context, parent: &str) -> Result<Query> {
         let place = config.place(&format!("{parent}/{name}"))?;
         let config = Arc::new(setting.config.as_ref().clone().with_repository(place));
         let setting = Setting { config, ..setting.clone() };
-        let (session, Some(repository)) = (match context.catalog_of(&setting) {
+        let (session, repository) = match context.catalog_of(&setting) {
+            Ok((session, Some(repository))) => (session, repository),
+            Ok((_, None)) => continue,
             Err(e) if e.code() == Code::RepositoryNotFound => continue,
-            opened => opened?,
-        }) else {
-            continue;
+            Err(e) => return Err(e),
         };
         let indexes = browse::indexes(&setting, &repository, &session.list()?, None)?;
         sources.push(Source { session, repository: Some(repository.id().to_owned()), indexes });

@@ -87,7 +87,7 @@ impl Search<'_> {
             self.report(key, format!("{} contradict each other; keep one", given.join(" and ")));
         }
         if let Some(variable) = &database.password_env
-            && (variable.contains('=') || variable.contains(char::is_whitespace))
+            && !is_variable(variable)
         {
             let message = "expected the name of an environment variable, not the password itself";
             self.report(&child(key, "password_env"), message);
@@ -213,6 +213,11 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
 }
 
 /// Whether there is a path at all; a repository on a store has none.
+/// Whether a text can be the name of an environment variable, and is not what it should hold.
+fn is_variable(name: &str) -> bool {
+    !name.contains(|c: char| c == '=' || c.is_whitespace())
+}
+
 fn is_set(path: &Path) -> bool {
     !path.as_os_str().is_empty()
 }

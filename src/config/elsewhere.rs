@@ -6,6 +6,7 @@ use super::{
     StoreUrl, real_path,
 };
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ impl Config {
             store => store,
         };
         let digest = Sha256::digest(place.to_string().as_bytes());
-        self.elsewhere = Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect());
+        self.elsewhere = Some(hex(&digest[..8]));
         let repository = &mut self.repository;
         repository.copies.clear();
         (repository.path, repository.url) = match &place {

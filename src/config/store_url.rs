@@ -1,8 +1,6 @@
 //! The address of an object store. It holds no secret: one that does is refused.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::borrow::Cow;
+use super::text::written_as_text;
 use std::fmt;
 use std::str::FromStr;
 
@@ -146,35 +144,7 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
-impl Serialize for StoreUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for StoreUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for StoreUrl {
-    fn schema_name() -> Cow<'static, str> {
-        "StoreUrl".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "format": "store-url",
-            "examples": ["s3://bucket/shop"],
-        })
-    }
-}
+written_as_text!(StoreUrl, "store-url", inline: true, ["s3://bucket/shop"]);
 
 #[cfg(test)]
 mod tests {

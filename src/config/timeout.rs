@@ -1,9 +1,7 @@
 //! Lengths of time in the config, written as `30s`, `1h 30m` or `30d`. A day has 24 hours.
 
+use super::text::written_as_text;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::borrow::Cow;
 use std::time::Duration;
 
 /// A length of time that is not negative.
@@ -48,27 +46,7 @@ impl std::fmt::Display for Timeout {
     }
 }
 
-impl Serialize for Timeout {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timeout {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Timeout {
-    fn schema_name() -> Cow<'static, str> {
-        "Timeout".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "timeout", "examples": ["30s", "2m", "1h 30m"] })
-    }
-}
+written_as_text!(Timeout, "timeout", inline: false, ["30s", "2m", "1h 30m"]);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,6 @@
 //! The address of a database, which may hold a password and therefore never shows itself whole.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use super::text::written_as_text;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -148,35 +147,7 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-impl Serialize for DatabaseUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.masked)
-    }
-}
-
-impl<'de> Deserialize<'de> for DatabaseUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for DatabaseUrl {
-    fn schema_name() -> Cow<'static, str> {
-        "DatabaseUrl".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "format": "database-url",
-            "examples": ["postgres://shop@127.0.0.1:5432/shop"],
-        })
-    }
-}
+written_as_text!(DatabaseUrl, "database-url", inline: true, ["postgres://shop@127.0.0.1:5432/shop"]);
 
 #[cfg(test)]
 mod tests {

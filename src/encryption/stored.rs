@@ -2,6 +2,7 @@
 
 use super::{Recipients, Sealing};
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Write};
@@ -47,21 +48,21 @@ impl Write for NewObject {
 }
 
 /// An output that is hashed while it is written.
-pub(super) struct Hashing<W> {
+pub struct Hashing<W> {
     output: W,
     hash: Sha256,
     size: u64,
 }
 
 impl<W> Hashing<W> {
-    pub(super) fn new(output: W) -> Self {
+    /// Nothing is written yet.
+    pub fn new(output: W) -> Self {
         Self { output, hash: Sha256::new(), size: 0 }
     }
 
-    pub(super) fn stored(self) -> StoredBytes {
-        let digest = self.hash.finalize();
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        StoredBytes { size: self.size, sha256 }
+    /// What was written.
+    pub fn stored(self) -> StoredBytes {
+        StoredBytes { size: self.size, sha256: hex(&self.hash.finalize()) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `SHA256SUMS`: what `sha256sum -c` verifies.
 
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use crate::storage::Blob;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -75,13 +76,6 @@ pub fn hash_blob(cancel: &CancellationToken, blob: &Blob) -> Result<(u64, String
 /// SHA-256 in hex of `content`.
 pub(super) fn hash_bytes(content: &[u8]) -> String {
     hex(&Sha256::digest(content))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

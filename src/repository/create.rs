@@ -52,14 +52,16 @@ impl Repository {
             }
             opened => opened?,
         };
-        opened.refuse_other_than(of)?;
-        Ok(opened)
+        opened.into_copy_of(of)
     }
 
-    /// Refuses to take this repository for a copy of another one than it is.
-    pub(crate) fn refuse_other_than(&self, of: &Self) -> Result<()> {
+    /// This repository as a copy of another one.
+    ///
+    /// # Errors
+    /// `repository_replaced` where it is none.
+    pub(crate) fn into_copy_of(self, of: &Self) -> Result<Self> {
         if self.id == of.id {
-            return Ok(());
+            return Ok(self);
         }
         Err(Error::new(Code::RepositoryReplaced, "use as a copy", self.shown())
             .cause(format!("the repository {} lies there, not {}", self.id, of.id))

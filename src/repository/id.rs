@@ -1,6 +1,7 @@
 //! Backup ids: 128 random bits, written as 32 hex digits, shortened to any unique prefix.
 
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -20,7 +21,7 @@ impl BackupId {
         rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
             |e| Error::io("read random bytes from", Path::new("getrandom(2)"), e.into()),
         )?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(hex(&bytes)))
     }
 
     /// The whole id.

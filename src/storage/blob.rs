@@ -128,13 +128,20 @@ impl Read for BlobReader {
 
 impl Seek for BlobReader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let place = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::Current(by) => self.offset.checked_add_signed(by),
-            SeekFrom::End(by) => self.blob.size.checked_add_signed(by),
-        };
-        let outside = || io::Error::new(io::ErrorKind::InvalidInput, "before the beginning");
-        self.offset = place.ok_or_else(outside)?;
+        self.offset = seek_from(self.offset, self.blob.size, to)?;
         Ok(self.offset)
     }
+}
+
+/// Where `to` leads from `offset` in `size` bytes, which may be beyond their end.
+///
+/// # Errors
+/// `InvalidInput` where it leads before their beginning.
+pub fn seek_from(offset: u64, size: u64, to: SeekFrom) -> io::Result<u64> {
+    let place = match to {
+        SeekFrom::Start(offset) => Some(offset),
+        SeekFrom::Current(by) => offset.checked_add_signed(by),
+        SeekFrom::End(by) => size.checked_add_signed(by),
+    };
+    place.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "before the beginning"))
 }

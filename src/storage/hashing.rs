@@ -1,6 +1,7 @@
 //! The hash of what passes by.
 
 use super::{Blob, ReadAt};
+use crate::hex::hex;
 use sha2::{Digest, Sha256};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,9 +30,7 @@ impl Hashing {
     /// The SHA-256 of the whole, as hex digits; none unless all of it was read in order.
     pub fn sha256(&self) -> Option<String> {
         let state = self.state();
-        let digest = || state.sha256.clone().finalize();
-        (state.next == self.inner.size())
-            .then(|| digest().iter().map(|byte| format!("{byte:02x}")).collect())
+        (state.next == self.inner.size()).then(|| hex(&state.sha256.clone().finalize()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -120,8 +120,9 @@ fn tree(
     Ok(damages)
 }
 
-/// Decompresses what lies in earlier backups, and compares it with the index. What the backup
-/// holds itself is read with its archive.
+/// Reads the tree as a restore would, out of the earlier backups that hold contents of it too,
+/// and compares every file with the index. Nothing to do where the backup's own archive, which
+/// is read as a whole besides, holds all.
 fn contents_elsewhere(
     setting: &Setting,
     backup: &PublishedBackup,

@@ -1,6 +1,7 @@
 //! Random access to the decompressed stream of an archive.
 
 use super::FrameReader;
+use crate::storage::seek_from;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// Reads from any place of the stream and decompresses only the frames it touches; the
@@ -37,13 +38,7 @@ impl Read for FrameCursor {
 
 impl Seek for FrameCursor {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let place = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-            SeekFrom::End(by) => self.frames.table().length().checked_add_signed(by),
-        };
-        let outside = || io::Error::new(io::ErrorKind::InvalidInput, "before the beginning");
-        self.position = place.ok_or_else(outside)?;
+        self.position = seek_from(self.position, self.frames.table().length(), to)?;
         Ok(self.position)
     }
 }
@@ -86,7 +81,7 @@ mod tests {
         let file = std::fs::read(&path).unwrap();
         assert_eq!(stored.frames, 3);
         assert_eq!(stored.size, file.len() as u64);
-        assert_eq!(stored.sha256, crate::archive::hex(&Sha256::digest(&file)));
+        assert_eq!(stored.sha256, crate::hex::hex(&Sha256::digest(&file)));
         let output = Command::new("zstd").args(["-dc"]).arg(&path).output().unwrap();
         assert!(output.status.success());
         assert!(output.stdout == input);

@@ -2,12 +2,12 @@
 //! wait for it.
 
 use super::column::Column;
+use crate::encryption::Hashing;
 use crate::error::{Code, Error, Result};
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
-use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -20,12 +20,12 @@ pub(super) type Group = Vec<Column>;
 pub(super) struct GroupWriter {
     path: PathBuf,
     groups: Option<SyncSender<Group>>,
-    thread: Option<JoinHandle<Result<Hashing, ParquetError>>>,
+    thread: Option<JoinHandle<Result<Hashing<File>, ParquetError>>>,
 }
 
 impl GroupWriter {
     /// Writes with `writer`; `path` names the file in errors.
-    pub(super) fn start(writer: SerializedFileWriter<Hashing>, path: &Path) -> Result<Self> {
+    pub(super) fn start(writer: SerializedFileWriter<Hashing<File>>, path: &Path) -> Result<Self> {
         let (groups, receiver) = sync_channel(0);
         let thread = thread::Builder::new().name("index".into());
         let thread = thread
@@ -43,11 +43,11 @@ impl GroupWriter {
     }
 
     /// Waits for the last group, writes Parquet's footer and gives the file back.
-    pub(super) fn finish(mut self) -> Result<Hashing> {
+    pub(super) fn finish(mut self) -> Result<Hashing<File>> {
         self.join()
     }
 
-    fn join(&mut self) -> Result<Hashing> {
+    fn join(&mut self) -> Result<Hashing<File>> {
         self.groups = None;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result.map_err(|e| parquet_error(&self.path, e)),
@@ -71,9 +71,9 @@ impl Drop for GroupWriter {
 }
 
 fn encode(
-    mut writer: SerializedFileWriter<Hashing>,
+    mut writer: SerializedFileWriter<Hashing<File>>,
     groups: &Receiver<Group>,
-) -> Result<Hashing, ParquetError> {
+) -> Result<Hashing<File>, ParquetError> {
     for columns in groups {
         let mut group = writer.next_row_group()?;
         for column in columns {
@@ -96,30 +96,4 @@ pub(super) fn parquet_error(path: &Path, error: ParquetError) -> Error {
         other => io::Error::other(other),
     };
     Error::io("write index", path, error)
-}
-
-/// A file that is hashed while it is written.
-pub(super) struct Hashing {
-    file: File,
-    pub(super) hash: Sha256,
-    pub(super) size: u64,
-}
-
-impl From<File> for Hashing {
-    fn from(file: File) -> Self {
-        Self { file, hash: Sha256::new(), size: 0 }
-    }
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }

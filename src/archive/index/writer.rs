@@ -2,16 +2,16 @@
 
 use super::Row;
 use super::column::Column;
-use super::group::{GroupWriter, Hashing, parquet_error};
+use super::group::{GroupWriter, parquet_error};
 use super::json::{escape, xattrs_to_json};
 use super::schema::{at, schema};
+use crate::encryption::{Hashing, StoredBytes};
 use crate::error::{Error, Result};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
-use sha2::Digest;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -83,9 +83,8 @@ impl IndexWriter {
     pub fn finish(mut self) -> Result<StoredIndex> {
         self.write_group()?;
         let Self { groups, rows, .. } = self;
-        let sink = groups.finish()?;
-        let sha256 = crate::archive::hex(&sink.hash.finalize());
-        Ok(StoredIndex { size: sink.size, sha256, rows })
+        let StoredBytes { size, sha256 } = groups.finish()?.stored();
+        Ok(StoredIndex { size, sha256, rows })
     }
 
     fn fill(&mut self, row: &Row) {
@@ -96,7 +95,7 @@ impl IndexWriter {
             Ok(text) => (text.to_owned(), None),
             Err(_) => (escape(raw), Some(raw)),
         };
-        let sha256 = row.sha256.map(|hash| crate::archive::hex(&hash));
+        let sha256 = row.sha256.map(|hash| crate::hex::hex(&hash));
         let xattrs = xattrs_to_json(&entry.xattrs);
         let data_kind = place.map(|place| if place.sparse { SPARSE } else { DENSE });
         let columns = &mut self.columns;
@@ -146,7 +145,10 @@ impl IndexWriter {
     }
 }
 
-fn writer(file: File, schema: &TypePtr) -> Result<SerializedFileWriter<Hashing>, ParquetError> {
+fn writer(
+    file: File,
+    schema: &TypePtr,
+) -> Result<SerializedFileWriter<Hashing<File>>, ParquetError> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_created_by(concat!("backstop ", env!("CARGO_PKG_VERSION")).into());
@@ -154,7 +156,7 @@ fn writer(file: File, schema: &TypePtr) -> Result<SerializedFileWriter<Hashing>,
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(unique), false);
     }
     let properties = Arc::new(properties.build());
-    SerializedFileWriter::new(Hashing::from(file), Arc::clone(schema), properties)
+    SerializedFileWriter::new(Hashing::new(file), Arc::clone(schema), properties)
 }
 
 /// The name of data without holes.

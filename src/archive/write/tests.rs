@@ -84,7 +84,7 @@ fn rows_say_where_the_bytes_lie_and_what_they_hash_to() {
     assert_eq!(packed.written.file_count, 2);
     assert_eq!(packed.written.source_bytes, 20_000);
     let hash = Sha256::digest(fs::read(packed.archive()).unwrap());
-    assert_eq!(packed.written.stored.sha256, crate::archive::hex(&hash));
+    assert_eq!(packed.written.stored.sha256, crate::hex::hex(&hash));
 }
 
 #[test]

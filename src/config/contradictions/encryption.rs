@@ -1,7 +1,7 @@
 //! Keys of `[encryption]` that contradict each other.
 
 use super::super::origin::child;
-use super::{Config, Search, is_set, real_path};
+use super::{Config, Search, is_set, is_variable, real_path};
 
 impl Search<'_> {
     /// One passphrase at most, and only for a file that it may protect.
@@ -29,7 +29,7 @@ impl Search<'_> {
             self.report(&child(KEY, "identity_file"), message);
         }
         if let Some(variable) = &encryption.passphrase_env
-            && (variable.contains('=') || variable.contains(char::is_whitespace))
+            && !is_variable(variable)
         {
             let message = "expected the name of an environment variable, not the passphrase itself";
             self.report(&child(KEY, "passphrase_env"), message);

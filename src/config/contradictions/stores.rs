@@ -1,6 +1,6 @@
 //! Places of the repository that contradict themselves or each other.
 
-use super::{Search, child, entry, real_path};
+use super::{Search, child, entry, is_variable, real_path};
 use crate::config::problem::quoted_list;
 use crate::config::{Config, Credentials, Place, Service, StoreOptions, StoreUrl};
 use std::path::Path;
@@ -148,8 +148,7 @@ impl Search<'_> {
                     format!("`{what}_env` and `{what}_file` contradict each other; keep one");
                 self.report(&key, message);
             }
-            let is_name = |name: &String| !name.contains(|c: char| c == '=' || c.is_whitespace());
-            if !variable.iter().all(is_name) {
+            if variable.as_deref().is_some_and(|name| !is_variable(name)) {
                 let message = "expected the name of an environment variable, not the secret itself";
                 self.report(&child(&key, &format!("{what}_env")), message);
             }

@@ -3,7 +3,7 @@
 //! age reads a chunk at a time. In an object store each of them would be a request.
 
 use super::{CHUNK, TAG};
-use crate::storage::Blob;
+use crate::storage::{Blob, seek_from};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -138,13 +138,7 @@ impl Read for Window {
 
 impl Seek for Window {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let place = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::Current(by) => self.offset.checked_add_signed(by),
-            SeekFrom::End(by) => self.edges.size().checked_add_signed(by),
-        };
-        let outside = || io::Error::new(io::ErrorKind::InvalidInput, "before the beginning");
-        self.offset = place.ok_or_else(outside)?;
+        self.offset = seek_from(self.offset, self.edges.size(), to)?;
         Ok(self.offset)
     }
 }
