@@ -38,7 +38,7 @@ fn a_backup_shows_the_rows_of_its_tables_and_which_are_estimates() {
         assert!(shown.contains(line), "{line}: {shown}");
     }
 
-    host.configure_database("count_rows_up_to = 0", "");
+    host.configure_database("count_rows_up_to = \"0\"", "");
     let counted: Vec<Value> = tables(&host.back_up()).iter().map(|t| t["exact"].clone()).collect();
     assert_eq!(counted, [false, false, false, true]);
 }
