@@ -56,11 +56,8 @@ pub async fn choose(setting: &Setting, wish: &Wish) -> Result<BackupRecord> {
     let usable = |record: &&BackupRecord| {
         record.reason != Reason::Safety && record.stack == *own && !record.is_damaged()
     };
-    let mut fitting: Vec<&BackupRecord> = records
-        .iter()
-        .filter(usable)
-        .filter(|record| wish.objection(record).is_none())
-        .collect();
+    let mut fitting: Vec<&BackupRecord> =
+        records.iter().filter(usable).filter(|record| wish.objection(record).is_none()).collect();
     if wish.components.is_empty() {
         fitting.sort_by_key(|record| !record.omitted.is_empty());
     }
@@ -83,7 +80,9 @@ impl Wish {
         if let Some(name) = self.components.iter().find(lacks) {
             return Some(format!("it does not hold {name}"));
         }
-        if let Some((key, value)) = self.labels.iter().find(|(k, v)| record.labels.get(*k) != Some(*v)) {
+        if let Some((key, value)) =
+            self.labels.iter().find(|(k, v)| record.labels.get(*k) != Some(*v))
+        {
             return Some(format!("it has no label {key}={value}"));
         }
         match self.before {
@@ -120,17 +119,12 @@ mod tests {
     fn a_backup_is_older_than_an_instant_only_where_all_of_it_is() {
         let start = crate::clock::now();
         let id = BackupId::random().unwrap();
-        let mut record = BackupRecord::in_progress(
-            id,
-            "one".into(),
-            "shop",
-            Kind::Full,
-            Reason::Manual,
-            start,
-        );
+        let mut record =
+            BackupRecord::in_progress(id, "one".into(), "shop", Kind::Full, Reason::Manual, start);
         record.status = crate::catalog::Status::Completed;
         record.finished_at = Some(start + 10.seconds());
-        let wish = |seconds: i64| Wish { before: Some(start + seconds.seconds()), ..Wish::default() };
+        let wish =
+            |seconds: i64| Wish { before: Some(start + seconds.seconds()), ..Wish::default() };
         assert!(wish(5).objection(&record).is_some(), "files were read until its end");
         assert!(wish(11).objection(&record).is_none());
         record.consistency = Some(Consistency {

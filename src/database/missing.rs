@@ -55,7 +55,11 @@ struct Common {
 }
 
 /// Counts the rows that `from` has and `live` lacks, and shows some. Changes nothing.
-pub async fn find_missing(from: &Connection, live: &Connection, wanted: &Wanted) -> Result<Missing> {
+pub async fn find_missing(
+    from: &Connection,
+    live: &Connection,
+    wanted: &Wanted,
+) -> Result<Missing> {
     from.run(ATTEMPTED, "BEGIN").await?;
     let common = Common::of(from, live, wanted).await?;
     common.send_keys(from, live).await?;

@@ -92,7 +92,8 @@ fn objects(entries: &[String]) -> BTreeMap<String, usize> {
     for entry in entries {
         // `215; 1259 16390 TABLE public item shop`; of a plain dump
         // `item; Type: TABLE; Schema: public; Owner: shop`.
-        let numbered = entry.split_once("; ").filter(|(id, _)| id.bytes().all(|b| b.is_ascii_digit()));
+        let numbered =
+            entry.split_once("; ").filter(|(id, _)| id.bytes().all(|b| b.is_ascii_digit()));
         let what = match numbered {
             Some((_, rest)) => rest.splitn(3, ' ').nth(2).unwrap_or(rest),
             None => entry.as_str(),
@@ -127,12 +128,10 @@ fn is_data(what: &str) -> bool {
         || what.starts_with("DATABASE ")
 }
 
-fn compare(
-    recorded: &BTreeMap<String, usize>,
-    found: &BTreeMap<String, usize>,
-) -> SchemaCompared {
+fn compare(recorded: &BTreeMap<String, usize>, found: &BTreeMap<String, usize>) -> SchemaCompared {
     let lacking = |from: &BTreeMap<String, usize>, of: &BTreeMap<String, usize>| {
-        let lacks = |(what, count): &(&String, &usize)| of.get(*what).copied().unwrap_or(0) < **count;
+        let lacks =
+            |(what, count): &(&String, &usize)| of.get(*what).copied().unwrap_or(0) < **count;
         from.iter().filter(lacks).map(|(what, _)| what.clone()).take(NAMED).collect()
     };
     SchemaCompared {
@@ -148,7 +147,8 @@ mod tests {
 
     #[test]
     fn lists_are_compared_by_what_they_name_and_not_by_its_numbers() {
-        let list = |lines: &[&str]| objects(&lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>());
+        let list =
+            |lines: &[&str]| objects(&lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>());
         let dump = list(&[
             "215; 1259 16390 TABLE public item shop",
             "3350; 0 16390 TABLE DATA public item shop",

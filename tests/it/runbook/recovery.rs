@@ -120,7 +120,8 @@ const CONTENT: &str = "SELECT count(*), md5(string_agg(item::text, ',' ORDER BY 
 #[test]
 fn a_backup_is_chosen_once_and_verified() {
     let place = Place::new();
-    let backup = place.ends("- {id: b, action: backup.create, with: {labels: {why: test}}}\n", Ended::Succeeded);
+    let backup = place
+        .ends("- {id: b, action: backup.create, with: {labels: {why: test}}}\n", Ended::Succeeded);
     let (id, at) = (backup["b"]["id"].clone(), backup["b"]["data_as_of"].clone());
     let found = place.ends(
         "- {id: chosen, action: backup.select}\n\
@@ -137,13 +138,16 @@ fn a_backup_is_chosen_once_and_verified() {
     assert!(components.contains(&"shop".into()) && components.contains(&"files".into()));
     assert_eq!(found["good"]["evidence"]["verified"], "deep");
 
-    let before = |time: &Value| {
-        format!("- {{id: it, action: backup.select, with: {{before: {time}}}}}\n")
-    };
+    let before =
+        |time: &Value| format!("- {{id: it, action: backup.select, with: {{before: {time}}}}}\n");
     assert!(place.fails(&before(&at)).contains("it holds what was there at"));
     let found = place.ends(&before(&found["newer"]["started_at"]), Ended::Succeeded);
     assert_eq!(found["it"]["id"], id);
-    assert!(place.fails("- {id: it, action: backup.select, with: {components: [none]}}\n").contains("does not hold none"));
+    assert!(
+        place
+            .fails("- {id: it, action: backup.select, with: {components: [none]}}\n")
+            .contains("does not hold none")
+    );
 }
 
 #[test]
@@ -189,7 +193,11 @@ fn what_is_not_as_it_was_backed_up_is_found() {
 - {id: sound, action: database.verify, with: {restore: '{{ steps.data.restore }}', MORE}, on_failure: rollback}
 ";
     for (harm, more, says) in [
-        ("DELETE FROM item WHERE id = 7", "schema: false", "public.item has 99 rows instead of 100"),
+        (
+            "DELETE FROM item WHERE id = 7",
+            "schema: false",
+            "public.item has 99 rows instead of 100",
+        ),
         ("DROP INDEX by_name", "amcheck: false", "it lacks INDEX public by_name"),
         ("CREATE VIEW extra AS SELECT 1 AS x", "amcheck: false", "VIEW public extra"),
         ("SELECT 1", "queries: [\"SELECT count(*) = 1 FROM item\"]", "its first value is f"),
@@ -241,7 +249,9 @@ fn evidence_is_kept_with_its_hashes() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let seen = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{own}' AND query LIKE '%pg_sleep(1000)%' AND pid <> pg_backend_pid()");
+    let seen = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{own}' AND query LIKE '%pg_sleep(1000)%' AND pid <> pg_backend_pid()"
+    );
     while session.psql("postgres", &seen) != "1" {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
@@ -259,29 +269,47 @@ fn evidence_is_kept_with_its_hashes() {
     assert!(!idle.wait().unwrap().success(), "its session was ended");
     assert_eq!(found["end"]["ended"], 1);
     let hash = backstop::repository::hash_file(&Default::default(), &dump).unwrap();
-    assert_eq!((found["dump"]["bytes"].clone(), found["dump"]["sha256"].clone()), (hash.0.into(), hash.1.into()));
+    assert_eq!(
+        (found["dump"]["bytes"].clone(), found["dump"]["sha256"].clone()),
+        (hash.0.into(), hash.1.into())
+    );
     assert!(!place.file("evil.php").exists());
     let quarantine = PathBuf::from(found["away"]["place"].as_str().unwrap());
     assert_eq!(fs::read_to_string(quarantine.join("files/evil.php")).unwrap(), "evil");
     assert_eq!(place.databases(), ["DB", "DB_new"]);
 
-    let again = format!("- {{id: dump, action: database.dump, with: {{database: shop, to: {}}}}}\n", dump.display());
+    let again = format!(
+        "- {{id: dump, action: database.dump, with: {{database: shop, to: {}}}}}\n",
+        dump.display()
+    );
     assert!(place.fails(&again).contains("there is something of this name"));
     for refused in [
-        format!("- {{id: it, action: database.create, with: {{database: shop, dbname: {own}_new}}}}\n"),
-        format!("- {{id: it, action: database.drop_scratch, with: {{database: shop, dbname: {own}}}}}\n"),
-        "- {id: it, action: database.drop_scratch, with: {database: shop, dbname: postgres}}\n".into(),
+        format!(
+            "- {{id: it, action: database.create, with: {{database: shop, dbname: {own}_new}}}}\n"
+        ),
+        format!(
+            "- {{id: it, action: database.drop_scratch, with: {{database: shop, dbname: {own}}}}}\n"
+        ),
+        "- {id: it, action: database.drop_scratch, with: {database: shop, dbname: postgres}}\n"
+            .into(),
     ] {
         place.ends(&refused, Ended::Failed);
         assert_eq!(place.databases(), ["DB", "DB_new"]);
     }
-    let drop = format!("- {{id: it, action: database.drop_scratch, with: {{database: shop, dbname: {own}_new}}}}\n");
+    let drop = format!(
+        "- {{id: it, action: database.drop_scratch, with: {{database: shop, dbname: {own}_new}}}}\n"
+    );
     place.ends(&drop, Ended::Succeeded);
     assert_eq!(place.databases(), ["DB"]);
 }
 
 /// Kills the runner at the points that `wanted` picks, resumes, and compares what is left.
-fn kill_in_the_middle(steps: &str, harm: &str, look: fn(&Place) -> String, wanted: fn(&str) -> bool) {
+fn kill_in_the_middle(
+    steps: &str,
+    harm: &str,
+    look: fn(&Place) -> String,
+    wanted: fn(&str) -> bool,
+) {
     let prepared = || {
         let place = Place::backed_up();
         fs::remove_dir_all(place.bench.state_dir().join("runs")).unwrap();
@@ -313,7 +341,9 @@ fn kill_in_the_middle(steps: &str, harm: &str, look: fn(&Place) -> String, wante
 /// Everything that a run may leave behind, without what differs from run to run.
 fn left(place: &Place) -> String {
     let run = place.bench.view("latest").id;
-    let key = |backup: &Value| backup["labels"]["runbook"].as_str().is_some_and(|it| it.starts_with(&run));
+    let key = |backup: &Value| {
+        backup["labels"]["runbook"].as_str().is_some_and(|it| it.starts_with(&run))
+    };
     let backups: Vec<Value> = fs::read_dir(place.bench.dir.join("repository/backups"))
         .unwrap()
         .map(|entry| fs::read(entry.unwrap().path().join("manifest.json")).unwrap())
@@ -387,7 +417,9 @@ fn a_dump_and_a_new_database_are_made_once_wherever_the_runner_is_killed() {
          - {id: new, action: database.create, with: {database: shop, dbname: 'recovery_made_{{ steps.dump.bytes * 0 }}'}}\n\
          - {id: gone, action: database.drop_scratch, with: {database: shop, dbname: '{{ steps.new.dbname }}'}}\n",
         LOSS,
-        |place| format!("{} {}", left(place), place.bench.effects().join("evidence.dump").is_file()),
+        |place| {
+            format!("{} {}", left(place), place.bench.effects().join("evidence.dump").is_file())
+        },
         |point| point.starts_with("After"),
     );
 }

@@ -89,7 +89,8 @@ impl Action for DatabaseCreate {
 
     async fn run(&self, with: &New, scope: &Scope) -> Result<Outputs> {
         let target = open_server(&scope.setting, &with.database).await?;
-        let work = create_marked(&target, &with.dbname, with.owner.as_deref(), &key(scope));
+        let key = key(scope);
+        let work = create_marked(&target, &with.dbname, with.owner.as_deref(), &key);
         scope.unless_cancelled(work).await?;
         Ok(outputs([("dbname", with.dbname.clone().into())]))
     }
@@ -130,7 +131,9 @@ impl Action for DropScratch {
     fn plan(&self, with: &Scratch) -> String {
         match (&with.restore, &with.dbname) {
             (Some(key), _) => format!("remove what was built as {key}"),
-            (None, dbname) => format!("drop the database {}", dbname.as_deref().unwrap_or_default()),
+            (None, dbname) => {
+                format!("drop the database {}", dbname.as_deref().unwrap_or_default())
+            }
         }
     }
 

@@ -212,7 +212,10 @@ async fn swap(scope: &Scope, key: &str, of_files: bool) -> Result<Outputs> {
 
 /// A swap whose backstop died is turned back before anybody looks.
 async fn put_right(scope: &Scope) -> Result<()> {
-    let recovery = resume(&scope.setting).await?;
+    let (setting, runtime) = (scope.setting.clone(), tokio::runtime::Handle::current());
+    // On a thread of its own: what it waits for need not move between threads.
+    let work = move || runtime.block_on(resume(&setting));
+    let recovery = scope.setting.blocking(work).await?;
     recovery.done.iter().for_each(|line| scope.log.line(line));
     match recovery.failed.first() {
         None => Ok(()),
@@ -248,7 +251,8 @@ async fn swap_back(scope: &Scope, key: &str) -> Result<()> {
 impl Action for FilesSwap {
     type With = Built;
     const NAME: &'static str = "files.swap";
-    const ABOUT: &'static str = "Makes files live that `files.restore` built; the replaced ones are kept.";
+    const ABOUT: &'static str =
+        "Makes files live that `files.restore` built; the replaced ones are kept.";
     const OUTPUTS: &'static [&'static str] = SWAPPED;
     const PROBES: bool = true;
     const UNDOES: bool = true;
