@@ -4,12 +4,14 @@
 //! will replace it stands beside it, verified; the exchange itself is renames that are
 //! recorded beforehand and can be undone from any point.
 
+mod begin;
 mod checked;
 mod database_swap;
 mod databases;
 mod elsewhere;
 mod files;
 mod kept;
+mod missing_files;
 mod onlookers;
 mod paths;
 mod plan;
@@ -29,6 +31,7 @@ pub(crate) mod volume;
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
 pub use kept::{Kept, kept};
+pub use missing_files::{Returning, bring_files_back, missing_files, take_files_away};
 pub use paths::restore_paths;
 pub use quarantine::{Quarantine, quarantine, release};
 pub use record::{RestoreRecord, Stage};

@@ -42,7 +42,7 @@ pub async fn amcheck(target: &Target) -> Result<Option<Amchecked>> {
     let sql = "SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_index i \
                JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam \
                JOIN pg_namespace n ON n.oid = c.relnamespace \
-               WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence = 'p' \
+               WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence = 'p' AND NOT c.relisshared \
                  AND i.indisready AND i.indisvalid ORDER BY 2";
     for row in connection.rows(ATTEMPTED, sql, &[]).await? {
         let (oid, name): (u32, String) = (row.get(0), row.get(1));
@@ -55,7 +55,7 @@ pub async fn amcheck(target: &Target) -> Result<Option<Amchecked>> {
     }
     let sql = "SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c \
                JOIN pg_namespace n ON n.oid = c.relnamespace \
-               WHERE c.relkind IN ('r', 'm') AND c.relpersistence = 'p' \
+               WHERE c.relkind IN ('r', 'm') AND c.relpersistence = 'p' AND NOT c.relisshared \
                  AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap') ORDER BY 2";
     for row in connection.rows(ATTEMPTED, sql, &[]).await? {
         let (oid, name): (u32, String) = (row.get(0), row.get(1));

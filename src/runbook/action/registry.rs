@@ -32,6 +32,7 @@ impl Registry {
             .with(host::HostAssert)
             .with(http::HttpCheck)
             .with(manual::Manual)
+            .with(missing::CopyMissing)
             .with(notify::Notify)
             .with(rows::CopyRows)
             .with(shell::Shell)

@@ -9,6 +9,7 @@ pub(super) mod host;
 pub(super) mod http;
 mod logged;
 pub(super) mod manual;
+pub(super) mod missing;
 pub(super) mod notify;
 pub(super) mod rows;
 pub(super) mod shell;
