@@ -3,7 +3,9 @@
 mod actions;
 mod bench;
 mod commands;
+mod containers;
 mod crash;
 mod effect;
 mod property;
 mod rules;
+mod survival;

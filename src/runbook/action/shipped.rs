@@ -1,11 +1,14 @@
-//! The actions that need nothing but this host, a network and a database.
+//! The actions that come with backstop.
 
+pub(super) mod compose;
 pub(super) mod disk;
+pub(super) mod docker;
 pub(super) mod file;
 pub(super) mod host;
 pub(super) mod http;
 pub(super) mod manual;
 pub(super) mod notify;
+pub(super) mod secret;
 pub(super) mod shell;
 pub(super) mod sql;
 pub(super) mod tcp;
