@@ -8,12 +8,15 @@ use crate::config::{Config, Copy};
 use crate::copies;
 use crate::error::Result;
 use crate::repository::Pin;
-use crate::repository::manifest::Level;
+use crate::repository::manifest::{Detail, Level, TableRows};
 use crate::size;
 use clap::Args;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+
+/// How many tables of a database are listed; `--json` has all.
+const TABLES: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,6 +84,24 @@ fn kept(pin: &Pin) -> String {
     let host = pin.host.as_ref().map(|host| format!(", on {host}")).unwrap_or_default();
     let reason = pin.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!("by hand{since}{host}{reason}")
+}
+
+/// The tables with the most rows, and how many others there are.
+fn rows(tables: &[TableRows]) -> Vec<String> {
+    let mut tables: Vec<&TableRows> = tables.iter().collect();
+    tables.sort_by_key(|table| std::cmp::Reverse(table.rows));
+    let line = |table: &&TableRows| match table.exact {
+        true => format!("{}  {}", table.table, table.rows),
+        false => format!("{}  about {}, estimated", table.table, table.rows),
+    };
+    let mut lines: Vec<String> = tables.iter().take(TABLES).map(line).collect();
+    let others = tables.get(TABLES..).unwrap_or_default();
+    if !others.is_empty() {
+        let rows = others.iter().map(|table| table.rows).sum();
+        let tables = size::count(others.len() as u64, "further table", "further tables");
+        lines.push(format!("{} in {tables}, see --json", size::count(rows, "row", "rows")));
+    }
+    lines
 }
 
 /// The backup as a person reads it; `backup` ends with it as well.
@@ -153,6 +174,9 @@ pub(super) fn describe(record: &BackupRecord) -> String {
                 size::bytes(component.stored_bytes)
             ),
         );
+        if let Detail::Database(database) = &component.detail {
+            rows(&database.tables).into_iter().for_each(|row| line("rows", row));
+        }
     }
     if let Some(found) = &record.last_verification {
         let result = verify::result(found.ok, found.level, found.sampled.as_ref());
