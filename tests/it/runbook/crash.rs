@@ -218,7 +218,10 @@ pub(super) fn kill_everywhere<W: World>(make: impl Fn(&Bench) -> W + Sync, ended
 fn kill_at<W: World>(place: usize, point: &str, make: &impl Fn(&Bench) -> W, expected: &Result) {
     let (bench, world) = prepared(make);
     // A child is hit at once, and when it is at work.
-    assert!(!attempt(&bench, Some(place + 1), if place.is_multiple_of(2) { 0 } else { 20 }), "{point}");
+    assert!(
+        !attempt(&bench, Some(place + 1), if place.is_multiple_of(2) { 0 } else { 20 }),
+        "{point}"
+    );
     disturb(&bench, place);
     assert!(attempt(&bench, None, 0));
     let view = bench.view("latest");
