@@ -41,12 +41,12 @@ CREATE TABLE run_attempts (
 );
 
 CREATE TABLE run_approvals (
-    run_id    VARCHAR NOT NULL,
-    step      VARCHAR NOT NULL,
-    decision  VARCHAR NOT NULL,
-    at        TIMESTAMP NOT NULL,
-    user_name VARCHAR NOT NULL,
-    host      VARCHAR NOT NULL,
-    means     VARCHAR NOT NULL,
-    shown     VARCHAR NOT NULL
+    run_id     VARCHAR NOT NULL,
+    step       VARCHAR NOT NULL,
+    decision   VARCHAR NOT NULL,
+    decided_at TIMESTAMP NOT NULL,
+    user_name  VARCHAR NOT NULL,
+    host       VARCHAR NOT NULL,
+    means      VARCHAR NOT NULL,
+    shown      VARCHAR NOT NULL
 );

@@ -3,6 +3,7 @@
 //! What is listed or searched is asked in SQL of the indexes; what is read is read by seeking,
 //! so its cost does not depend on the size of the backup.
 
+mod config;
 mod containing;
 mod content;
 mod diff;
@@ -13,6 +14,7 @@ mod indexes;
 mod list;
 mod path;
 
+pub use config::recorded_config;
 pub use containing::containing;
 pub use content::write_content;
 pub use diff::{Change, Difference, Stat, diff, stat};

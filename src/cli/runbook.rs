@@ -55,7 +55,7 @@ Examples:
 const RESUME: &str = "\
 Examples:
   backstop runbook resume latest
-  backstop runbook resume 20261121030000_4f2a9c01 --force      on another host or with another version";
+  backstop runbook resume 20261121030000123_4f2a9c01 --force      on another host or with another version";
 const APPROVE: &str = "\
 Examples:
   backstop runbook approve latest swap                   agrees, and goes on where no runner waits

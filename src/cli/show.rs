@@ -4,6 +4,8 @@ use super::context::Context;
 use super::{Ending, table, verify};
 use crate::catalog::{BackupRecord, LastVerification};
 use crate::clock;
+use crate::config::{Config, Copy};
+use crate::copies;
 use crate::error::Result;
 use crate::repository::Pin;
 use crate::repository::manifest::{Detail, Level, TableRows};
@@ -32,9 +34,22 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Ending> {
-    let record = context.reconciled()?.find(&args.id)?;
-    context.output.result(&record, || describe(&record))?;
+    let mut record = context.reconciled()?.find(&args.id)?;
+    let config = &context.loaded()?.config;
+    copies::note_copies(config, std::slice::from_mut(&mut record));
+    context.output.result(&record, || describe(&record) + &lacking(&record, config))?;
     Ok(Ending::Done)
+}
+
+/// The line about copies that do not have it, as far as this host knows.
+fn lacking(record: &BackupRecord, config: &Config) -> String {
+    let copies = &config.repository.copies;
+    let lacks = |copy: &&Copy| record.is_published() && !record.copies.contains(&copy.name);
+    let lacking: Vec<&str> = copies.iter().filter(lacks).map(|copy| copy.name.as_str()).collect();
+    match lacking.as_slice() {
+        [] => String::new(),
+        names => format!("{:<13}{}; `backstop sync` sends it\n", "not in", names.join(", ")),
+    }
 }
 
 /// How far it came; damage that a verification found outweighs that.
@@ -105,6 +120,12 @@ pub(super) fn describe(record: &BackupRecord) -> String {
         line("path", path.display().to_string());
     }
     line("stack", record.stack.clone());
+    if record.encrypted {
+        line("encrypted", "with age; `backstop key check` says for whom".into());
+    }
+    if !record.copies.is_empty() {
+        line("copies", record.copies.join(", "));
+    }
     let kind = match &record.parent {
         Some(parent) => format!("{}, upon {}", record.kind.as_str(), parent.short()),
         None => record.kind.as_str().into(),

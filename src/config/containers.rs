@@ -25,6 +25,16 @@ pub struct ContainerSelection {
 }
 
 impl ContainerSelection {
+    /// What this selects, held as a selection is that says nothing else.
+    pub fn of(select: Selector) -> Self {
+        Self {
+            select,
+            quiesce: Quiesce::default(),
+            stop_timeout: Self::default_stop_timeout(),
+            health_timeout: Self::default_health_timeout(),
+        }
+    }
+
     fn default_stop_timeout() -> Timeout {
         Timeout::seconds(30)
     }

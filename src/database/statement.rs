@@ -1,9 +1,12 @@
 //! Statements that a person wrote, and whether a transaction took effect.
 
 use super::connection::Connection;
-use crate::error::Result;
+use crate::error::{Code, Result};
+use std::time::Duration;
 use tokio_postgres::SimpleQueryMessage;
 
+/// A session by its process and when that was started.
+const SESSION: &str = "concat(pid, ' ', extract(epoch FROM backend_start))";
 /// How many rows are kept of an answer.
 const MAX_ROWS: usize = 10_000;
 
@@ -98,17 +101,43 @@ impl Connection {
         })
     }
 
-    /// The number of this session on the server.
-    pub fn session(&self) -> i32 {
-        self.pid()
+    /// What this session is called on the server, and no other ever.
+    pub async fn session(&self) -> Result<String> {
+        let ask = format!("SELECT {SESSION} FROM pg_stat_activity WHERE pid = pg_backend_pid()");
+        Ok(self.row("look at the session of database", &ask, &[]).await?.get(0))
     }
 
-    /// Ends a session of backstop's whose client is dead.
-    pub async fn end_session(&self, session: i64) -> Result<()> {
-        const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-            WHERE pid = $1::int8::int4 AND application_name = $2 AND pid <> pg_backend_pid()";
-        let name = super::connection::APPLICATION;
-        self.rows("end a session of database", END, &[&session, &name]).await.map(drop)
+    /// Lets the server end this session's statements soon after their client has died, which it
+    /// would only notice when they are done.
+    ///
+    /// Source: PostgreSQL manual, `client_connection_check_interval`, since version 14.
+    pub async fn end_with_its_client(&self) -> Result<()> {
+        const SET: &str = "SELECT set_config(name, '1s', false) FROM pg_settings \
+            WHERE name = 'client_connection_check_interval'";
+        match self.run("prepare the session of database", SET).await {
+            // A server on a system that cannot tell refuses it.
+            Err(e) if e.code() == Code::DatabaseFailed => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Ends another session, and returns when it is gone.
+    ///
+    /// # Errors
+    /// `database_failed` where it does not end within ten seconds.
+    pub async fn end_session(&self, session: &str) -> Result<()> {
+        const ATTEMPTED: &str = "end a session of database";
+        let end = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE {SESSION} = $1 AND pid <> pg_backend_pid()"
+        );
+        for _ in 0..200 {
+            if self.rows(ATTEMPTED, &end, &[&session]).await?.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(self.unexpected(ATTEMPTED, "it does not end"))
     }
 }
 

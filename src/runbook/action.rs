@@ -9,6 +9,7 @@ mod scope;
 mod shipped;
 
 pub use registry::Registry;
+pub(super) use scope::SECRET_FILES;
 pub use scope::{Point, Points, Scope};
 pub use shipped::sql::SqlAnswer;
 
@@ -105,6 +106,13 @@ pub trait Action: Send + Sync + 'static {
                 Err(error) => Ok(Probe::Unknown(error.to_string())),
             }
         }
+    }
+
+    /// Ends what an attempt that was cut off may have left running where no process group reaches:
+    /// a session, a program in a container. It is called before anybody asks what became of the
+    /// attempt, and may be called several times.
+    fn halt(&self, _with: &Self::With, _scope: &Scope) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
     }
 
     /// Undoes it; `outputs` is what it returned, where that is known. Must be idempotent.

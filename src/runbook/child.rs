@@ -25,7 +25,7 @@ use tokio::process::{Child, Command};
 /// The variable that every process of an attempt carries.
 pub(super) const KEY: &str = "BACKSTOP_KEY";
 /// How much of the standard output can become an output of the step: its end.
-const CAPTURED: usize = 64 * 1024;
+pub(super) const CAPTURED: usize = 64 * 1024;
 /// How long output is awaited from processes that outlive their leader.
 const LINGER: Duration = Duration::from_secs(2);
 

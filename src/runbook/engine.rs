@@ -13,7 +13,7 @@ mod resolve;
 mod step;
 mod unit;
 
-use super::action::{Points, Registry};
+use super::action::{Points, Registry, SECRET_FILES};
 use super::audience::{Audience, News};
 use super::check::{Checked, check};
 use super::child::end_left_over;
@@ -137,6 +137,7 @@ impl Engine {
         lock: TargetLock,
     ) -> Result<Outcome> {
         let dir = run.dir.clone();
+        run.state.noted(SECRET_FILES).for_each(|files| secrets.learn_files(files));
         let began = Entry::RunnerBegan {
             pid: rustix::process::getpid().as_raw_nonzero().get(),
             who: Who::current(),

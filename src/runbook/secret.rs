@@ -5,6 +5,7 @@ use crate::error::{Code, Error, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// What stands in the place of a secret.
 pub(super) const MASK: &str = "***";
@@ -15,8 +16,9 @@ const MAX_BYTES: u64 = 64 * 1024;
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: BTreeMap<String, String>,
-    /// What is masked: the values and, where one has several, its lines; the longest first.
-    masked: Vec<String>,
+    /// What is masked, the longest first: the values, where one has several its lines, and what
+    /// actions made. All clones share it.
+    masked: Arc<RwLock<Vec<String>>>,
 }
 
 impl Secrets {
@@ -29,15 +31,35 @@ impl Secrets {
         for (name, source) in sources {
             values.insert(name.clone(), read(name, source)?);
         }
-        let mut masked: Vec<String> = Vec::new();
-        for value in values.values() {
-            // A line of a key is as secret as the key; a short one would mask half of any text.
-            masked.extend(value.lines().filter(|line| line.len() >= 8).map(str::to_owned));
-            masked.push(value.clone());
-        }
-        masked.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        let secrets = Self { values, masked: Arc::default() };
+        secrets.values.values().for_each(|value| secrets.learn(value));
+        Ok(secrets)
+    }
+
+    /// Masks a value from now on.
+    pub(super) fn learn(&self, value: &str) {
+        let mut masked = self.masked.write().unwrap_or_else(PoisonError::into_inner);
+        // A line of a key is as secret as the key; a short one would mask half of any text.
+        masked.extend(value.lines().filter(|line| line.len() >= 8).map(str::to_owned));
+        masked.push(value.to_owned());
+        // As it stands inside of JSON.
+        let written = serde_json::Value::from(value).to_string();
+        masked.extend(written.get(1..written.len() - 1).map(str::to_owned));
+        masked.retain(|value| !value.is_empty());
+        masked.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         masked.dedup();
-        Ok(Self { values, masked })
+    }
+
+    /// Masks what lies in these files, a list of paths; one that is gone holds nothing.
+    pub(super) fn learn_files(&self, files: &Value) {
+        let paths = files.as_array().into_iter().flatten().filter_map(Value::as_str);
+        for text in paths.filter_map(|path| std::fs::read_to_string(path).ok()) {
+            self.learn(text.trim_end_matches('\n'));
+        }
+    }
+
+    fn masked(&self) -> RwLockReadGuard<'_, Vec<String>> {
+        self.masked.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The secrets by the names of their parameters.
@@ -48,7 +70,7 @@ impl Secrets {
     /// `text` without any secret.
     pub fn mask(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in &self.masked {
+        for secret in self.masked().iter() {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), MASK);
             }
@@ -58,7 +80,7 @@ impl Secrets {
 
     /// Every text of `value` without any secret, keys too.
     pub(super) fn mask_json(&self, value: Value) -> Value {
-        if self.masked.is_empty() {
+        if self.masked().is_empty() {
             return value;
         }
         match value {
@@ -71,7 +93,7 @@ impl Secrets {
                     .collect(),
             ),
             // A secret that is a number would show as one.
-            Value::Number(number) if self.masked.contains(&number.to_string()) => MASK.into(),
+            Value::Number(number) if self.masked().contains(&number.to_string()) => MASK.into(),
             other => other,
         }
     }
@@ -138,6 +160,15 @@ mod tests {
     fn the_lines_of_a_key_are_masked_too() {
         let secrets = secrets("-----BEGIN KEY-----\nabcdefghijkl\n");
         assert_eq!(secrets.mask("got abcdefghijkl"), "got ***");
+    }
+
+    #[test]
+    fn a_secret_is_masked_as_it_stands_inside_of_json_and_what_is_learned_for_all_clones() {
+        let secrets = secrets("say \"x\"");
+        assert_eq!(secrets.mask(r#"{"key":"say \"x\""}"#), r#"{"key":"***"}"#);
+        let clone = secrets.clone();
+        secrets.learn("made later");
+        assert_eq!(clone.mask("made later, say \"x\""), "***, ***");
     }
 
     #[test]

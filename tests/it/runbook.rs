@@ -3,8 +3,10 @@
 mod actions;
 mod bench;
 mod commands;
+mod containers;
 mod crash;
 mod effect;
 mod property;
 mod recovery;
 mod rules;
+mod survival;

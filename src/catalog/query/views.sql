@@ -29,5 +29,5 @@ SELECT run_id AS run, step, attempt, state, plan, started_at, finished_at, error
 FROM catalog.run_attempts ORDER BY started_at;
 
 CREATE TABLE run_approvals AS
-SELECT run_id AS run, step, decision, at, user_name AS "user", host, means, shown
-FROM catalog.run_approvals ORDER BY at;
+SELECT run_id AS run, step, decision, decided_at, user_name AS "user", host, means, shown
+FROM catalog.run_approvals ORDER BY decided_at;

@@ -3,6 +3,7 @@
 use super::super::output::Output;
 use super::super::table;
 use crate::clock;
+use crate::printable::printable;
 use crate::runbook::{Audience, News, Reply, StepState, WaitingFor};
 use serde_json::json;
 use std::io::{self, IsTerminal, Write};
@@ -59,10 +60,12 @@ impl Audience for Onlooker {
             News::Started { step, attempt, plan } => {
                 let again =
                     if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
-                let first = plan.lines().next().unwrap_or_default();
+                let first = printable(plan.lines().next().unwrap_or_default());
                 self.line(&format!("{} {step}{again}: {first}", self.painted("1;34", "•")));
             }
-            News::Output { line, .. } => self.line(&self.painted("2", &format!("    {line}"))),
+            News::Output { line, .. } => {
+                self.line(&self.painted("2", &format!("    {}", printable(line))));
+            }
             News::Ended { step, state, seconds, reason } => {
                 let (color, mark) = match state {
                     StepState::Succeeded => ("1;32", "✓"),
@@ -70,12 +73,13 @@ impl Audience for Onlooker {
                     StepState::Failed => ("1;31", "✗"),
                     _ => ("1;33", "?"),
                 };
-                let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                let why =
+                    reason.map(|reason| format!(": {}", printable(reason))).unwrap_or_default();
                 let took = table::seconds(seconds);
                 let state = state.as_str();
                 self.line(&format!("{} {step} {state} in {took}{why}", self.painted(color, mark)));
             }
-            News::Said { message } => self.line(message),
+            News::Said { message } => self.line(&printable(message)),
         }
     }
 
@@ -89,11 +93,11 @@ impl Audience for Onlooker {
         if !self.output.can_ask() {
             return Reply::Nobody;
         }
-        let shown = question.shown.replace('\n', "\n  ");
+        let shown = printable(&question.shown).replace('\n', "\n  ");
         let _ = write!(
             io::stderr(),
             "\n{}\n  {shown}\nGo on with {step}? [yes/no] ",
-            self.painted("1", &question.prompt)
+            self.painted("1", &printable(&question.prompt))
         );
         let _ = io::stderr().flush();
         match self.output.answer(&mut || settled() || cancel.is_cancelled()) {

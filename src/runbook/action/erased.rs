@@ -34,6 +34,7 @@ pub(in crate::runbook) trait Prepared: Send + Sync {
     fn run<'a>(&'a self, scope: &'a Scope) -> Acting<'a, Outputs>;
     fn probe<'a>(&'a self, scope: &'a Scope) -> Acting<'a, Probe>;
     fn answer<'a>(&'a self, scope: &'a Scope) -> Acting<'a, Probe>;
+    fn halt<'a>(&'a self, scope: &'a Scope) -> Acting<'a, ()>;
     fn undo<'a>(&'a self, outputs: Option<&'a Outputs>, scope: &'a Scope) -> Acting<'a, ()>;
 }
 
@@ -113,6 +114,10 @@ impl<A: Action> Prepared for With<'_, A> {
 
     fn answer<'a>(&'a self, scope: &'a Scope) -> Acting<'a, Probe> {
         Box::pin(self.action.answer(&self.with, scope))
+    }
+
+    fn halt<'a>(&'a self, scope: &'a Scope) -> Acting<'a, ()> {
+        Box::pin(self.action.halt(&self.with, scope))
     }
 
     fn undo<'a>(&'a self, outputs: Option<&'a Outputs>, scope: &'a Scope) -> Acting<'a, ()> {

@@ -6,8 +6,14 @@ use crate::runbook::log::StepLog;
 use crate::runbook::run::Recorder;
 use crate::setting::Setting;
 use serde_json::Value;
+use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The end of the name of a step's way back.
+const COMPENSATE: &str = ".compensate";
+/// Under which name it is noted where a secret lies that an action made.
+pub(in crate::runbook) const SECRET_FILES: &str = "secret_files";
 
 /// A moment in the life of a step, for tests that end the runner there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +77,26 @@ impl Scope {
     /// What the attempt that is being examined noted under this name.
     pub fn noted(&self, name: &str) -> Option<Value> {
         self.recorder.as_ref()?.noted(&self.step, self.attempt, name)
+    }
+
+    /// What the attempts at this step noted under this name, the first one's first. A way back sees
+    /// what the step that it undoes noted.
+    pub fn all_noted(&self, name: &str) -> Vec<Value> {
+        let unit = self.step.strip_suffix(COMPENSATE).unwrap_or(&self.step);
+        self.recorder.as_ref().map(|it| it.all_noted(unit, name)).unwrap_or_default()
+    }
+
+    /// Masks a secret from now on in everything that leaves the run, also in later runners as long
+    /// as it lies in one of `files`.
+    ///
+    /// # Errors
+    /// Where that cannot be written down: then do not use it.
+    pub fn learn(&self, secret: &str, files: &[&Path]) -> Result<()> {
+        if let Some(recorder) = &self.recorder {
+            recorder.secrets().learn(secret);
+        }
+        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        self.note(SECRET_FILES, files)
     }
 
     /// Runs a program in a process group of its own that is known to the journal before the

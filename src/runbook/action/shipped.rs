@@ -1,8 +1,10 @@
 //! The actions that come with backstop: one file a noun.
 
 pub(super) mod backup;
+pub(super) mod compose;
 pub(super) mod database;
 pub(super) mod disk;
+pub(super) mod docker;
 pub(super) mod evidence;
 pub(super) mod file;
 pub(super) mod host;
@@ -12,6 +14,7 @@ pub(super) mod manual;
 pub(super) mod missing;
 pub(super) mod notify;
 pub(super) mod rows;
+pub(super) mod secret;
 pub(super) mod shell;
 pub(super) mod sql;
 pub(super) mod staged;

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// How long ended processes may take to be gone. SIGKILL waits only for a disk that hangs.
 const GONE: Duration = Duration::from_secs(10);
 
+/// How long a program that is just being started may show no environment.
+const STARTING: Duration = Duration::from_millis(20);
+
 /// Ends the groups whose leaders still are those that were recorded, and every process that
 /// carries one of `keys`. Returns how many processes carried one, and whether all are gone.
 pub(in crate::runbook) fn end_left_over(
@@ -53,24 +56,37 @@ fn marked(keys: &BTreeSet<String>) -> Vec<i32> {
     }
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let own = rustix::process::getpid().as_raw_nonzero().get();
-    let prefix = format!("{KEY}=");
-    let mut found = Vec::new();
-    for process in processes.flatten() {
-        let name = process.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if pid == own {
-            continue;
-        }
-        let Ok(environment) = std::fs::read(process.path().join("environ")) else { continue };
-        let carries = environment.split(|byte| *byte == 0).any(|variable| {
-            let key = variable.strip_prefix(prefix.as_bytes());
-            key.and_then(|key| std::str::from_utf8(key).ok()).is_some_and(|key| keys.contains(key))
-        });
-        if carries {
-            found.push(pid);
+    let names = processes.flatten().map(|process| process.file_name());
+    let pids = names.filter_map(|name| name.to_str()?.parse::<i32>().ok());
+    let (mut found, mut bare) = (Vec::new(), Vec::new());
+    for pid in pids.filter(|pid| *pid != own) {
+        match carries(pid, keys) {
+            Some(true) => found.push(pid),
+            Some(false) => {}
+            None => bare.push(pid),
         }
     }
+    if !bare.is_empty() {
+        std::thread::sleep(STARTING);
+        found.extend(bare.into_iter().filter(|pid| carries(*pid, keys) == Some(true)));
+    }
     found
+}
+
+/// Whether the environment of a process carries one of `keys`; none where it shows none: execve(2)
+/// gives a program its environment a moment after it has taken the old one's place.
+fn carries(pid: i32, keys: &BTreeSet<String>) -> Option<bool> {
+    let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { return Some(false) };
+    if environment.is_empty() {
+        // The kernel's own threads have no program, hence no environment ever.
+        let program = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok();
+        return if program { None } else { Some(false) };
+    }
+    let prefix = format!("{KEY}=");
+    Some(environment.split(|byte| *byte == 0).any(|variable| {
+        let key = variable.strip_prefix(prefix.as_bytes());
+        key.and_then(|key| std::str::from_utf8(key).ok()).is_some_and(|key| keys.contains(key))
+    }))
 }
 
 #[cfg(test)]

@@ -36,6 +36,15 @@ impl Fault {
         self
     }
 
+    /// Says which key it is about, where only the value was looked at.
+    #[must_use]
+    pub(in crate::runbook) fn about(mut self, key: &str) -> Self {
+        if self.message.starts_with("expected ") {
+            self.message = format!("`{key}`: {}", self.message);
+        }
+        self
+    }
+
     /// The failure of a command that was given the runbook `file`.
     pub(in crate::runbook) fn of(self, file: &str) -> Error {
         let cause = match self.place.filter(|place| place.line > 0) {
@@ -67,7 +76,9 @@ impl serde::de::Error for Fault {
     }
 
     fn invalid_type(found: serde::de::Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
-        Self::custom(format!("expected {expected}, found {}", shown(found)))
+        let expected = expected.to_string();
+        let wanted = in_words(&expected);
+        Self::custom(format!("expected {wanted}, found {}", shown(found)))
     }
 
     fn invalid_value(found: serde::de::Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
@@ -86,6 +97,22 @@ impl serde::de::Error for Fault {
 
     fn missing_field(field: &'static str) -> Self {
         Self::custom(format!("the key `{field}` is missing")).hint(format!("add `{field}: …` here"))
+    }
+}
+
+/// What serde expects, as people call it.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u16" => "a whole number from 0 to 65535",
+        "u8" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a string" => "text",
+        "a boolean" => "`true` or `false`",
+        "a sequence" => "a list",
+        "a map" => "keys with values",
+        struct_of_ours if struct_of_ours.starts_with("struct ") => "keys with values",
+        other => other,
     }
 }
 
@@ -125,9 +152,14 @@ pub(in crate::runbook) fn meant<'a>(
     written: &str,
     words: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    let likeness = |word: &str| {
+        // In a short word two letters that changed places weigh too much.
+        let slip = word.len() > 2 && strsim::osa_distance(written, word) == 1;
+        strsim::jaro_winkler(written, word).max(if slip { 0.9 } else { 0.0 })
+    };
     words
         .into_iter()
-        .map(|word| (strsim::jaro_winkler(written, word), word))
+        .map(|word| (likeness(word), word))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, word)| word)

@@ -85,13 +85,14 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Fault> {
-        self.0.next().map(|item| seed.deserialize(item)).transpose()
+        let read = |item: &'de Node| seed.deserialize(item).map_err(|fault| fault.at(item.place));
+        self.0.next().map(read).transpose()
     }
 }
 
 struct Entries<'de> {
     rest: std::slice::Iter<'de, Entry>,
-    value: Option<&'de Node>,
+    value: Option<&'de Entry>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'de> {
@@ -105,14 +106,16 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let Some(entry) = self.rest.find(|entry| entry.value.content != Content::Nothing) else {
             return Ok(None);
         };
-        self.value = Some(&entry.value);
+        self.value = Some(entry);
         let key: StrDeserializer<'_, Fault> = entry.key.as_str().into_deserializer();
         seed.deserialize(key).map(Some).map_err(|fault| fault.at(entry.place))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         match self.value.take() {
-            Some(value) => seed.deserialize(value),
+            Some(Entry { key, value, .. }) => {
+                seed.deserialize(value).map_err(|fault| fault.about(key).at(value.place))
+            }
             None => Err(serde::de::Error::custom("a value without a key")),
         }
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// How long an action may take to notice that it has to end. One that is in the middle of an
 /// exchange finishes it or turns it back.
-const GRACE: Duration = Duration::from_secs(60);
+pub(super) const GRACE: Duration = Duration::from_secs(60);
 
 impl Drive<'_> {
     pub(super) async fn attempt(&self, unit: &Unit<'_>, record: &UnitRecord) -> Result<()> {
@@ -144,6 +144,10 @@ impl Drive<'_> {
         let keys = [key].into();
         self.engine.setting.blocking(move || Ok(end_left_over(&ours, &keys))).await?;
         groups.into_iter().try_for_each(|group| self.record(Entry::ChildEnded { group }))?;
+        if let Ok(Err(error)) = tokio::time::timeout(GRACE, prepared.halt(scope)).await {
+            // It is tried again before anybody asks what became of the attempt.
+            self.say(&format!("step {}: {error}", unit.name));
+        }
         let cause = why.unwrap_or_else(|| "the runner has to end".into());
         Err(Error::new(cut_off, "finish step", &unit.name).cause(cause))
     }

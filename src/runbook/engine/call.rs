@@ -1,5 +1,6 @@
 //! Actions with their parameters filled in, and what templates see.
 
+use super::attempt::GRACE;
 use super::drive::Drive;
 use crate::error::{Code, Error, Result};
 use crate::runbook::action::{AnyAction, Outputs, Prepared, Probe, Scope};
@@ -137,9 +138,15 @@ async fn in_time<T>(
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let Some(limit) = call.timeout else { return work.await };
-    match tokio::time::timeout(limit.duration(), work).await {
+    tokio::pin!(work);
+    match tokio::time::timeout(limit.duration(), &mut work).await {
         Ok(done) => done,
-        Err(_) => Err(Error::new(Code::TimedOut, "finish", &call.action)
-            .cause(format!("step {} took longer than {limit}", scope.step))),
+        Err(_) => {
+            // It ends what it started, such as a statement on a server.
+            scope.cancel().cancel();
+            let _ = tokio::time::timeout(GRACE, work).await;
+            Err(Error::new(Code::TimedOut, "finish", &call.action)
+                .cause(format!("step {} took longer than {limit}", scope.step)))
+        }
     }
 }

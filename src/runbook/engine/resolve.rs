@@ -4,7 +4,7 @@ use super::Outcome;
 use super::drive::Drive;
 use super::unit::{Kind, Unit};
 use crate::error::{Code, Error, Result};
-use crate::runbook::action::{Outputs, Probe};
+use crate::runbook::action::{Outputs, Probe, Scope};
 use crate::runbook::run::{Entry, Means, StepState, UnitRecord, Verdict};
 use serde_json::Value;
 
@@ -16,7 +16,18 @@ impl Drive<'_> {
         record: &UnitRecord,
     ) -> Result<Option<Outcome>> {
         let action = self.action(unit.action)?;
-        if unit.idempotent || action.idempotent() {
+        let idempotent = unit.idempotent || action.idempotent();
+        if let Err(error) = self.halt(unit, record).await {
+            if let Some(outcome) = self.interrupted(&unit.name)? {
+                return Ok(Some(outcome));
+            }
+            // Where nobody answers nothing can be done twice at the same time either.
+            let gone = matches!(error.code(), Code::DatabaseUnreachable | Code::DockerUnreachable);
+            if !(gone && idempotent) {
+                return self.leave_to_a_person(unit, &error.to_string());
+            }
+        }
+        if idempotent {
             return self.again(unit, record, Means::Idempotent, "it may be done twice").await;
         }
         let answer = match self.probe(unit, record).await {
@@ -70,10 +81,20 @@ impl Drive<'_> {
         if !self.action(unit.action)?.probes() {
             return Ok(Probe::Unknown("the step has no probe".into()));
         }
-        let attempt = record.attempts.last().map_or(1, |attempt| attempt.number);
-        let scope = self.scope(&unit.name, attempt, self.engine.setting.cancel.child_token());
         let prepared = self.prepare(unit.action, unit.with, &self.names(None))?;
-        prepared.probe(&scope).await
+        prepared.probe(&self.last_scope(unit, record)).await
+    }
+
+    /// Ends what the attempt left running, before anything is looked at.
+    async fn halt(&self, unit: &Unit<'_>, record: &UnitRecord) -> Result<()> {
+        let prepared = self.prepare(unit.action, unit.with, &self.names(None))?;
+        prepared.halt(&self.last_scope(unit, record)).await
+    }
+
+    /// The surroundings of the attempt that is examined.
+    fn last_scope(&self, unit: &Unit<'_>, record: &UnitRecord) -> Scope {
+        let attempt = record.attempts.last().map_or(1, |attempt| attempt.number);
+        self.scope(&unit.name, attempt, self.engine.setting.cancel.child_token())
     }
 
     /// It was done: takes over what it returned.

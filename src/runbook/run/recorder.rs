@@ -141,6 +141,14 @@ impl Recorder {
         })
     }
 
+    pub(in crate::runbook) fn all_noted(&self, unit: &str, name: &str) -> Vec<Value> {
+        self.ask(|state| {
+            let attempts = state.units.get(unit).map(|unit| &unit.attempts);
+            let notes = attempts.into_iter().flatten().filter_map(|it| it.notes.get(name));
+            notes.cloned().collect()
+        })
+    }
+
     pub(in crate::runbook) fn child_started(
         &self,
         unit: &str,
@@ -158,4 +166,69 @@ impl Recorder {
 
 fn overtaken(run: &str) -> Error {
     Error::new(Code::RunTakenOver, "go on with run", run).cause("another runner has begun it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Created, Store, Who};
+    use super::*;
+    use crate::runbook::parameters::Parameters;
+    use std::path::Path;
+
+    fn began() -> Entry {
+        Entry::RunnerBegan { pid: 1, who: Who::current(), version: "1".into() }
+    }
+
+    fn skipped(step: &str) -> Entry {
+        Entry::StepSkipped { step: step.into(), reason: "so".into() }
+    }
+
+    fn run(dir: &Path) -> Store {
+        let store = Store::in_dir(dir);
+        let created = Created {
+            run: "a".into(),
+            runbook: "r".into(),
+            title: "R".into(),
+            source: "r.yaml".into(),
+            sha256: String::new(),
+            parameters: Parameters::default(),
+            target: "t".into(),
+            stack: "t".into(),
+            version: "1".into(),
+            who: Who::current(),
+            labels: std::collections::BTreeMap::new(),
+        };
+        store.create("text", created).unwrap();
+        store
+    }
+
+    #[test]
+    fn a_runner_that_was_overtaken_writes_and_reads_nothing_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = run(dir.path());
+        let runner = || {
+            let recorder = store.open("a").unwrap().into_recorder();
+            recorder.begin_epoch(Secrets::default(), began()).unwrap()
+        };
+        let first = runner();
+        first.record(skipped("one")).unwrap();
+        let second = runner();
+        assert_eq!(second.ask(|state| state.epoch), 2);
+        assert_eq!(first.record(skipped("two")).unwrap_err().code(), Code::RunTakenOver);
+        assert_eq!(first.refresh().unwrap_err().code(), Code::RunTakenOver);
+        second.record(skipped("three")).unwrap();
+        assert_eq!(store.open("a").unwrap().state.order, ["one", "three"]);
+    }
+
+    #[test]
+    fn the_decision_of_a_person_is_heard_by_the_runner() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = run(dir.path());
+        let recorder = store.open("a").unwrap().into_recorder();
+        let runner = recorder.begin_epoch(Secrets::default(), began()).unwrap();
+        store.open("a").unwrap().into_recorder().record(skipped("x")).unwrap();
+        runner.refresh().unwrap();
+        assert_eq!(runner.ask(|state| state.order.clone()), ["x"]);
+        runner.record(skipped("y")).unwrap();
+    }
 }

@@ -143,6 +143,12 @@ impl RunState {
         open.chain(self.groups.iter().map(|(_, key)| key.clone())).collect()
     }
 
+    /// What attempts of any unit noted under this name.
+    pub fn noted(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let attempts = self.units.values().flat_map(|unit| &unit.attempts);
+        attempts.filter_map(move |attempt| attempt.notes.get(name))
+    }
+
     /// The state as people see it; `alive` says whether a runner works on it.
     pub fn state(&self, alive: bool) -> State {
         let waiting = || self.units.values().any(|unit| unit.state == StepState::Waiting);

@@ -217,3 +217,21 @@ fn a_signal_pauses_and_a_second_runner_is_told_who_works() {
     assert_eq!(json(&bench, &["runbook", "resume", &id]).0, 0);
     assert_eq!(bench.effect("begun").len(), 2);
 }
+
+#[test]
+fn a_file_that_is_changed_does_not_change_a_run_that_began() {
+    let bench = Bench::new();
+    write(&bench, "asks", ASKS);
+    let (exit, run, said) = json(&bench, &["runbook", "run", "asks"]);
+    assert_eq!(exit, 7, "{said}");
+    let id = run["id"].as_str().unwrap().to_owned();
+    write(&bench, "asks", &ASKS.replace("echo {{ params.word }}", "echo changed"));
+    assert_eq!(json(&bench, &["runbook", "approve", &id, "change"]).0, 0);
+    assert_eq!(bench.effect("word"), ["hello"]);
+    // Nor does it matter that the file is gone.
+    assert_eq!(json(&bench, &["runbook", "run", "asks"]).0, 7);
+    fs::remove_file(bench.dir.join("runbooks/asks.yaml")).unwrap();
+    let (exit, run, said) = json(&bench, &["runbook", "resume", "latest", "--yes"]);
+    assert_eq!((exit, run["state"].as_str()), (0, Some("SUCCEEDED")), "{said}");
+    assert_eq!(bench.effect("word"), ["hello", "changed"]);
+}

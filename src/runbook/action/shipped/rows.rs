@@ -1,9 +1,8 @@
 //! `database.copy_rows`: lost rows come back into a live table.
 
 use super::outputs;
-use super::sql::{Effect, effect};
-use crate::backup::open_connection;
-use crate::database::{Connection, Wanted, bring_back, find_missing, take_away};
+use super::sql::Session;
+use crate::database::{Outcome, Wanted, bring_back, find_missing, take_away};
 use crate::error::{Code, Error, Result};
 use crate::restore::{Stage, find_staged};
 use crate::runbook::action::{Action, Outputs, Point, Probe, Scope};
@@ -59,17 +58,16 @@ impl Table {
     }
 }
 
-/// The live database.
-async fn live(with: &With, scope: &Scope) -> Result<Connection> {
-    scope.unless_cancelled(open_connection(&scope.setting, &with.database, None)).await
+/// A session in the live database.
+async fn live<'a>(with: &'a With, scope: &Scope) -> Result<Session<'a>> {
+    Session::open(scope, &with.database, None).await
 }
 
-/// The database that has the rows.
-async fn restored(with: &With, scope: &Scope) -> Result<Connection> {
-    let setting = &scope.setting;
+/// The name of the database that has the rows.
+fn restored(with: &With, scope: &Scope) -> Result<String> {
     let missing =
         |cause: &str| Error::new(Code::ActionFailed, "copy rows of", &with.restore).cause(cause);
-    let record = find_staged(setting, &with.restore)?;
+    let record = find_staged(&scope.setting, &with.restore)?;
     let record = record.ok_or_else(|| missing("nothing is built as that"))?;
     let swap = record.databases.first().ok_or_else(|| missing("it is no database"))?;
     if swap.component != with.database {
@@ -78,8 +76,7 @@ async fn restored(with: &With, scope: &Scope) -> Result<Connection> {
     if !matches!(record.stage, Stage::Built | Stage::RolledBack) {
         return Err(missing(&format!("it is {}", record.stage.as_str())));
     }
-    let from = open_connection(setting, &swap.component, Some(&swap.new));
-    scope.unless_cancelled(from).await
+    Ok(swap.new.clone())
 }
 
 /// Where an attempt records what it inserted.
@@ -109,10 +106,13 @@ fn records(scope: &Scope) -> Vec<PathBuf> {
 }
 
 async fn show(with: &With, scope: &Scope) -> Result<Outputs> {
-    let (from, live) = (restored(with, scope).await?, live(with, scope).await?);
+    let (name, live) = (restored(with, scope)?, live(with, scope).await?);
+    let from = Session::open(scope, &with.database, Some(&name)).await?;
     let mut found = Vec::new();
     for table in &with.tables {
-        let missing = scope.unless_cancelled(find_missing(&from, &live, &table.wanted())).await?;
+        let wanted = table.wanted();
+        let work = find_missing(&from.connection, &live.connection, &wanted);
+        let missing = live.finish(scope, work).await?;
         scope.log.line(&format!(
             "{} of {} are missing",
             size::count(missing.rows, "row", "rows"),
@@ -166,17 +166,18 @@ impl Action for CopyRows {
         if with.dry_run {
             return show(with, scope).await;
         }
-        let (from, live) = (restored(with, scope).await?, live(with, scope).await?);
+        let (name, live) = (restored(with, scope)?, live(with, scope).await?);
+        let from = Session::open(scope, &with.database, Some(&name)).await?;
+        scope.note("session", live.name.clone())?;
         let path = record_of(scope);
         let mut record = create(&path)?;
-        let transaction = live.begin().await?;
+        let transaction = live.connection.begin().await?;
         scope.note("transaction", transaction.id())?;
-        scope.note("session", live.session())?;
         let mut done = Vec::new();
         for table in &with.tables {
             let (wanted, into) = (table.wanted(), (&mut record, path.as_path()));
-            let work = bring_back(&from, &live, &wanted, into);
-            done.push(scope.unless_cancelled(work).await?);
+            let work = bring_back(&from.connection, &live.connection, &wanted, into);
+            done.push(live.finish(scope, work).await?);
         }
         let rows: u64 = done.iter().map(|table| table.rows).sum();
         let summary: Vec<String> =
@@ -196,18 +197,23 @@ impl Action for CopyRows {
     }
 
     async fn probe(&self, with: &With, scope: &Scope) -> Result<Probe> {
-        if with.dry_run || scope.noted("transaction").is_none() {
+        let Some(Value::String(id)) = scope.noted("transaction") else {
             return Ok(Probe::NotDone);
-        }
+        };
         let live = live(with, scope).await?;
-        Ok(match effect(&live, scope).await? {
-            Effect::Took => match scope.noted("answer") {
-                Some(Value::Object(found)) => Probe::Done(found),
-                _ => Probe::Unknown("it took effect, and what it returned is lost".into()),
-            },
-            Effect::TookNot => Probe::NotDone,
-            Effect::Unknown(why) => Probe::Unknown(why),
+        Ok(match (live.connection.outcome(&id).await?, scope.noted("answer")) {
+            (Outcome::Committed, Some(Value::Object(found))) => Probe::Done(found),
+            (Outcome::RolledBack, _) => Probe::NotDone,
+            _ => Probe::Unknown(format!(
+                "the server does not tell what became of transaction {id}"
+            )),
         })
+    }
+
+    async fn halt(&self, with: &With, scope: &Scope) -> Result<()> {
+        let noted = scope.noted("session");
+        let Some(name) = noted.as_ref().and_then(Value::as_str) else { return Ok(()) };
+        live(with, scope).await?.connection.end_session(name).await
     }
 
     /// Rows that somebody changed since stay, and are said to.
@@ -218,7 +224,8 @@ impl Action for CopyRows {
         }
         for path in records {
             let live = live(with, scope).await?;
-            let (removed, left) = scope.unless_cancelled(take_away(&live, &path)).await?;
+            let work = take_away(&live.connection, &path);
+            let (removed, left) = live.finish(scope, work).await?;
             scope.log.line(&format!(
                 "took {} away; {left} were changed since, or are gone",
                 size::count(removed, "row", "rows")

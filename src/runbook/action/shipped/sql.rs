@@ -4,11 +4,10 @@ use super::outputs;
 use crate::backup::open_connection;
 use crate::database::{Answer, Connection, Outcome};
 use crate::error::{Code, Error, Result};
-use crate::runbook::action::{Action, Outputs, Probe, Scope, not_held};
+use crate::runbook::action::{Action, Outputs, Point, Probe, Scope, not_held};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// How many rows become an output.
 const MAX_ROWS: usize = 1000;
@@ -87,8 +86,43 @@ impl SqlAnswer {
     }
 }
 
-async fn connect(scope: &Scope, database: &str, dbname: Option<&str>) -> Result<Connection> {
-    scope.unless_cancelled(open_connection(&scope.setting, database, dbname)).await
+/// A session, what it is called, and where it is.
+pub(super) struct Session<'a> {
+    pub(super) connection: Connection,
+    pub(super) name: String,
+    database: &'a str,
+    dbname: Option<&'a str>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) async fn open(
+        scope: &Scope,
+        database: &'a str,
+        dbname: Option<&'a str>,
+    ) -> Result<Self> {
+        let open = async {
+            let connection = open_connection(&scope.setting, database, dbname).await?;
+            connection.end_with_its_client().await?;
+            let name = connection.session().await?;
+            Ok(Self { connection, name, database, dbname })
+        };
+        scope.unless_cancelled(open).await
+    }
+
+    /// Waits for statements. Where the attempt has to end, so has the session: the server would go
+    /// on with them.
+    pub(super) async fn finish<T>(
+        &self,
+        scope: &Scope,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let done = scope.unless_cancelled(work).await;
+        if matches!(&done, Err(error) if error.code() == Code::Interrupted) {
+            let other = open_connection(&scope.setting, self.database, self.dbname).await?;
+            other.end_session(&self.name).await?;
+        }
+        done
+    }
 }
 
 fn shown(database: &str, dbname: Option<&str>) -> String {
@@ -108,19 +142,21 @@ impl Action for SqlRun {
     }
 
     async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
-        let connection = connect(scope, &with.database, with.dbname.as_deref()).await?;
+        let session = Session::open(scope, &with.database, with.dbname.as_deref()).await?;
+        let connection = &session.connection;
+        scope.note("session", session.name.clone())?;
         if !with.transaction {
             scope.note("transaction", false)?;
-            let answer = scope.unless_cancelled(connection.ask(&with.sql)).await?;
+            let answer = session.finish(scope, connection.ask(&with.sql)).await?;
             return Ok(SqlAnswer::of(answer).outputs());
         }
         let transaction = connection.begin().await?;
         scope.note("transaction", transaction.id())?;
-        scope.note("session", connection.session())?;
-        let answer = scope.unless_cancelled(transaction.ask(&with.sql)).await?;
+        let answer = session.finish(scope, transaction.ask(&with.sql)).await?;
         let answer = SqlAnswer::of(answer);
         // A successor that finds the transaction committed knows by this what it returned.
         scope.note("answer", json!(answer))?;
+        scope.reach(Point::MidEffect);
         // When the server does not answer, nobody knows; the probe asks it later.
         transaction.commit().await.map_err(|e| match e.code() {
             Code::DatabaseUnreachable => {
@@ -133,46 +169,32 @@ impl Action for SqlRun {
     }
 
     async fn probe(&self, with: &With, scope: &Scope) -> Result<Probe> {
-        match scope.noted("transaction") {
+        let id = match scope.noted("transaction") {
             // The transaction is noted before its first statement.
             None => return Ok(Probe::NotDone),
-            Some(Value::String(_)) => {}
+            Some(Value::String(id)) => id,
             Some(_) => return Ok(Probe::Unknown("it was no transaction".into())),
-        }
-        let connection = connect(scope, &with.database, with.dbname.as_deref()).await?;
-        Ok(match effect(&connection, scope).await? {
-            Effect::Took => {
+        };
+        let session = Session::open(scope, &with.database, with.dbname.as_deref()).await?;
+        Ok(match session.connection.outcome(&id).await? {
+            Outcome::Committed => {
                 let answer = scope.noted("answer").unwrap_or_default();
                 let answer: SqlAnswer = serde_json::from_value(answer).unwrap_or_default();
                 Probe::Done(answer.outputs())
             }
-            Effect::TookNot => Probe::NotDone,
-            Effect::Unknown(why) => Probe::Unknown(why),
+            Outcome::RolledBack => Probe::NotDone,
+            Outcome::Running | Outcome::Forgotten => {
+                Probe::Unknown(format!("the server does not tell what became of transaction {id}"))
+            }
         })
     }
-}
 
-/// What became of the transaction that an attempt noted as `transaction` and `session`.
-pub(super) enum Effect {
-    Took,
-    TookNot,
-    Unknown(String),
-}
-
-/// Asks the server, and ends the session where that is still at it: its client is dead.
-pub(super) async fn effect(connection: &Connection, scope: &Scope) -> Result<Effect> {
-    let Some(Value::String(id)) = scope.noted("transaction") else { return Ok(Effect::TookNot) };
-    let session = scope.noted("session").and_then(|pid| pid.as_i64()).unwrap_or_default();
-    for _ in 0..100 {
-        match connection.outcome(&id).await? {
-            Outcome::Committed => return Ok(Effect::Took),
-            Outcome::RolledBack => return Ok(Effect::TookNot),
-            Outcome::Forgotten => break,
-            Outcome::Running => connection.end_session(session).await?,
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    async fn halt(&self, with: &With, scope: &Scope) -> Result<()> {
+        let noted = scope.noted("session");
+        let Some(name) = noted.as_ref().and_then(Value::as_str) else { return Ok(()) };
+        let session = Session::open(scope, &with.database, with.dbname.as_deref()).await?;
+        session.connection.end_session(name).await
     }
-    Ok(Effect::Unknown(format!("the server does not tell what became of transaction {id}")))
 }
 
 impl Action for SqlAssert {
@@ -188,8 +210,9 @@ impl Action for SqlAssert {
     }
 
     async fn run(&self, with: &Question, scope: &Scope) -> Result<Outputs> {
-        let connection = connect(scope, &with.database, with.dbname.as_deref()).await?;
-        let answer = scope.unless_cancelled(connection.ask_read_only(&with.sql)).await?;
+        let session = Session::open(scope, &with.database, with.dbname.as_deref()).await?;
+        let answer = session.connection.ask_read_only(&with.sql);
+        let answer = session.finish(scope, answer).await?;
         let answer = SqlAnswer::of(answer);
         let value = answer.value.as_deref();
         let number = || value.and_then(|value| value.parse::<f64>().ok());
