@@ -359,7 +359,12 @@ fn left(place: &Place) -> String {
     );
     // A session takes a moment to end after its client.
     let ended = || Cluster::shared().psql("postgres", &sessions) == "0";
-    let gone = (0..200).any(|_| ended() || { std::thread::sleep(Duration::from_millis(50)); false });
+    let gone = (0..200).any(|_| {
+        ended() || {
+            std::thread::sleep(Duration::from_millis(50));
+            false
+        }
+    });
     format!(
         "{} {databases:?} {:?} {} backups, sessions ended: {gone}, kept: {}",
         place.sql(CONTENT),
@@ -457,7 +462,9 @@ fn lost_files_come_back_once_wherever_the_runner_is_killed() {
          - {id: gone, action: database.drop_scratch, with: {restore: '{{ steps.built.restore }}'}}\n",
         LOSS,
         |place| format!("{} {:?}", left(place), fs::read_to_string(place.file("below/lost"))),
-        |point| point.starts_with("After") && (point.contains("back") || point.contains("gone"))
-            || point.starts_with("MidEffect"),
+        |point| {
+            point.starts_with("After") && (point.contains("back") || point.contains("gone"))
+                || point.starts_with("MidEffect")
+        },
     );
 }

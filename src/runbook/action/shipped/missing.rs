@@ -42,7 +42,8 @@ fn returned(scope: &Scope, found: &Returning, record: Value) -> Outputs {
     let count = files.len() as u64;
     files.iter().for_each(|file| scope.log.line(file));
     files.truncate(SHOWN);
-    let summary = format!("{}, {}", size::count(count, "file", "files"), size::bytes(found.bytes()));
+    let summary =
+        format!("{}, {}", size::count(count, "file", "files"), size::bytes(found.bytes()));
     outputs([
         ("files", count.into()),
         ("bytes", found.bytes().into()),

@@ -204,9 +204,9 @@ impl Action for CopyRows {
         Ok(match (live.connection.outcome(&id).await?, scope.noted("answer")) {
             (Outcome::Committed, Some(Value::Object(found))) => Probe::Done(found),
             (Outcome::RolledBack, _) => Probe::NotDone,
-            _ => Probe::Unknown(format!(
-                "the server does not tell what became of transaction {id}"
-            )),
+            _ => {
+                Probe::Unknown(format!("the server does not tell what became of transaction {id}"))
+            }
         })
     }
 
