@@ -14,7 +14,7 @@ mod indexes;
 mod list;
 mod path;
 
-pub use config::recorded_config;
+pub use config::{recorded_config, write_descriptions};
 pub use containing::containing;
 pub use content::write_content;
 pub use diff::{Change, Difference, Stat, diff, stat};
