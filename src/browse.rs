@@ -10,8 +10,10 @@ mod dump;
 mod find;
 mod history;
 mod indexes;
+mod lineage;
 mod list;
 mod path;
+mod reading;
 
 pub use containing::containing;
 pub use content::write_content;
@@ -22,5 +24,6 @@ pub use history::{Event, Version, history};
 pub use indexes::indexes;
 pub use list::{Listed, list};
 pub use path::FilePath;
+pub use reading::{Reading, reading};
 
-use crate::backup::INDEX;
+use crate::backup::{CHANGES, INDEX};

@@ -4,6 +4,7 @@ use super::contents::Contents;
 use super::entry::{Entry, Kind};
 use super::extract::{Extracted, Extraction, extract, verify};
 use super::index::{IndexReader, IndexWriter, Row};
+use super::lists::Lists;
 use super::scan::{Excludes, Scan, Scanned};
 use super::source::{LiveSource, ReadAhead, Source};
 use super::write::{Tree, WrittenTree, write_tree};
@@ -46,7 +47,9 @@ pub(super) fn pack_from(source: &mut dyn Source) -> Packed {
 /// Archives `source` as the backup `id`, without what `contents` holds.
 pub(super) fn pack_onto(id: &str, contents: Option<&Contents>, source: &mut dyn Source) -> Packed {
     let dir = tempfile::tempdir().unwrap();
-    let mut index = IndexWriter::create(&dir.path().join("index.parquet")).unwrap();
+    let index = IndexWriter::create(&dir.path().join("index.parquet")).unwrap();
+    let changes = IndexWriter::create_changes(&dir.path().join("changes.parquet")).unwrap();
+    let mut lists = Lists::new(index, Some(changes));
     let tree = Tree {
         component: COMPONENT,
         archive: &dir.path().join("uploads.tar.zst"),
@@ -58,8 +61,8 @@ pub(super) fn pack_onto(id: &str, contents: Option<&Contents>, source: &mut dyn 
         total_bytes: None,
     };
     let cancel = CancellationToken::new();
-    let written = write_tree(&tree, source, &mut index, &silent(), &cancel).unwrap();
-    index.finish().unwrap();
+    let written = write_tree(&tree, source, &mut lists, &silent(), &cancel).unwrap();
+    lists.finish().unwrap();
     Packed { dir, id: id.to_owned(), written }
 }
 

@@ -122,6 +122,14 @@ impl Component {
             _ => &[],
         }
     }
+
+    /// The backup since which its changes are told.
+    pub fn changes_since(&self) -> Option<&BackupId> {
+        match &self.detail {
+            Detail::Files(files) => files.changes_since.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 impl Kind {
@@ -349,6 +357,10 @@ pub struct FilesDetail {
     /// Archives of earlier backups that hold contents of the tree.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<Elsewhere>,
+    /// The backup since which `files/changes.parquet` tells what changed in the tree. None where
+    /// there is no such file, or where it lists the whole tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes_since: Option<BackupId>,
     /// How it was captured: `snapshot`, `reflink`, `archive` or `docker`.
     pub capture: String,
     /// The patterns that were left out.

@@ -119,7 +119,8 @@ fn a_change_that_its_time_may_hide_is_read_again() {
     let entry = entry.unwrap();
     let changed_at = Timestamp::from_nanosecond(i128::from(entry.ctime_ns)).unwrap();
     let held = |after: Duration| {
-        Base::new(&index, COMPONENT, changed_at + after).held(&entry).unwrap().is_some()
+        let mut base = Base::new(&index, COMPONENT, changed_at + after);
+        matches!(base.meet(&entry).unwrap(), Met::Held(_))
     };
     assert!(held(Duration::from_secs(3)));
     assert!(!held(Duration::from_secs(2)));

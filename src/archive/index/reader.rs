@@ -2,7 +2,7 @@
 
 use super::column::Reading;
 use super::row::Columns;
-use super::schema::{at, schema};
+use super::schema::{at, changes_schema, schema};
 use super::{Row, indexed_path};
 use crate::error::{Code, Error, Result};
 use crate::storage::Blob;
@@ -10,6 +10,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
+use parquet::schema::types::TypePtr;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,9 +28,21 @@ impl IndexReader {
     /// # Errors
     /// [`Code::BackupDamaged`] when it is missing, damaged or lacks a column.
     pub fn open(blob: &Blob) -> Result<Self> {
+        Self::with_schema(blob, schema())
+    }
+
+    /// Opens the changes of a backup: rows of what is gone come like all others.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_changes(blob: &Blob) -> Result<Self> {
+        Self::with_schema(blob, changes_schema())
+    }
+
+    fn with_schema(blob: &Blob, ours: Result<TypePtr, ParquetError>) -> Result<Self> {
         let name = blob.name();
         let file = SerializedFileReader::new(blob.clone()).map_err(|e| read_error(name, e))?;
-        let ours = schema().map_err(|e| read_error(name, e))?;
+        let ours = ours.map_err(|e| read_error(name, e))?;
         let found = file.metadata().file_metadata().schema_descr();
         // Later versions may add columns at the end.
         for (number, column) in ours.get_fields().iter().enumerate() {
