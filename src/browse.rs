@@ -27,3 +27,6 @@ pub use path::FilePath;
 pub use reading::{Reading, reading};
 
 use crate::backup::{CHANGES, INDEX};
+
+#[cfg(test)]
+mod tests;

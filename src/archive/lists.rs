@@ -28,12 +28,15 @@ impl Lists {
     }
 
     /// Says what the earlier backup has in the place of the next file.
-    pub(super) fn know(&mut self, row: Row) {
+    pub fn know(&mut self, row: Row) {
         self.known = Some(row);
     }
 
     /// Lists a file.
-    pub(super) fn add(&mut self, row: &Row) -> Result<()> {
+    ///
+    /// # Errors
+    /// `io`; `backup_damaged` where the earlier index cannot be read.
+    pub fn add(&mut self, row: &Row) -> Result<()> {
         if !self.is_as_before(row)?
             && let Some(changes) = &mut self.changes
         {
@@ -43,13 +46,13 @@ impl Lists {
     }
 
     /// Lists a file of which its source found that it is what it was.
-    pub(super) fn add_unchanged(&mut self, row: &Row) -> Result<()> {
+    pub fn add_unchanged(&mut self, row: &Row) -> Result<()> {
         self.index.append(row)
     }
 
     /// Says that the file of `row` is not there. It may be listed all the same in the end,
     /// which then counts.
-    pub(super) fn add_gone(&mut self, row: &Row) -> Result<()> {
+    pub fn add_gone(&mut self, row: &Row) -> Result<()> {
         match &mut self.changes {
             Some(changes) => changes.append_gone(row),
             None => Ok(()),
@@ -57,7 +60,7 @@ impl Lists {
     }
 
     /// The tree has no more files.
-    pub(super) fn end_tree(&mut self) -> Result<()> {
+    pub fn end_tree(&mut self) -> Result<()> {
         let Some(mut base) = self.base.take() else { return Ok(()) };
         while let Some(row) = base.rest()? {
             self.add_gone(&row)?;

@@ -1,5 +1,6 @@
 //! Trees for the tests of this layer, and their comparison field by field.
 
+use super::base::Base;
 use super::contents::Contents;
 use super::entry::{Entry, Kind};
 use super::extract::{Extracted, Extraction, extract, verify};
@@ -46,10 +47,21 @@ pub(super) fn pack_from(source: &mut dyn Source) -> Packed {
 
 /// Archives `source` as the backup `id`, without what `contents` holds.
 pub(super) fn pack_onto(id: &str, contents: Option<&Contents>, source: &mut dyn Source) -> Packed {
+    pack_comparing(id, contents, None, source)
+}
+
+/// The same; `base` is what rows are compared with that `source` did not compare.
+pub(super) fn pack_comparing(
+    id: &str,
+    contents: Option<&Contents>,
+    base: Option<Base>,
+    source: &mut dyn Source,
+) -> Packed {
     let dir = tempfile::tempdir().unwrap();
     let index = IndexWriter::create(&dir.path().join("index.parquet")).unwrap();
     let changes = IndexWriter::create_changes(&dir.path().join("changes.parquet")).unwrap();
     let mut lists = Lists::new(index, Some(changes));
+    lists.compare(base);
     let tree = Tree {
         component: COMPONENT,
         archive: &dir.path().join("uploads.tar.zst"),
@@ -88,6 +100,12 @@ impl Packed {
 
     pub(super) fn index(&self) -> Result<IndexReader> {
         IndexReader::open(&opened(&self.dir.path().join("index.parquet")))
+    }
+
+    /// What differs from the backup it was packed onto, with whether it is gone.
+    pub(super) fn changed(&self) -> Vec<(Row, bool)> {
+        let changes = IndexReader::open_changes(&opened(&self.dir.path().join("changes.parquet")));
+        changes.unwrap().changed(COMPONENT).map(Result::unwrap).collect()
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {

@@ -56,7 +56,7 @@ struct Row {
 
 /// What a file was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-struct State {
+pub(super) struct State {
     #[serde(rename = "type")]
     kind: Option<String>,
     size: Option<u64>,
@@ -67,10 +67,10 @@ struct State {
 
 /// The file in one backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Sight {
-    backup: String,
-    backed_up_at: String,
-    state: State,
+pub(super) struct Sight {
+    pub(super) backup: String,
+    pub(super) backed_up_at: String,
+    pub(super) state: State,
 }
 
 /// The versions of `path`, oldest first. Backups without its component say nothing about it.
@@ -123,7 +123,8 @@ fn sights(lineage: &Lineage, forest: &Forest, rows: &[Row]) -> Vec<Sight> {
     states.into_iter().map(sight).collect()
 }
 
-fn fold(sights: Vec<Sight>) -> Vec<Version> {
+/// Joins the sights in a row that tell the same.
+pub(super) fn fold(sights: Vec<Sight>) -> Vec<Version> {
     let mut versions: Vec<Version> = Vec::new();
     let mut before: Option<Sight> = None;
     for sight in sights {

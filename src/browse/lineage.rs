@@ -34,6 +34,8 @@ pub(super) struct Backup {
 pub(super) struct Forest {
     /// Each followed by those that build upon it; numbers of [`Lineage::backups`].
     pub(super) order: Vec<usize>,
+    /// Where the stretch of each place in the order ends.
+    ends: Vec<usize>,
     /// For the number of each list the stretch of that order for which it is told.
     stretches: HashMap<u32, Range<usize>>,
 }
@@ -108,14 +110,22 @@ impl Forest {
         push(&mut next, None);
         while let Some((backup, begun)) = next.pop() {
             if let Some(start) = begun {
-                forest.stretches.insert(backups[backup].number, start..forest.order.len());
+                let end = forest.order.len();
+                forest.ends[start] = end;
+                forest.stretches.insert(backups[backup].number, start..end);
                 continue;
             }
             next.push((backup, Some(forest.order.len())));
             forest.order.push(backup);
+            forest.ends.push(0);
             push(&mut next, Some(backup));
         }
         forest
+    }
+
+    /// Whether the stretch is all that builds upon its first backup.
+    pub(super) fn is_whole(&self, stretch: &Range<usize>) -> bool {
+        self.ends.get(stretch.start) == Some(&stretch.end)
     }
 
     /// For which stretches of the order what is told of a file holds. They do not overlap.

@@ -80,7 +80,7 @@ fn is_index(setting: &Setting, file: &Path) -> bool {
 }
 
 /// Since which backup the changes of each file tree are told.
-fn since(record: &BackupRecord) -> BTreeMap<String, BackupId> {
+pub(super) fn since(record: &BackupRecord) -> BTreeMap<String, BackupId> {
     let since = |part: &Component| Some((part.name.clone(), part.changes_since()?.clone()));
     record.components.iter().filter_map(since).collect()
 }

@@ -111,8 +111,10 @@ impl Query {
         query.connection.execute_batch("SET parquet_metadata_cache = true").map_err(ask)?;
         query.connection.execute_batch(TABLES).map_err(ask)?;
         let mut lists = Lists::default();
-        for (number, source) in sources.into_iter().enumerate() {
-            let (indexes, changes) = query.take_in(source, number == 0).map_err(ask)?;
+        for (number, mut source) in sources.into_iter().enumerate() {
+            let indexes = std::mem::take(&mut source.indexes);
+            let changes = std::mem::take(&mut source.changes);
+            query.take_in(source, number == 0).map_err(ask)?;
             lists.add(&query.connection, &indexes, &changes, progress)?;
         }
         query.close(&lists)?;
@@ -120,12 +122,8 @@ impl Query {
     }
 
     /// Copies a catalog's tables, and closes it.
-    fn take_in(
-        &self,
-        source: Source,
-        is_first: bool,
-    ) -> duckdb::Result<(Vec<(BackupId, PathBuf)>, Vec<Changes>)> {
-        let Source { session, repository, indexes, changes } = source;
+    fn take_in(&self, source: Source, is_first: bool) -> duckdb::Result<()> {
+        let Source { session, repository, .. } = source;
         let file = session.dir.join(open::FILE);
         let Session { connection, _lock, .. } = session;
         // A file that is open twice in one process loses DuckDB's own lock.
@@ -143,7 +141,7 @@ impl Query {
         self.connection.execute_batch(&attach)?;
         self.connection.execute_batch(&views)?;
         self.connection.execute_batch("DETACH catalog")?;
-        Ok((indexes, changes))
+        Ok(())
     }
 
     /// Makes the views of files, and lets nothing else be read from then on.

@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub struct IndexReader {
     name: Arc<str>,
     file: Arc<SerializedFileReader<Blob>>,
+    /// The last column that is read.
+    last: usize,
 }
 
 impl IndexReader {
@@ -51,7 +53,7 @@ impl IndexReader {
                 return Err(damaged(name, format!("column {name} is missing")));
             }
         }
-        Ok(Self { name: name.into(), file: Arc::new(file) })
+        Ok(Self { name: name.into(), file: Arc::new(file), last: ours.get_fields().len() - 1 })
     }
 
     /// Every row, or those of one component. Row groups of others are not read.
@@ -63,6 +65,12 @@ impl IndexReader {
         groups.reverse();
         let component = component.map(str::to_owned);
         Rows { index: self.clone(), component, groups, columns: Columns::default(), left: 0 }
+    }
+
+    /// The rows of changes, those of one component, each with whether the file is gone.
+    pub fn changed(&self, component: &str) -> impl Iterator<Item = Result<(Row, bool)>> + use<> {
+        let mut rows = self.rows(Some(component));
+        std::iter::from_fn(move || rows.step())
     }
 
     /// The row of one file. Row groups that cannot hold it are not read.
@@ -122,7 +130,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    fn advance(&mut self) -> Result<Option<Row>, ParquetError> {
+    fn advance(&mut self) -> Result<Option<(Row, bool)>, ParquetError> {
         loop {
             if self.left == 0 {
                 let Some(number) = self.groups.pop() else { return Ok(None) };
@@ -130,9 +138,9 @@ impl Rows {
                 continue;
             }
             self.left -= 1;
-            let row = self.columns.row()?;
+            let (row, gone) = (self.columns.row()?, self.columns.gone()?);
             if self.component.as_ref().is_none_or(|wanted| *wanted == row.component) {
-                return Ok(Some(row));
+                return Ok(Some((row, gone)));
             }
         }
     }
@@ -141,7 +149,7 @@ impl Rows {
         let group = self.index.file.get_row_group(number)?;
         let columns = group.metadata().columns();
         self.left = group.metadata().num_rows().unsigned_abs();
-        let readings = (0..=at::DATA_KIND).map(|place| {
+        let readings = (0..=self.index.last).map(|place| {
             let optional = columns[place].column_descr().max_def_level() > 0;
             Reading::new(group.get_column_reader(place)?, optional)
         });
@@ -150,16 +158,22 @@ impl Rows {
     }
 }
 
-impl Iterator for Rows {
-    type Item = Result<Row>;
-
-    fn next(&mut self) -> Option<Result<Row>> {
+impl Rows {
+    fn step(&mut self) -> Option<Result<(Row, bool)>> {
         let row = self.advance();
         if row.is_err() {
             // What follows damage cannot be trusted.
             (self.left, self.groups) = (0, Vec::new());
         }
         row.map_err(|e| read_error(&self.index.name, e)).transpose()
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Result<Row>> {
+        self.step().map(|row| row.map(|(row, _)| row))
     }
 }
 

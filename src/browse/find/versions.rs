@@ -51,8 +51,8 @@ pub(super) struct Versions<'a> {
     lineage: Lineage,
     /// Of each backup whether it counts.
     counts: Vec<bool>,
-    /// What was counted, by the component and the ends of the stretch.
-    seen: HashMap<String, HashMap<Range<usize>, Option<Seen>>>,
+    /// What was counted of whole stretches, by component and beginning.
+    seen: HashMap<String, HashMap<usize, Option<Seen>>>,
     rows: Vec<Row>,
     found: Vec<Found>,
 }
@@ -92,7 +92,10 @@ impl<'a> Versions<'a> {
         let rows = std::mem::take(&mut self.rows);
         let Some(first) = rows.first() else { return };
         let Some(forest) = self.lineage.forest(&first.component) else { return };
-        let seen_before = self.seen.entry(first.component.clone()).or_default();
+        if !self.seen.contains_key(&first.component) {
+            self.seen.insert(first.component.clone(), HashMap::new());
+        }
+        let Some(counted) = self.seen.get_mut(&first.component) else { return };
         let mut versions: Vec<(&Version, Seen)> = Vec::new();
         // Two paths that are not both UTF-8 may look the same.
         for rows in rows.chunk_by(|one, other| one.raw == other.raw) {
@@ -102,19 +105,14 @@ impl<'a> Versions<'a> {
             });
             for (stretch, what) in forest.stretches(told) {
                 let Some(version) = what.map(|place| &rows[place].version) else { continue };
-                let count = |stretch: &Range<usize>| {
-                    let backups = forest.order[stretch.clone()].iter().copied();
-                    let backups = backups.filter(|backup| self.counts[*backup]);
-                    let once = backups.map(|backup| Seen::once(backup));
+                let count = |stretch: Range<usize>| {
+                    let backups = forest.order[stretch].iter().copied();
+                    let once = backups.filter(|backup| self.counts[*backup]).map(Seen::once);
                     once.reduce(|one, other| one.and(&other, &self.lineage))
                 };
-                let seen = match seen_before.get(&stretch) {
-                    Some(seen) => *seen,
-                    None => {
-                        let seen = count(&stretch);
-                        seen_before.insert(stretch, seen);
-                        seen
-                    }
+                let seen = match forest.is_whole(&stretch) {
+                    true => *counted.entry(stretch.start).or_insert_with(|| count(stretch)),
+                    false => count(stretch),
                 };
                 let Some(seen) = seen else { continue };
                 match versions.iter_mut().find(|(known, _)| *known == version) {
