@@ -29,8 +29,8 @@ copy_backups() {
             --argjson sequence $((sequence + number)) \
             '.id = $id | .name = $name | .sequence = $sequence
             | .started_at = $at | .finished_at = $at
-            | if .parent then .parent = $parent end
-            | .components |= map(if .changes_since then .changes_since = $parent end)' \
+            | if .parent then .parent = $parent else . end
+            | .components |= map(if .changes_since then .changes_since = $parent else . end)' \
             "$from/manifest.json" >"$work/copy/manifest.json"
         sums=$(sha256sum "$work/copy/manifest.json" | cut -d' ' -f1)
         sed -i "s/^[0-9a-f]*  manifest.json\$/$sums  manifest.json/" "$work/copy/SHA256SUMS"

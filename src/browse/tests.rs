@@ -292,7 +292,7 @@ fn silent() -> Arc<dyn Progress> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn changes_answer_what_whole_indexes_answer(
