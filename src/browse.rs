@@ -3,6 +3,7 @@
 //! What is listed or searched is asked in SQL of the indexes; what is read is read by seeking,
 //! so its cost does not depend on the size of the backup.
 
+mod config;
 mod containing;
 mod content;
 mod diff;
@@ -15,6 +16,7 @@ mod list;
 mod path;
 mod reading;
 
+pub use config::recorded_config;
 pub use containing::containing;
 pub use content::write_content;
 pub use diff::{Change, Difference, Stat, diff, stat};

@@ -8,9 +8,11 @@ mod one;
 mod sent;
 
 use crate::backup::open_repository;
-use crate::config::Copy;
+use crate::catalog::BackupRecord;
+use crate::config::{Config, Copy};
 use crate::error::{Code, Error, Result};
 use crate::setting::Setting;
+use sent::Sent;
 use serde::Serialize;
 
 /// What was done for one copy.
@@ -57,6 +59,16 @@ pub async fn sync(setting: &Setting, names: &[String]) -> Result<Vec<Synced>> {
         all.push(synced);
     }
     Ok(all)
+}
+
+/// Writes into each record which copies it was last seen in. No copy is asked.
+pub fn note_copies(config: &Config, records: &mut [BackupRecord]) {
+    for copy in &config.repository.copies {
+        let sent = Sent::read(&config.copy_state_dir(&copy.name));
+        for record in records.iter_mut().filter(|record| sent.has(&record.name)) {
+            record.copies.push(copy.name.clone());
+        }
+    }
 }
 
 fn chosen(setting: &Setting, names: &[String]) -> Result<Vec<Copy>> {

@@ -8,6 +8,7 @@
 mod acl;
 mod child;
 mod command;
+mod compare;
 mod connection;
 mod describe;
 pub mod dump;
@@ -21,6 +22,7 @@ mod observer;
 mod password;
 mod pattern;
 mod pgpass;
+mod queue;
 mod quote;
 mod replication;
 mod rights;
@@ -38,6 +40,7 @@ mod url;
 
 pub use child::ChildRunner;
 pub use command::ToolCommand;
+pub use compare::{Compared, Different, compare_rows};
 pub use connection::{Connection, Server};
 pub use describe::{Description, describe};
 pub use dump::{DumpRequest, DumpResult};

@@ -64,6 +64,12 @@ pub trait Progress: Send + Sync {
     fn report(&self, event: Event);
 }
 
+impl std::fmt::Debug for dyn Progress + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Progress")
+    }
+}
+
 impl dyn Progress + '_ {
     /// Reports that `step` begins.
     pub fn step(&self, step: &'static str) {

@@ -32,7 +32,7 @@ pub use incoming::IncomingBackup;
 pub use lease::Pace;
 pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
-pub use name::backup_name;
+pub use name::{backup_name, stamp_of_name};
 pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};

@@ -18,6 +18,7 @@ mod rules;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 pub use delete::{delete, dependents};
 pub use keep::{keep, unkeep};

@@ -40,13 +40,17 @@ pub struct Verification {
     pub ok: bool,
     /// What is damaged.
     pub damages: Vec<Damage>,
+    /// Why the part that needs a key was left out.
+    pub locked: Option<String>,
 }
 
 /// Verifies backups one after the other and records each result. Damage is a result, not
-/// an error. Other readers may work at the same time, writers may not.
+/// an error. Of one among several that this host has no key for every stored byte is read, and
+/// nothing inside. Other readers may work at the same time, writers may not.
 ///
 /// # Errors
-/// What hinders reading without being damage: `interrupted`, `tool_missing`.
+/// What hinders reading without being damage: `interrupted`, `tool_missing`; for a single
+/// backup `key_missing` and `key_wrong`.
 pub async fn verify(
     setting: &Setting,
     records: &[BackupRecord],
@@ -58,16 +62,30 @@ pub async fn verify(
     let mut checked = Checked::new();
     for record in records {
         let task = format!("verify {}", record.id.short());
+        let mut locked = None;
         let damages = match repository.backup(&record.name) {
-            Ok(backup) => read(setting, &backup, level, &task, &mut checked).await?,
+            Ok(backup) => match read(setting, &backup, level, &task, &mut checked).await {
+                Err(e) if lacks_key(&e) && records.len() > 1 => {
+                    setting.progress.warn(e.code(), e.to_string());
+                    locked = Some(e.to_string());
+                    read(setting, &backup, VerifyLevel::Full, &task, &mut checked).await?
+                }
+                read => read?,
+            },
             Err(e) => vec![Damage::new(MANIFEST, &e.to_string())],
         };
+        let level = if locked.is_some() { VerifyLevel::Full } else { level };
         if damages.is_empty() && level >= VerifyLevel::Full {
             Coverage::whole(clock::now()).save(&setting.config.catalog_dir(), &record.id)?;
         }
-        found.push(finish(setting, &repository, record, (level, None), damages)?);
+        let verification = finish(setting, &repository, record, (level, None), damages)?;
+        found.push(Verification { locked, ..verification });
     }
     Ok(found)
+}
+
+fn lacks_key(error: &Error) -> bool {
+    matches!(error.code(), Code::KeyMissing | Code::KeyWrong)
 }
 
 /// What lies in the repository as a backup, cannot be read as one, and is not `listed`: the
@@ -85,7 +103,8 @@ pub fn verify_unlisted(
         }
         if let Err(e) = repository.backup(&name) {
             let damages = vec![Damage::new(MANIFEST, &e.to_string())];
-            found.push(Verification { id: None, name, level, sampled: None, ok: false, damages });
+            let (id, sampled, ok, locked) = (None, None, false, None);
+            found.push(Verification { id, name, level, sampled, ok, damages, locked });
         }
     }
     Ok(found)
@@ -159,6 +178,7 @@ fn finish(
         sampled,
         ok: damages.is_empty(),
         damages,
+        locked: None,
     };
     let last = LastVerification {
         at: clock::now(),

@@ -5,6 +5,7 @@
 
 mod archives;
 mod content;
+mod crew;
 mod metadata;
 mod selection;
 mod target;
@@ -127,7 +128,8 @@ pub fn salvage(
             .cause("without its index nobody knows what it held"));
     };
     let own = |_: &str, _: &str| Ok(what.archive.clone());
-    let mut target = into_target.then(|| Target::open(what.target)).transpose()?;
+    // One after the other, so that a file whose bytes are damaged can be taken away again.
+    let mut target = into_target.then(|| Target::open_alone(what.target)).transpose()?;
     let mut work = Work::new(what.archive.name(), what.task, progress, cancel);
     work.begin(None);
     let archives = Archives::salvaging(what.locate.unwrap_or(&own));
@@ -348,6 +350,13 @@ impl<'a> Work<'a> {
         let Some(target) = target else {
             return self.reading.copy(archive, entry, map, data, &mut Sink::Nothing).map(Some);
         };
+        if map.is_none() && target.takes(entry) {
+            let mut content = Vec::with_capacity(entry.size as usize);
+            let mut sink = Sink::Stream(&mut content);
+            let hash = self.reading.copy(archive, entry, None, data, &mut sink)?;
+            target.put(entry, content)?;
+            return Ok(Some(hash));
+        }
         let file = target.create(entry)?;
         let shown = target.path().join(&entry.path);
         let mut sink = Sink::File(&file, &shown);

@@ -2,6 +2,7 @@
 //! hide another.
 
 mod containers;
+mod copies;
 mod encryption;
 mod journals;
 
@@ -49,6 +50,7 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
         Finding::new("repository", repository(setting)),
         Finding::new("state directory", state(setting)),
     ];
+    findings.extend(copies::examine(setting).await);
     if config.encryption.is_some() {
         findings.push(Finding::new("encryption", encryption::examine(setting)));
     }

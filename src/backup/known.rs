@@ -4,7 +4,7 @@
 //! in its place. Without memory the next backup would begin a new repository there, and the
 //! history would seem to be gone.
 
-use crate::config::{Config, Place};
+use crate::config::{Config, Copy, Place};
 use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::repository::{Repository, create_dir, write_new, write_replacing};
@@ -73,17 +73,11 @@ pub(crate) fn open_repository(setting: &Setting) -> Result<Repository> {
 ///
 /// # Errors
 /// As [`open_repository`], also where the copy that was there is gone.
-pub(crate) fn open_copy(
-    setting: &Setting,
-    place: Place,
-    state_dir: &Path,
-    source: &Repository,
-) -> Result<Repository> {
-    let mut known = Known::at(setting, place)?;
-    known.state_dir = state_dir.to_path_buf();
+pub(crate) fn open_copy(setting: &Setting, copy: &Copy, source: &Repository) -> Result<Repository> {
+    let mut known = Known::of_copy(setting, copy)?;
     let copy = match known.is_known() {
         true => known.open()?.into_copy_of(source)?,
-        false => Repository::open_or_create_copy(&known.place, state_dir, source)?,
+        false => Repository::open_or_create_copy(&known.place, &known.state_dir, source)?,
     };
     known.remember(&copy)?;
     Ok(copy)
@@ -107,6 +101,12 @@ impl Known {
     /// What is remembered of the config's repository.
     pub(super) fn of(setting: &Setting) -> Result<Self> {
         Self::at(setting, setting.config.repository.place())
+    }
+
+    /// What is remembered of a copy of it.
+    pub(super) fn of_copy(setting: &Setting, copy: &Copy) -> Result<Self> {
+        let state_dir = setting.config.copy_state_dir(&copy.name);
+        Ok(Self { state_dir, ..Self::at(setting, copy.place())? })
     }
 
     /// Reads what is remembered of a place.

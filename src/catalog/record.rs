@@ -163,6 +163,13 @@ pub struct BackupRecord {
     pub stored_bytes: u64,
     /// Files of all parts.
     pub file_count: u64,
+    /// Whether its objects are encrypted.
+    #[serde(default)]
+    pub encrypted: bool,
+    /// The names of the copies that it was last seen in. Not recorded: whoever shows it asks
+    /// what is remembered of the copies.
+    #[serde(default)]
+    pub copies: Vec<String>,
     /// Faults that were survived.
     pub warnings: Vec<crate::progress::Warning>,
     /// What its last verification found; none where there was none yet.
@@ -207,6 +214,8 @@ impl BackupRecord {
             source_bytes: 0,
             stored_bytes: 0,
             file_count: 0,
+            encrypted: false,
+            copies: Vec::new(),
             warnings: Vec::new(),
             last_verification: None,
             pin: None,
@@ -236,6 +245,7 @@ impl BackupRecord {
             source_bytes,
             stored_bytes,
             file_count,
+            encryption,
             warnings,
             ..
         } = backup.manifest().clone();
@@ -261,6 +271,8 @@ impl BackupRecord {
             source_bytes,
             stored_bytes,
             file_count,
+            encrypted: encryption.is_some(),
+            copies: Vec::new(),
             warnings,
             last_verification: None,
             pin: None,

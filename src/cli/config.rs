@@ -2,6 +2,7 @@
 
 use super::Ending;
 use super::context::Context;
+use crate::browse;
 use crate::config;
 use crate::error::Result;
 use clap::{Args, Subcommand};
@@ -10,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   backstop config check                  name everything that is wrong with the config
   backstop config show                   what is in effect, and where it comes from
+  backstop config recorded latest        what a backup was taken with
   backstop config schema > schema.json   for editors
 
 docs/configuration.md explains every key.";
@@ -23,6 +25,11 @@ const CHECK: &str = "\
 Examples:
   backstop config check                         exit code 2 and every fault with its line
   backstop config check --config ./backstop.toml";
+
+const RECORDED: &str = "\
+Examples:
+  backstop config recorded > backstop.toml      of the newest backup
+  backstop --repository /mnt/backups config recorded 4f2a    on a host without any config";
 
 const SCHEMA: &str = "\
 Examples:
@@ -44,13 +51,20 @@ enum Action {
     /// Check the config without touching anything else
     #[command(after_help = CHECK)]
     Check,
+    /// Print the config file that a backup was taken with, which holds no passwords
+    #[command(after_help = RECORDED)]
+    Recorded {
+        /// A unique prefix of an id, a name, or `latest`
+        #[arg(default_value = "latest")]
+        id: String,
+    },
     /// Print the JSON Schema of the config
     #[command(after_help = SCHEMA)]
     Schema,
 }
 
 pub(super) fn run(args: &ConfigArgs, context: &Context) -> Result<Ending> {
-    match args.action {
+    match &args.action {
         Action::Show => {
             let loaded = context.loaded()?;
             context.output.result(&config::to_json(&loaded), || config::show_toml(&loaded))?;
@@ -61,6 +75,12 @@ pub(super) fn run(args: &ConfigArgs, context: &Context) -> Result<Ending> {
             let place = file.clone().unwrap_or_else(|| "the environment".into());
             let answer = serde_json::json!({ "ok": true, "file": file });
             context.output.result(&answer, || format!("{place}: ok\n"))?;
+        }
+        Action::Recorded { id } => {
+            let record = context.reconciled()?.find(id)?;
+            let text = browse::recorded_config(&context.repository()?.backup(&record.name)?)?;
+            let answer = serde_json::json!({ "id": record.id, "name": record.name, "text": text });
+            context.output.result(&answer, || text)?;
         }
         Action::Schema => {
             let schema = config::schema();

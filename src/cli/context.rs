@@ -54,7 +54,7 @@ impl Context {
         let loaded = match (Config::load(config.as_deref()), repository) {
             // A repository can be looked into, and restored from, without any config.
             (Err(e), Some(_)) if e.code() == Code::ConfigNotFound && config.is_none() => {
-                Loaded::unknown()
+                Loaded::unknown()?
             }
             (loaded, _) => loaded?,
         };

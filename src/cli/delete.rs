@@ -21,7 +21,7 @@ pub(super) struct DeleteArgs {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
-    /// Delete it although `backstop keep` keeps it
+    /// Delete it although `backstop keep` keeps it, or a backup that cannot be read may need it
     #[arg(long)]
     force: bool,
     /// Only say what would be deleted

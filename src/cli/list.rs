@@ -4,6 +4,7 @@ use super::context::Context;
 use super::{Ending, show, table};
 use crate::browse;
 use crate::catalog::{BackupRecord, Status};
+use crate::copies;
 use crate::error::Result;
 use crate::repository::BackupId;
 use crate::repository::manifest::{Kind, Reason};
@@ -55,6 +56,8 @@ pub(super) struct ListArgs {
 
 pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Ending> {
     let mut records = context.reconciled()?.list()?;
+    let config = &context.loaded()?.config;
+    copies::note_copies(config, &mut records);
     let is_filtered = !records.is_empty();
     records.retain(|record| args.fits(record));
     if let Some(path) = &args.containing {
@@ -63,7 +66,7 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Ending> {
     records.truncate(args.limit.unwrap_or(usize::MAX));
     context.output.result(&records, || match records.as_slice() {
         [] if is_filtered => "No backup fits.\n".into(),
-        records => describe(records),
+        records => describe(records, config.repository.copies.len()),
     })?;
     Ok(Ending::Done)
 }
@@ -98,30 +101,33 @@ fn retain_containing(records: &mut Vec<BackupRecord>, path: &str, context: &Cont
     Ok(())
 }
 
-fn describe(records: &[BackupRecord]) -> String {
+/// What the columns say; COPIES stands there where the config names some.
+const COLUMNS: [&str; 12] = [
+    "ID",
+    "STARTED (UTC)",
+    "KIND",
+    "REASON",
+    "VERSION",
+    "STATUS",
+    "VERIFIED",
+    "CONSISTENCY",
+    "DOWNTIME",
+    "STORED",
+    "HOLDS",
+    "COPIES",
+];
+
+fn describe(records: &[BackupRecord], copies: usize) -> String {
     if records.is_empty() {
         return "No backups yet. `backstop backup` takes the first one.\n".into();
     }
-    let rows: Vec<Vec<String>> = records.iter().map(row).collect();
-    table::table(
-        &[
-            "ID",
-            "STARTED (UTC)",
-            "KIND",
-            "REASON",
-            "VERSION",
-            "STATUS",
-            "VERIFIED",
-            "CONSISTENCY",
-            "DOWNTIME",
-            "STORED",
-            "HOLDS",
-        ],
-        &rows,
-    )
+    let shown = if copies == 0 { COLUMNS.len() - 1 } else { COLUMNS.len() };
+    let cells = |record| row(record, copies).into_iter().take(shown).collect();
+    let rows: Vec<Vec<String>> = records.iter().map(cells).collect();
+    table::table(&COLUMNS[..shown], &rows)
 }
 
-fn row(record: &BackupRecord) -> Vec<String> {
+fn row(record: &BackupRecord, copies: usize) -> Vec<String> {
     let downtime = record.downtime.iter().map(|held| held.seconds).fold(0.0, f64::max);
     vec![
         record.id.short().into(),
@@ -135,6 +141,10 @@ fn row(record: &BackupRecord) -> Vec<String> {
         if record.downtime.is_empty() { "-".into() } else { table::seconds(downtime) },
         if record.status == Status::Failed { "-".into() } else { size::bytes(record.stored_bytes) },
         holds(record),
+        match record.is_published() {
+            true => format!("{} of {copies}", record.copies.len()),
+            false => "-".into(),
+        },
     ]
 }
 

@@ -1,6 +1,7 @@
 //! What a command prints: results on stdout, everything else on stderr.
 
 use crate::error::{Code, Error, Result};
+use crate::printable::printable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -38,7 +39,7 @@ impl Output {
             serde_json::to_string_pretty(value)
                 .map_err(|e| Error::new(Code::Io, "print", "the result").source(e))?
         } else {
-            text()
+            printable(&text()).into_owned()
         };
         self.text(&text)
     }
@@ -58,7 +59,7 @@ impl Output {
     /// Prints a sentence for people on stderr, unless they asked for quiet or JSON.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", printable(text));
         }
     }
 
@@ -74,9 +75,10 @@ impl Output {
                     ("", "", "")
                 };
             format!(
-                "{red}error[{}]{end}: {error}\n{dim}hint: {}{end}",
+                "{red}error[{}]{end}: {}\n{dim}hint: {}{end}",
                 error.code().as_str(),
-                error.hint_text()
+                printable(&error.to_string()),
+                printable(error.hint_text())
             )
         };
         let _ = writeln!(io::stderr(), "{text}");
@@ -94,7 +96,7 @@ impl Output {
         if self.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return refused("there is no terminal to ask on");
         }
-        let _ = write!(io::stderr(), "{question}\nGo on? [yes/no] ");
+        let _ = write!(io::stderr(), "{}\nGo on? [yes/no] ", printable(question));
         let _ = io::stderr().flush();
         // A signal does not end a read that has begun, so none is begun before there is a line.
         while !stdin_is_ready() {

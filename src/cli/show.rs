@@ -4,14 +4,19 @@ use super::context::Context;
 use super::{Ending, table, verify};
 use crate::catalog::{BackupRecord, LastVerification};
 use crate::clock;
+use crate::config::{Config, Copy};
+use crate::copies;
 use crate::error::Result;
 use crate::repository::Pin;
-use crate::repository::manifest::Level;
+use crate::repository::manifest::{Detail, Level, TableRows};
 use crate::size;
 use clap::Args;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+
+/// How many tables of a database are listed; `--json` has all.
+const TABLES: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,9 +34,22 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Ending> {
-    let record = context.reconciled()?.find(&args.id)?;
-    context.output.result(&record, || describe(&record))?;
+    let mut record = context.reconciled()?.find(&args.id)?;
+    let config = &context.loaded()?.config;
+    copies::note_copies(config, std::slice::from_mut(&mut record));
+    context.output.result(&record, || describe(&record) + &lacking(&record, config))?;
     Ok(Ending::Done)
+}
+
+/// The line about copies that do not have it, as far as this host knows.
+fn lacking(record: &BackupRecord, config: &Config) -> String {
+    let copies = &config.repository.copies;
+    let lacks = |copy: &&Copy| record.is_published() && !record.copies.contains(&copy.name);
+    let lacking: Vec<&str> = copies.iter().filter(lacks).map(|copy| copy.name.as_str()).collect();
+    match lacking.as_slice() {
+        [] => String::new(),
+        names => format!("{:<13}{}; `backstop sync` sends it\n", "not in", names.join(", ")),
+    }
 }
 
 /// How far it came; damage that a verification found outweighs that.
@@ -68,6 +86,24 @@ fn kept(pin: &Pin) -> String {
     format!("by hand{since}{host}{reason}")
 }
 
+/// The tables with the most rows, and how many others there are.
+fn rows(tables: &[TableRows]) -> Vec<String> {
+    let mut tables: Vec<&TableRows> = tables.iter().collect();
+    tables.sort_by_key(|table| std::cmp::Reverse(table.rows));
+    let line = |table: &&TableRows| match table.exact {
+        true => format!("{}  {}", table.table, table.rows),
+        false => format!("{}  about {}, estimated", table.table, table.rows),
+    };
+    let mut lines: Vec<String> = tables.iter().take(TABLES).map(line).collect();
+    let others = tables.get(TABLES..).unwrap_or_default();
+    if !others.is_empty() {
+        let rows = others.iter().map(|table| table.rows).sum();
+        let tables = size::count(others.len() as u64, "further table", "further tables");
+        lines.push(format!("{} in {tables}, see --json", size::count(rows, "row", "rows")));
+    }
+    lines
+}
+
 /// The backup as a person reads it; `backup` ends with it as well.
 pub(super) fn describe(record: &BackupRecord) -> String {
     let mut text = String::new();
@@ -84,6 +120,12 @@ pub(super) fn describe(record: &BackupRecord) -> String {
         line("path", path.display().to_string());
     }
     line("stack", record.stack.clone());
+    if record.encrypted {
+        line("encrypted", "with age; `backstop key check` says for whom".into());
+    }
+    if !record.copies.is_empty() {
+        line("copies", record.copies.join(", "));
+    }
     let kind = match &record.parent {
         Some(parent) => format!("{}, upon {}", record.kind.as_str(), parent.short()),
         None => record.kind.as_str().into(),
@@ -132,6 +174,9 @@ pub(super) fn describe(record: &BackupRecord) -> String {
                 size::bytes(component.stored_bytes)
             ),
         );
+        if let Detail::Database(database) = &component.detail {
+            rows(&database.tables).into_iter().for_each(|row| line("rows", row));
+        }
     }
     if let Some(found) = &record.last_verification {
         let result = verify::result(found.ok, found.level, found.sampled.as_ref());

@@ -17,7 +17,8 @@ Examples:
   backstop verify 4f2a --level deep      decompress all, read every dump to its end
   backstop verify --sample 5%     what was read longest ago, of all backups
 
-Exit code 6 says that damage was found; `backstop list` and `show` go on showing it.";
+Exit code 6 says that damage was found; `backstop list` and `show` go on showing it. Exit code 3
+says that there is no key for a backup: of that every stored byte was read, and nothing inside.";
 
 /// The arguments of `backstop verify`.
 #[derive(Debug, Args)]
@@ -60,8 +61,12 @@ pub(super) async fn run(args: VerifyArgs, context: &Context) -> Result<Ending> {
     };
     let found = until_interrupted(&context.cancel, work).await?;
     context.output.result(&found, || found.iter().map(describe).collect())?;
-    let damaged = found.iter().any(|verification| !verification.ok);
-    Ok(if damaged { Ending::Damaged } else { Ending::Done })
+    let any = |is_so: fn(&Verification) -> bool| found.iter().any(is_so);
+    Ok(match any(|verification| !verification.ok) {
+        true => Ending::Damaged,
+        false if any(|verification| verification.locked.is_some()) => Ending::Degraded,
+        false => Ending::Done,
+    })
 }
 
 fn describe(verification: &Verification) -> String {

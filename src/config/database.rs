@@ -1,6 +1,6 @@
 //! A PostgreSQL database in the config.
 
-use super::DatabaseUrl;
+use super::{DatabaseUrl, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU16;
@@ -33,6 +33,10 @@ pub struct Database {
     /// Tables left out of the dump, as `pg_dump --exclude-table` patterns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_tables: Vec<String>,
+    /// Tables up to this size have their rows counted at the fence, so that a restore can
+    /// compare; of larger ones the planner's estimate is recorded.
+    #[serde(default = "Database::default_count_rows_up_to")]
+    pub count_rows_up_to: Size,
     /// The directory of `pg_dump`, `pg_restore` and `pg_dumpall`; without it the
     /// newest installed ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +46,10 @@ pub struct Database {
 impl Database {
     fn default_jobs() -> NonZeroU16 {
         NonZeroU16::MIN.saturating_add(1)
+    }
+
+    fn default_count_rows_up_to() -> Size {
+        Size::of_bytes(1 << 30)
     }
 
     /// The format of the dump that will be written.

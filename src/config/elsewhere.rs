@@ -1,17 +1,23 @@
 //! The same stack with another repository than the config names: one of its copies, or any that
 //! the command line says.
 
+use super::origin::absolute;
+use super::problem::Problems;
+use super::schema::schema;
 use super::{
-    Config, Copy, Credentials, Loaded, Place, Repository, Stack, State, Store, StoreOptions,
-    StoreUrl, real_path,
+    Config, Copy, Credentials, Encryption, Environment, Loaded, Place, Repository, Stack, State,
+    Store, StoreOptions, StoreUrl, overrides, real_path,
 };
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
+use figment::Figment;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// In the state directory: the catalogs of other repositories than the config's own.
 const ELSEWHERE: &str = "elsewhere";
+/// In the state directory: what is remembered of each copy.
+const COPIES: &str = "copies";
 
 impl Config {
     /// The directory of the catalog, and of what else is only right for this repository.
@@ -20,6 +26,11 @@ impl Config {
             None => self.state.dir.clone(),
             Some(key) => self.state.dir.join(ELSEWHERE).join(key),
         }
+    }
+
+    /// The directory of what this host remembers of the copy of this name.
+    pub fn copy_state_dir(&self, name: &str) -> PathBuf {
+        self.state.dir.join(COPIES).join(name)
     }
 
     /// This stack with its backups in `place`. What is known of them is kept apart from what is
@@ -125,10 +136,36 @@ impl Config {
 }
 
 impl Loaded {
-    /// What is known where there is no config: see [`Config::unknown`].
-    pub fn unknown() -> Self {
-        Self::without_file(Config::unknown(&state_dir()))
+    /// What is known where there is no config: see [`Config::unknown`]. The key that backups are
+    /// read with may stand in the environment, as `BACKSTOP_ENCRYPTION__IDENTITY_FILE`.
+    ///
+    /// # Errors
+    /// [`Code::ConfigInvalid`] for a variable that sets no key.
+    pub fn unknown() -> Result<Self> {
+        let mut config = Config::unknown(&state_dir());
+        config.encryption = encryption(&Environment::current())?;
+        Ok(Self::without_file(config))
     }
+}
+
+/// What the variables alone say of encryption.
+fn encryption(environment: &Environment) -> Result<Option<Encryption>> {
+    let mut problems = Problems::default();
+    let figment = overrides::merge(Figment::new(), &schema(), environment, &mut problems);
+    problems.refuse(None)?;
+    if !figment.contains("encryption") {
+        return Ok(None);
+    }
+    // Nothing is written here, so nobody has to be named.
+    let figment = figment.join(("encryption.recipients", Vec::<String>::new()));
+    let mut encryption: Encryption = figment.extract_inner("encryption").map_err(|e| {
+        Error::new(Code::ConfigInvalid, "accept config", "from the environment").source(e)
+    })?;
+    let files = [&mut encryption.identity_file, &mut encryption.passphrase_file];
+    for path in files.into_iter().flatten() {
+        *path = absolute(path, &environment.directory);
+    }
+    Ok(Some(encryption))
 }
 
 /// Where the state lies that belongs to no stack: where the environment says, else the system's

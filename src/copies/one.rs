@@ -9,10 +9,6 @@ use crate::progress::Event;
 use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository};
 use crate::setting::Setting;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-
-/// In the state directory: what is remembered of each copy.
-const COPIES: &str = "copies";
 
 /// Sends what is missing in `copy`.
 pub(super) fn sync(setting: &Setting, source: &Repository, copy: &Copy) -> Synced {
@@ -41,8 +37,8 @@ fn send_missing(
     copy: &Copy,
     synced: &mut Synced,
 ) -> Result<()> {
-    let state: PathBuf = setting.config.state.dir.join(COPIES).join(&copy.name);
-    let target = open_copy(setting, copy.place(), &state, source)?;
+    let state = setting.config.copy_state_dir(&copy.name);
+    let target = open_copy(setting, copy, source)?;
     let lock = target.lock(LockMode::Exclusive, setting.lock_wait)?;
     let mut there: BTreeSet<String> = target.names()?.into_iter().collect();
     let mut sent = Sent::read(&state);

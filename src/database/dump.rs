@@ -30,10 +30,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub struct DumpRequest {
     /// The dump's format.
     pub format: DumpFormat,
-    /// How many tables `pg_dump` works on at once (directory format).
+    /// How many tables `pg_dump` works on at once (directory format), and how many are counted
+    /// at once beside it.
     pub jobs: NonZeroU16,
     /// Tables left out, as `pg_dump --exclude-table` patterns.
     pub exclude_tables: Vec<String>,
+    /// Tables up to this size, in bytes, have their rows counted.
+    pub count_rows_up_to: u64,
     /// zstd level of the plain and tar formats.
     pub compression_level: i32,
     /// The directory of the backup that is being written.
@@ -50,6 +53,7 @@ impl DumpRequest {
             format: database.dump_format(),
             jobs: database.jobs,
             exclude_tables: database.exclude_tables.clone(),
+            count_rows_up_to: database.count_rows_up_to.bytes(),
             compression_level,
             backup: backup.to_owned(),
             recipients: NOBODY.clone(),
@@ -120,7 +124,7 @@ pub async fn dump(
         }
     };
     // A dump without row counts is worth keeping, so only the dump itself may fail here.
-    let count = async { Ok(rows::count(held, &request.exclude_tables).await) };
+    let count = async { Ok(rows::count(held, request).await) };
     let (stored, counted) = tokio::try_join!(write, count)?;
     let confirmed = match counted {
         Ok(counted) => rows::confirm(held.connection(), counted).await,

@@ -1,15 +1,14 @@
 //! How many rows each table had at the fence, counted inside its snapshot.
 
 use super::connection::Connection;
+use super::dump::DumpRequest;
 use super::pattern::not_excluded;
+use super::queue::{self, Queue};
 use super::quote::quote_literal;
 use super::snapshot::HeldSnapshot;
 use crate::error::Result;
 use crate::repository::manifest::TableRows;
-
-/// Tables up to this size are counted; of larger ones the planner's estimate is recorded,
-/// since counting them would cost as much as dumping them.
-const COUNT_LIMIT_BYTES: i64 = 1 << 30;
+use futures_util::future::try_join_all;
 
 const ATTEMPTED: &str = "count the rows of database";
 
@@ -24,34 +23,79 @@ struct CountedTable {
     rows: TableRows,
 }
 
-/// Counts the rows of every ordinary table, partitions included, on a connection of its own.
+/// What is there to count.
+struct Listed {
+    oid: u32,
+    file: u32,
+    table: String,
+    /// None where it was dropped meanwhile.
+    size: Option<i64>,
+    estimate: f32,
+}
+
+/// Counts the rows of every ordinary table, partitions included, on connections of its own:
+/// the largest tables first, so that no connection is left alone with one in the end.
 ///
-/// Left out: system and temporary tables, those of extensions, those that `exclude` leaves
-/// out of the dump, unlogged ones on a standby, and those whose rows this user may not read
-/// or sees only in part (row security).
-pub(super) async fn count(held: &HeldSnapshot, exclude: &[String]) -> Result<Counted> {
+/// Left out: system and temporary tables, those of extensions, those that the dump leaves
+/// out, unlogged ones on a standby, and those whose rows this user may not read or sees only
+/// in part (row security).
+pub(super) async fn count(held: &HeldSnapshot, request: &DumpRequest) -> Result<Counted> {
+    let first = inside(held).await?;
+    let listed = list(&first, &request.exclude_tables).await?;
+    let connections = queue::connections(first, request.jobs, listed.len(), || inside(held)).await;
+    let queue = Queue::of(&listed);
+    let shares = connections.iter().map(|connection| {
+        share(connection, &queue, i64::try_from(request.count_rows_up_to).unwrap_or(i64::MAX))
+    });
+    let mut counted: Vec<CountedTable> =
+        try_join_all(shares).await?.into_iter().flatten().collect();
+    counted.sort_by(|one, other| one.rows.table.cmp(&other.rows.table));
+    Ok(Counted(counted))
+}
+
+/// A connection that sees what the snapshot holds.
+async fn inside(held: &HeldSnapshot) -> Result<Connection> {
     let connection = Connection::open(held.target()).await?;
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
         quote_literal(held.id())
     );
     connection.run(ATTEMPTED, &begin).await?;
+    Ok(connection)
+}
+
+async fn list(connection: &Connection, exclude: &[String]) -> Result<Vec<Listed>> {
+    let rows = connection.rows(ATTEMPTED, &tables(exclude), &[]).await?;
+    let listed = rows.iter().map(|row| Listed {
+        oid: row.get(0),
+        file: row.get(1),
+        table: row.get(2),
+        size: row.get(3),
+        estimate: row.get(4),
+    });
+    Ok(listed.collect())
+}
+
+/// What one connection counts.
+async fn share(
+    connection: &Connection,
+    queue: &Queue<'_, Listed>,
+    limit: i64,
+) -> Result<Vec<CountedTable>> {
     let mut counted = Vec::new();
-    for row in connection.rows(ATTEMPTED, &tables(exclude), &[]).await? {
-        let (oid, file, table): (u32, u32, String) = (row.get(0), row.get(1), row.get(2));
-        let (size, estimate): (Option<i64>, f32) = (row.get(3), row.get(4));
+    while let Some(Listed { oid, file, table, size, estimate }) = queue.take() {
         let exact = match size {
-            Some(size) if size <= COUNT_LIMIT_BYTES => one(&connection, &table).await?,
+            Some(size) if *size <= limit => one(connection, table).await?,
             _ => None,
         };
         let rows = TableRows {
-            table,
+            table: table.clone(),
             rows: exact.unwrap_or(estimate.max(0.0) as u64),
             exact: exact.is_some(),
         };
-        counted.push(CountedTable { oid, file, rows });
+        counted.push(CountedTable { oid: *oid, file: *file, rows });
     }
-    Ok(Counted(counted))
+    Ok(counted)
 }
 
 /// The rows of one table; `None` where it was dropped or locked away since the fence.
@@ -105,5 +149,5 @@ fn tables(exclude: &[String]) -> String {
           AND NOT row_security_active(c.oid) \
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass \
                           AND d.objid = c.oid AND d.deptype = 'e')";
-    format!("{sql}{} ORDER BY 3", not_excluded(exclude))
+    format!("{sql}{} ORDER BY 4 DESC NULLS LAST, 3", not_excluded(exclude))
 }

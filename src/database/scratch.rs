@@ -1,6 +1,7 @@
 //! A database built beside the live one: created, filled from a dump, and verified.
 
 use super::acl;
+use super::compare::{Compared, compare_rows};
 use super::connection::Connection;
 use super::failure;
 use super::listing;
@@ -14,15 +15,11 @@ use crate::config::DumpFormat;
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::manifest::{DatabaseDetail, TableRows};
-use crate::size;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 
 const FILL: &str = "restore database";
-
-/// How many wrong tables an error names.
-const NAMED: usize = 5;
 
 /// A database that is being restored under a name of its own.
 #[derive(Debug, Clone)]
@@ -199,37 +196,13 @@ impl Scratch {
         Ok(())
     }
 
-    /// Counts the rows of every table that was counted exactly at the fence. Fails with
-    /// [`Code::BackupDamaged`] where a table is missing or has another number of rows.
-    pub async fn verify(&self, tables: &[TableRows]) -> Result<()> {
-        const ATTEMPTED: &str = "verify the restored database";
-        let connection = Connection::open(&self.target).await?;
-        let mut wrong = Vec::new();
-        for table in tables.iter().filter(|table| table.exact) {
-            // The name comes from a file. Resolving it first makes sure that it is a name.
-            let sql = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c \
-                       JOIN pg_namespace n ON n.oid = c.relnamespace \
-                       WHERE c.oid = to_regclass($1)";
-            let found = connection.rows(ATTEMPTED, sql, &[&table.table]).await?;
-            let Some(row) = found.first() else {
-                wrong.push(format!("{} is missing", table.table));
-                continue;
-            };
-            let sql = format!("SELECT count(*) FROM ONLY {}", row.get::<_, &str>(0));
-            let rows: i64 = connection.row(ATTEMPTED, &sql, &[]).await?.get(0);
-            if u64::try_from(rows) != Ok(table.rows) {
-                let rows = size::count(rows.unsigned_abs(), "row", "rows");
-                wrong.push(format!("{} has {rows} instead of {}", table.table, table.rows));
-            }
-        }
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let more = wrong.len().saturating_sub(NAMED);
-        wrong.truncate(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        Err(Error::new(Code::BackupDamaged, ATTEMPTED, self.target.component())
-            .cause(wrong.join("; ") + &more))
+    /// Counts the rows of every table that was counted exactly at the fence, up to `jobs`
+    /// tables at once. Fails with [`Code::BackupDamaged`] where a table is missing or has
+    /// another number of rows.
+    pub async fn verify(&self, tables: &[TableRows], jobs: NonZeroU16) -> Result<Compared> {
+        let compared = compare_rows(&self.target, tables, jobs).await?;
+        compared.require_equal(self.target.component())?;
+        Ok(compared)
     }
 
     /// Drops the database, whoever is connected to it.

@@ -109,6 +109,8 @@ codes! {
     NotResumed = "not_resumed", exit 1, "run `backstop recover`, then `docker ps -a`";
     /// A container that is not held reaches the files that are taken or replaced.
     ContainerNotHeld = "container_not_held", exit 1, "select the container in [[containers]], or mount the files read-only in it";
+    /// A container did not stop by itself within its stop_timeout, so Docker killed it.
+    ContainerKilled = "container_killed", exit 1, "raise stop_timeout, or let the application end on its stop signal";
     /// A resumed container did not become healthy in time.
     Unhealthy = "unhealthy", exit 1, "read `docker logs`; raise health_timeout if it only needs longer";
 

@@ -10,6 +10,7 @@
 mod claim;
 mod live;
 
+pub(super) use claim::announce;
 pub use claim::{Claim, claim, list};
 pub use live::LiveJournal;
 

@@ -3,6 +3,7 @@
 use super::guardian::Guardian;
 use super::journal::{Journal, JournalContainer, Step};
 use super::resume::{Outcome, ResumedContainer, resume_all, waves};
+use crate::config::Quiesce;
 use crate::docker::{Container, Docker, Health, RunState};
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 /// How often the process that holds the containers tries to resume them, before it leaves
 /// them to the guardian.
 const ATTEMPTS: u32 = 3;
+/// The exit code of a container that was ended by SIGKILL: 128 and the signal's number.
+const KILLED: i64 = 128 + 9;
 
 type Clock = Mutex<BTreeMap<String, Instant>>;
 
@@ -25,6 +28,7 @@ type Clock = Mutex<BTreeMap<String, Instant>>;
 pub struct HeldContainers {
     docker: Docker,
     guardian: Arc<Guardian>,
+    progress: Arc<dyn Progress>,
     journal: Journal,
     asked_at: Clock,
     /// When each was started last before it was held.
@@ -49,6 +53,7 @@ pub async fn quiesce(
     let held = HeldContainers {
         docker: docker.clone(),
         guardian: Arc::clone(guardian),
+        progress: Arc::clone(progress),
         journal,
         asked_at: Clock::default(),
         started_at: Mutex::default(),
@@ -78,11 +83,30 @@ impl HeldContainers {
         journal.note(Step::Holding, &container.id)?;
         lock(&self.asked_at).entry(container.id.clone()).or_insert_with(Instant::now);
         let timeout = Duration::from_secs(container.stop_timeout);
-        match self.docker.hold(&container.id, container.action, timeout).await {
+        let (asked_at, held) =
+            (Instant::now(), self.docker.hold(&container.id, container.action, timeout).await);
+        match held {
             // The request may have arrived, and Docker finish it later.
-            Err(e) if e.code() == Code::DockerUnreachable => Err(e),
+            Err(e) if e.code() == Code::DockerUnreachable => return Err(e),
             // Held, or refused: nothing is in flight any more.
-            answered => journal.note(Step::Held, &container.id).and(answered),
+            answered => journal.note(Step::Held, &container.id).and(answered)?,
+        }
+        if container.action == Quiesce::Stop && asked_at.elapsed() >= timeout {
+            self.tell_killed(container).await;
+        }
+        Ok(())
+    }
+
+    /// Says so where a container did not end by itself: what it had not written yet is lost,
+    /// as with a crash.
+    async fn tell_killed(&self, container: &JournalContainer) {
+        let status = self.docker.status(&container.id).await;
+        if status.is_ok_and(|status| status.exit_code == Some(KILLED)) {
+            let JournalContainer { name, stop_timeout, .. } = container;
+            self.progress.warn(
+                Code::ContainerKilled,
+                format!("{name} did not stop within {stop_timeout} s and was killed"),
+            );
         }
     }
 

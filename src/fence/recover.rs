@@ -80,10 +80,17 @@ pub async fn recover(
 async fn claim_within(path: &Path, patience: Duration) -> Result<Option<LiveJournal>> {
     let patience = longest_undo(path).saturating_add(patience);
     let deadline = Instant::now() + patience;
+    let mut seen_alive = false;
     loop {
         match claim(path)? {
             Claim::Claimed(live) => return Ok(Some(live)),
-            Claim::Gone | Claim::Alive => return Ok(None),
+            Claim::Gone => return Ok(None),
+            // One that has just taken the lock may not have said yet that it undoes.
+            Claim::Alive if seen_alive => return Ok(None),
+            Claim::Alive => {
+                seen_alive = true;
+                sleep(POLL).await;
+            }
             Claim::BeingUndone if Instant::now() < deadline => sleep(POLL).await,
             Claim::BeingUndone => {
                 return Err(Error::new(

@@ -1,6 +1,7 @@
 //! Progress for a person at a terminal.
 
 use super::{Event, Progress};
+use crate::printable::printable;
 use crate::size;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
@@ -90,7 +91,7 @@ impl Progress for Terminal {
 impl State {
     /// Writes a line; a terminal that went away stops nothing.
     fn line(&mut self, text: &str) {
-        let _ = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
+        let _ = writeln!(self.out, "{}", printable(text)).and_then(|()| self.out.flush());
     }
 }
 

@@ -27,6 +27,12 @@ pub fn backup_name(
     parts.join("_")
 }
 
+/// The part of such a name that is the UTC start time, as [`clock::name_stamp`] writes it.
+pub fn stamp_of_name(name: &str) -> Option<&str> {
+    let (before, _id) = name.rsplit_once('_')?;
+    before.get(before.len().checked_sub("2026-11-21_03-00-00".len())?..)
+}
+
 /// The text with everything but `[A-Za-z0-9.+-]` replaced by `-`, at most 40 characters.
 fn file_name_part(text: &str) -> String {
     text.chars()
@@ -49,6 +55,16 @@ mod tests {
     fn names_tell_kind_reason_version_time_and_id() {
         assert_eq!(name(Some("2.3")), "backup_full_pre-upgrade_v2.3_2026-11-21_03-00-00_4f2a");
         assert_eq!(name(None), "backup_full_pre-upgrade_2026-11-21_03-00-00_4f2a");
+    }
+
+    #[test]
+    fn a_name_gives_its_time_back() {
+        for version in [None, Some("2.3"), Some("a_b")] {
+            assert_eq!(stamp_of_name(&name(version)), Some("2026-11-21_03-00-00"));
+        }
+        for other in ["", "_", "lost+found", "x_4f2a"] {
+            assert_eq!(stamp_of_name(other), None);
+        }
     }
 
     #[test]

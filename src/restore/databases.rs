@@ -93,7 +93,7 @@ pub(super) async fn build(
     let scratch = Scratch::create(&reach.target, new, detail, progress).await?;
     let dump = fetch(setting, &plan.backup, &detail.object).await?;
     scratch.fill(&reach.tools, dump.path(), detail, reach.config.jobs, &setting.progress).await?;
-    scratch.verify(&detail.tables).await?;
+    scratch.verify(&detail.tables, reach.config.jobs).await?;
     scratch.seal(detail, progress).await?;
     Ok(scratch)
 }

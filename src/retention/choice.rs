@@ -3,6 +3,7 @@
 use super::footprint::Footprints;
 use super::policy::Policy;
 use super::selection::{Selection, needs};
+use super::unreadable::Unreadable;
 use super::{limit, protect, rules};
 use crate::catalog::BackupRecord;
 use std::collections::BTreeMap;
@@ -26,12 +27,13 @@ pub(super) struct Choice {
 pub(super) fn choose(
     records: &[BackupRecord],
     policy: &Policy,
+    unreadable: &[Unreadable],
     footprints: Option<&Footprints>,
 ) -> Choice {
     let mut gone: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     loop {
         let mut selection = Selection::new(records, policy, &gone);
-        protect::apply(&mut selection);
+        protect::apply(&mut selection, unreadable);
         rules::apply(&mut selection);
         let notes = footprints.map_or_else(Vec::new, |sizes| limit::apply(&mut selection, sizes));
         let mut reasons = selection.reasons();

@@ -1,5 +1,6 @@
 //! Deletion of single backups, which leaves all others restorable.
 
+use super::unreadable::Unreadable;
 use crate::catalog::{BackupRecord, Event, EventName, Session};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Component;
@@ -19,10 +20,10 @@ pub fn dependents<'a>(record: &BackupRecord, all: &'a [BackupRecord]) -> Vec<&'a
 
 /// Deletes one backup from the repository and then from the catalog, in this order: a
 /// crash in between leaves a row that the next session removes. `force` deletes one that is
-/// kept by hand as well.
+/// kept by hand as well, or that a backup which cannot be read may need.
 ///
 /// # Errors
-/// `backup_needed` where other backups have contents in it, `backup_kept`.
+/// `backup_needed` where other backups have contents in it, or may have; `backup_kept`.
 pub fn delete(
     repository: &Repository,
     lock: &Lock,
@@ -43,6 +44,12 @@ pub fn delete(
         return Err(Error::new(Code::BackupNeeded, "delete backup", &record.name)
             .cause(cause)
             .hint("delete those first, newest first"));
+    }
+    let unreadable = Unreadable::among(repository, &all, "delete from")?;
+    if let Some(other) = unreadable.iter().find(|other| !force && other.may_need(record)) {
+        return Err(Error::new(Code::BackupNeeded, "delete backup", &record.name)
+            .cause(format!("{} cannot be read and may have files in it", other.name))
+            .hint("`backstop repo check` says what is wrong with that; --force deletes this one"));
     }
     if let Some(pin) = record.pin.as_ref().filter(|_| !force) {
         let because = pin.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

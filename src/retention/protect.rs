@@ -1,10 +1,11 @@
 //! What nobody may delete, whatever the rules say.
 
 use super::selection::Selection;
+use super::unreadable::Unreadable;
 use crate::repository::manifest::Reason;
 
 /// Says of every backup of the stack whether it may be deleted at all.
-pub(super) fn apply(selection: &mut Selection<'_>) {
+pub(super) fn apply(selection: &mut Selection<'_>, unreadable: &[Unreadable]) {
     for place in 0..selection.records.len() {
         let record = &selection.records[place];
         if !record.is_published() {
@@ -16,6 +17,9 @@ pub(super) fn apply(selection: &mut Selection<'_>) {
         if let Some(pin) = &record.pin {
             let reason = pin.reason.as_ref().map(|reason| format!(": {reason}"));
             selection.keep_firmly(place, format!("kept by hand{}", reason.unwrap_or_default()));
+        }
+        if let Some(other) = unreadable.iter().find(|other| other.may_need(record)) {
+            selection.keep_firmly(place, format!("{} cannot be read and may need it", other.name));
         }
     }
     newest_good(selection);

@@ -3,10 +3,11 @@
 use super::choice::choose;
 use super::footprint::Footprints;
 use super::policy::Policy;
+use super::unreadable::Unreadable;
 use super::{delete, failures};
 use crate::backup::{lock, open_repository};
 use crate::catalog::{BackupRecord, Catalog};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::repository::manifest::Component;
 use crate::repository::{BackupId, Lock, LockMode, Repository};
 use crate::setting::Setting;
@@ -81,7 +82,8 @@ impl Plan {
 ///
 /// # Errors
 /// Where what a backup in the repository needs cannot be read, as of one that a later version
-/// wrote. One whose manifest is damaged needs nothing any more, since it cannot be restored.
+/// wrote. One whose manifest is damaged may be mended with that of a copy: what it may need
+/// stays.
 pub fn plan(setting: &Setting, repository: &Repository, records: &[BackupRecord]) -> Result<Plan> {
     let Some(policy) = Policy::of(&setting.config) else {
         let verdict = |record: &BackupRecord| {
@@ -93,17 +95,21 @@ pub fn plan(setting: &Setting, repository: &Repository, records: &[BackupRecord]
             ..Plan::default()
         });
     };
-    refuse_unknown_needs(repository, records)?;
-    plan_by(&policy, records)
+    let unreadable = Unreadable::among(repository, records, "prune")?;
+    plan_by(&policy, records, &unreadable)
 }
 
-pub(super) fn plan_by(policy: &Policy, records: &[BackupRecord]) -> Result<Plan> {
+pub(super) fn plan_by(
+    policy: &Policy,
+    records: &[BackupRecord],
+    unreadable: &[Unreadable],
+) -> Result<Plan> {
     let measure = |places: &[usize]| Footprints::measure(records, places);
     let footprints = match policy.has_limit() {
         true => Some(measure(&(0..records.len()).collect::<Vec<_>>())?),
         false => None,
     };
-    let choice = choose(records, policy, footprints.as_ref());
+    let choice = choose(records, policy, unreadable, footprints.as_ref());
     let footprints = footprints.map_or_else(|| measure(&choice.going), Ok)?;
     let failures = failures::judge(records, policy);
     let verdicts: Vec<Verdict> = records
@@ -129,28 +135,6 @@ pub(super) fn plan_by(policy: &Policy, records: &[BackupRecord]) -> Result<Plan>
 
 fn verdict(record: &BackupRecord, keep: bool, reasons: Vec<String>) -> Verdict {
     Verdict { id: record.id.clone(), name: record.name.clone(), keep, reasons }
-}
-
-fn refuse_unknown_needs(repository: &Repository, records: &[BackupRecord]) -> Result<()> {
-    let listed: BTreeSet<&str> = records
-        .iter()
-        .filter(|record| record.is_published())
-        .map(|record| record.name.as_str())
-        .collect();
-    for name in repository.names()? {
-        if listed.contains(name.as_str()) {
-            continue;
-        }
-        match repository.backup(&name) {
-            Err(e) if e.code() != Code::BackupDamaged && e.code() != Code::BackupNotFound => {
-                return Err(Error::new(e.code(), "prune", repository.shown())
-                    .cause(format!("which backups {name} needs is unknown: {e}"))
-                    .hint(e.hint_text()));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// Deletes what goes, by a plan that is made anew under the repository's lock; of this only

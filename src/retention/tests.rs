@@ -6,6 +6,7 @@ use super::choice::{Choice, choose};
 use super::footprint::Footprints;
 use super::policy::Policy;
 use super::prune::plan_by;
+use super::unreadable::Unreadable;
 use crate::catalog::{BackupRecord, LastVerification, Status, VerifyLevel};
 use crate::repository::manifest::{Component, Detail, Elsewhere, FilesDetail, Kind, Reason};
 use crate::repository::{BackupId, Damage, Pin};
@@ -58,6 +59,22 @@ fn daily(count: u64) -> Vec<BackupRecord> {
     (1..=count).map(|day| backup(day, &format!("2026-11-{day:02}T12:00:00Z"), &[])).collect()
 }
 
+#[test]
+fn what_a_backup_that_cannot_be_read_may_need_stays() {
+    let unreadable = |kind: &str| {
+        [Unreadable { name: format!("backup_{kind}_scheduled_v2_2026-11-03_12-00-00_abcd") }]
+    };
+    let stays = |unreadable: &[Unreadable]| {
+        let choice = choose(&daily(5), &policy(json!({"keep_last": 1})), unreadable, None);
+        choice.reasons.iter().map(|(stays, _)| *stays).collect::<Vec<_>>()
+    };
+    assert_eq!(stays(&unreadable("incremental")), [true, true, true, false, true]);
+    assert_eq!(stays(&unreadable("differential")), [true, true, true, false, true]);
+    assert_eq!(stays(&unreadable("full")), [false, false, false, false, true]);
+    let nameless = [Unreadable { name: "lost".into() }];
+    assert_eq!(stays(&nameless), [true; 5]);
+}
+
 fn policy(rules: Value) -> Policy {
     Policy {
         stack: "shop".into(),
@@ -76,7 +93,7 @@ fn places_that_stay(choice: &Choice) -> Vec<usize> {
 /// The sequences of those that stay, in order.
 #[track_caller]
 fn staying(records: &[BackupRecord], rules: Value) -> Vec<u64> {
-    let choice = choose(records, &policy(rules), None);
+    let choice = choose(records, &policy(rules), &[], None);
     let verdicts = records.iter().zip(choice.reasons);
     let stay = verdicts.filter(|(_, (keep, _))| *keep).map(|(record, _)| record.sequence);
     let mut stay: Vec<u64> = stay.collect();
@@ -87,7 +104,7 @@ fn staying(records: &[BackupRecord], rules: Value) -> Vec<u64> {
 /// Why the backup of this sequence stays or goes.
 fn reasons(records: &[BackupRecord], rules: Value, sequence: u64) -> String {
     let place = records.iter().position(|record| record.sequence == sequence).unwrap();
-    choose(records, &policy(rules), None).reasons[place].1.join("; ")
+    choose(records, &policy(rules), &[], None).reasons[place].1.join("; ")
 }
 
 #[test]
@@ -133,7 +150,7 @@ fn dependents_go_before_what_they_need() {
         backup(3, "2026-11-03T12:00:00Z", &[1, 2]),
         backup(4, "2026-11-04T12:00:00Z", &[]),
     ];
-    let choice = choose(&history, &policy(json!({"keep_last": 1})), None);
+    let choice = choose(&history, &policy(json!({"keep_last": 1})), &[], None);
     let order: Vec<u64> = choice.going.into_iter().map(|place| history[place].sequence).collect();
     assert_eq!(order, [3, 2, 1]);
 }
@@ -155,7 +172,7 @@ fn where_backups_have_stopped_age_deletes_nothing() {
     let mut rules = policy(json!({"keep_within": "10d"}));
     rules.now = "2036-01-01T00:00:00Z".parse().unwrap();
     let history = daily(5);
-    assert!(choose(&history, &rules, None).going.is_empty());
+    assert!(choose(&history, &rules, &[], None).going.is_empty());
 }
 
 #[test]
@@ -215,7 +232,7 @@ fn the_last_backup_that_holds_a_component_stays() {
     let mut rules = policy(json!({"keep_last": 1}));
     rules.components.push("mail".into());
     history[1].components.push(tree("mail", &[]));
-    let choice = choose(&history, &rules, None);
+    let choice = choose(&history, &rules, &[], None);
     assert_eq!(choice.reasons[1].1, ["newest good that holds mail"]);
     assert_eq!(choice.going.len(), 4);
 }
@@ -253,7 +270,7 @@ fn over_the_limit_the_oldest_go_first_but_nothing_that_is_needed() {
     let left = |limit: u64, more: Value| {
         let mut rules = json!({"max_total_size": limit.to_string()});
         rules.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let choice = choose(&history, &policy(rules), Some(&sizes));
+        let choice = choose(&history, &policy(rules), &[], Some(&sizes));
         let stay: Vec<usize> = places_that_stay(&choice).into_iter().map(|p| p + 1).collect();
         (stay, choice.notes)
     };
@@ -274,7 +291,7 @@ fn a_limit_of_one_reason_concerns_its_backups_alone() {
     history[0].reason = Reason::Manual;
     let sizes = Footprints::of(&[10, 10, 10, 10], &[]);
     let policy = policy(json!({"scheduled": {"max_total_size": "20"}}));
-    let choice = choose(&history, &policy, Some(&sizes));
+    let choice = choose(&history, &policy, &[], Some(&sizes));
     assert_eq!(choice.going, [1]);
     assert_eq!(choice.reasons[1].1, ["over max_total_size 20"]);
 }
@@ -289,7 +306,7 @@ fn what_was_not_asked_about_stays_with_what_it_needs() {
     ];
     let rules = policy(json!({"keep_last": 1}));
     let going = |asked: &[u64]| {
-        let mut plan = plan_by(&rules, &history).unwrap();
+        let mut plan = plan_by(&rules, &history, &[]).unwrap();
         plan.restrict(&|record| asked.contains(&record.sequence));
         let stay = plan.verdicts.iter().filter(|verdict| verdict.keep).count();
         assert_eq!(stay + plan.going.len(), 4);

@@ -6,17 +6,6 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// The keys of a store at `prefix`, whose secrets lie in files of the host.
-fn store(host: &Host, server: &S3Server, prefix: &str) -> String {
-    fs::write(host.path().join("key-id"), KEY_ID).unwrap();
-    fs::write(host.path().join("secret"), SECRET).unwrap();
-    format!(
-        "url = \"s3://{BUCKET}/{prefix}\"\noptions = {{ endpoint = \"{}\" }}\n\
-         credentials = {{ key_id_file = \"key-id\", secret_file = \"secret\" }}\n",
-        server.endpoint()
-    )
-}
-
 /// Runs the program where there is no config, with these variables.
 fn run_without_config(host: &Host, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
     let mut command = host.command(arguments);
@@ -42,7 +31,7 @@ fn every_command_works_on_a_copy() {
          [[repository.copies]]\nname = \"offsite\"\n{}",
         host.repository(),
         host.path().join("disk"),
-        store(&host, &server, "copy")
+        host.store(&server, "copy")
     ));
     let full = host.back_up();
     host.write("new.txt", "new");
@@ -83,7 +72,7 @@ fn a_repository_is_restored_from_without_any_config() {
     assert!(local(&["list"]).ok().stdout.contains("files"));
     assert_eq!(restored(&local, &to), listing(&host.live()));
 
-    host.configure_repository(&store(&host, &server, "web 1"));
+    host.configure_repository(&host.store(&server, "web 1"));
     host.back_up();
     let endpoint = server.endpoint();
     let variables = [
@@ -114,7 +103,7 @@ fn the_repositories_of_a_fleet_are_asked_together() {
     let hosts = [Host::with_files(), Host::with_files()];
     for (number, host) in hosts.iter().enumerate() {
         host.write("mine.txt", &format!("of host {number}"));
-        host.configure_repository(&store(host, &server, &format!("fleet/web-{number}")));
+        host.configure_repository(&host.store(&server, &format!("fleet/web-{number}")));
         host.back_up();
     }
     hosts[1].back_up();

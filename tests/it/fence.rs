@@ -8,7 +8,7 @@ use backstop::config::{ContainerSelection, Quiesce};
 use backstop::docker::{Container, Docker};
 use backstop::error::{Code, Result};
 use backstop::fence::{Guardian, HeldContainers, Journal, LiveJournal, quiesce, recover};
-use backstop::progress::{Progress, Silent};
+use backstop::progress::{Progress, Silent, Warnings};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -174,6 +174,30 @@ async fn one_that_somebody_else_let_go_or_removed_is_told() {
     assert_eq!([still.state(), runs.state(), ran.state()], ["running"; 3]);
     drop(held);
     assert_eq!(journals(state.path()), 0);
+}
+
+#[tokio::test]
+async fn one_that_does_not_stop_by_itself_is_named() {
+    if !docker_answers() {
+        return;
+    }
+    let docker = Docker::connect().await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let stubborn = TestContainer::run(&[], &["/busy", "stubborn"]);
+    let graceful = TestContainer::run(&[], &[]);
+    let names = [&stubborn, &graceful].map(|c| c.name.as_str());
+    let mut containers = selected(&docker, &names, Quiesce::Stop).await;
+    containers[0].stop_timeout = Duration::from_secs(1);
+    let guardian = guard(state.path(), "backup", &containers).await;
+    let warnings = Warnings::before(silent());
+    let progress: Arc<dyn Progress> = warnings.clone();
+    quiesce(&docker, &guardian, &progress).await.unwrap().resume().await.unwrap();
+    let told = warnings.seen();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].code, Code::ContainerKilled);
+    assert!(told[0].message.contains(&stubborn.name), "{told:?}");
+    assert_eq!([stubborn.state(), graceful.state()], ["running"; 2]);
+    guardian.finish().unwrap();
 }
 
 #[tokio::test]

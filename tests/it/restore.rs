@@ -10,4 +10,5 @@ mod in_place;
 mod left_out;
 mod mount_point;
 mod onlookers;
+mod row_counts;
 mod trees;

@@ -100,6 +100,35 @@ fn prune_explains_every_backup_and_deletes_what_no_rule_keeps() {
 }
 
 #[test]
+fn what_a_backup_that_cannot_be_read_may_need_is_not_deleted() {
+    let host = Host::with_files();
+    host.configure("[retention]\nkeep_last = 1\n");
+    let first = full(&host);
+    let incremental = host.back_up();
+    let newest = full(&host);
+    let manifest = host.backup_dir(&incremental).join("manifest.json");
+    let whole = fs::read(&manifest).unwrap();
+    fs::write(&manifest, "{").unwrap();
+    // As long as the catalog knows what it needs, that is all that stays.
+    let goes = |host: &Host| {
+        let said = verdicts(&host.json(&["prune", "--dry-run"]));
+        [&first, &incremental, &newest].map(|one| said.get(id(one)).map(|(keep, _)| !keep))
+    };
+    assert_eq!(goes(&host), [Some(true), Some(true), Some(false)]);
+    forget_catalog(&host);
+    assert_eq!(goes(&host), [Some(false), None, Some(false)]);
+    let said = verdicts(&host.json(&["prune", "--yes"]));
+    assert!(said[id(&first)].1.contains("cannot be read and may need it"), "{said:?}");
+    host.run(&["delete", id(&first), "--yes"]).failed(1, "backup_needed");
+
+    // With its manifest it is as good as it was.
+    fs::write(&manifest, whole).unwrap();
+    let to = host.path().join("restored");
+    host.run(&["restore", id(&incremental), "--to", to.to_str().unwrap()]).ok();
+    assert_eq!(goes(&host), [Some(true), Some(true), Some(false)]);
+}
+
+#[test]
 fn old_failures_are_forgotten_for_good() {
     let host = Host::with_files();
     host.back_up();

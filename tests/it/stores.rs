@@ -2,22 +2,11 @@
 
 use crate::support::cluster::bin_dir;
 use crate::support::host::{Host, listing};
-use crate::support::store::{BUCKET, KEY_ID, S3Server, SECRET, WebdavServer};
+use crate::support::store::{S3Server, SECRET, WebdavServer};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// The keys of a store at `prefix`, whose secrets lie in files of the host.
-fn store(host: &Host, server: &S3Server, prefix: &str) -> String {
-    fs::write(host.path().join("key-id"), KEY_ID).unwrap();
-    fs::write(host.path().join("secret"), SECRET).unwrap();
-    format!(
-        "url = \"s3://{BUCKET}/{prefix}\"\noptions = {{ endpoint = \"{}\" }}\n\
-         credentials = {{ key_id_file = \"key-id\", secret_file = \"secret\" }}\n",
-        server.endpoint()
-    )
-}
 
 /// What a directory and a store are given as copies of a repository in a directory.
 fn copies(host: &Host, server: &S3Server) -> String {
@@ -26,7 +15,7 @@ fn copies(host: &Host, server: &S3Server) -> String {
          [[repository.copies]]\nname = \"offsite\"\n{}",
         host.repository(),
         disk(host),
-        store(host, server, "copy")
+        host.store(server, "copy")
     )
 }
 
@@ -61,7 +50,7 @@ fn name(record: &Value) -> &str {
 #[test]
 fn a_store_may_be_the_only_home_of_a_repository() {
     let (host, server) = (Host::with_database(), S3Server::start());
-    host.configure_repository(&store(&host, &server, "only home"));
+    host.configure_repository(&host.store(&server, "only home"));
     let doctor = host.run(&["config", "show"]).ok();
     assert!(!doctor.stdout.contains(SECRET), "{}", doctor.stdout);
     let full = host.back_up();
@@ -113,6 +102,18 @@ fn copies_have_what_the_repository_has_and_stand_for_themselves() {
         assert!(checked.success(), "{}", sums.display());
         assert_eq!(fs::read_dir(copy.join("backups")).unwrap().count(), 2);
     }
+    let listed = host.json(&["list"]);
+    for record in listed.as_array().unwrap() {
+        assert_eq!(record["copies"], serde_json::json!(["disk", "offsite"]));
+    }
+    assert!(host.run(&["list"]).ok().stdout.contains("2 of 2"));
+    assert!(host.run(&["show"]).ok().stdout.contains("copies       disk, offsite"));
+    let doctor = host.json(&["doctor"]);
+    let copies = doctor.as_array().unwrap().iter().filter(|finding| {
+        let (subject, detail) = (&finding["subject"], finding["detail"].as_str().unwrap());
+        subject.as_str().unwrap().starts_with("copy ") && detail.ends_with(": 2 backups")
+    });
+    assert_eq!(copies.count(), 2, "{doctor}");
     let synced = host.json(&["sync"]);
     for one in synced.as_array().unwrap() {
         assert_eq!((&one["complete"], &one["sent_bytes"]), (&true.into(), &0.into()), "{one}");
@@ -122,7 +123,7 @@ fn copies_have_what_the_repository_has_and_stand_for_themselves() {
     // The repository is lost; each copy takes its place.
     fs::remove_dir_all(host.repository()).unwrap();
     let live = listing(&host.live());
-    for copy in [format!("path = {:?}", disk(&host)), store(&host, &server, "copy")] {
+    for copy in [format!("path = {:?}", disk(&host)), host.store(&server, "copy")] {
         fs::remove_dir_all(host.state()).unwrap();
         host.configure_repository(&copy);
         assert_eq!(restored(&host), live);
@@ -146,6 +147,11 @@ fn a_copy_out_of_reach_is_a_warning_and_the_next_sync_catches_up() {
     assert!(alone.env("BACKUP_LOCAL_ONLY", "true").output().unwrap().status.success());
     assert_eq!(server.requests(), before);
     host.run(&["sync", "offsite"]).failed(1, "storage_unreachable");
+    let doctor = host.run(&["doctor"]).ended(3).stdout;
+    assert!(doctor.contains("FAIL  copy offsite"), "{doctor}");
+    assert!(doctor.contains("2 backups wait for `backstop sync`"), "{doctor}");
+    let shown = host.run(&["show"]).ok().stdout;
+    assert!(shown.contains("not in       disk, offsite; `backstop sync` sends it"), "{shown}");
     assert_eq!(fs::read_dir(disk(&host).join("backups")).unwrap().count(), 2);
     server.answer_only(usize::MAX);
     let synced = host.json(&["sync"]);
@@ -161,7 +167,7 @@ fn an_interrupted_sync_goes_on_where_it_stopped() {
     let trial = format!(
         "path = {:?}\n[[repository.copies]]\nname = \"trial\"\n{}",
         host.repository(),
-        store(&host, &server, "trial")
+        host.store(&server, "trial")
     );
     host.configure_repository(&trial);
     host.run(&["backup", "--local-only"]).ok();
@@ -230,7 +236,7 @@ fn damage_is_not_passed_on_to_copies() {
 #[test]
 fn a_backup_that_fails_on_its_way_leaves_nothing_on_its_store() {
     let (host, server) = (Host::with_database(), S3Server::start());
-    host.configure_repository(&store(&host, &server, "failing"));
+    host.configure_repository(&host.store(&server, "failing"));
     let programs = host.path().join("bin");
     fs::create_dir(&programs).unwrap();
     let real = bin_dir();

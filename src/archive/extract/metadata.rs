@@ -11,6 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::{Mutex, PoisonError};
 
 const MOST_FAULTS: usize = 1000;
 const SETUID_SETGID: u32 = 0o6000;
@@ -27,30 +28,35 @@ pub(super) enum Subject<'a> {
 pub(super) struct Metadata {
     is_root: bool,
     user: (u32, u32),
-    faults: Vec<Fault>,
-    count: u64,
+    faults: Mutex<(Vec<Fault>, u64)>,
 }
 
 impl Metadata {
     pub(super) fn new() -> Self {
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
         let user = (uid.as_raw(), gid.as_raw());
-        Self { is_root: uid.is_root(), user, faults: Vec::new(), count: 0 }
+        Self { is_root: uid.is_root(), user, faults: Mutex::default() }
     }
 
-    pub(super) fn note(&mut self, fault: Fault) {
-        self.count += 1;
-        if self.faults.len() < MOST_FAULTS {
-            self.faults.push(fault);
+    pub(super) fn note(&self, fault: Fault) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let (named, count) = &mut *faults;
+        *count += 1;
+        if named.len() < MOST_FAULTS {
+            named.push(fault);
         }
     }
 
-    pub(super) fn into_faults(self) -> (Vec<Fault>, u64) {
-        (self.faults, self.count)
+    /// What was noted, by path: the first thousand, and how many in all.
+    pub(super) fn faults(&self) -> (Vec<Fault>, u64) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut named, count) = std::mem::take(&mut *faults);
+        named.sort_by(|one, other| one.path.cmp(&other.path));
+        (named, count)
     }
 
     /// Gives `subject` the metadata of `entry`.
-    pub(super) fn apply(&mut self, subject: &Subject<'_>, entry: &Entry) -> Result<(), Errno> {
+    pub(super) fn apply(&self, subject: &Subject<'_>, entry: &Entry) -> Result<(), Errno> {
         let mut mode = entry.mode;
         if !self.own(subject, entry)? {
             // A setuid program would run as whoever restores it.
@@ -72,7 +78,7 @@ impl Metadata {
     }
 
     /// Whether the file belongs to whom it belonged.
-    fn own(&mut self, subject: &Subject<'_>, entry: &Entry) -> Result<bool, Errno> {
+    fn own(&self, subject: &Subject<'_>, entry: &Entry) -> Result<bool, Errno> {
         if !self.is_root && self.user == (entry.uid, entry.gid) {
             return Ok(true);
         }
@@ -88,7 +94,7 @@ impl Metadata {
         }
     }
 
-    fn incomplete(&mut self, entry: &Entry, cause: String) {
+    fn incomplete(&self, entry: &Entry, cause: String) {
         self.note(Fault::new(&entry.path, Trouble::Incomplete, cause));
     }
 }

@@ -4,6 +4,7 @@
 //! inside the one above it without following a symlink. So nothing that the archive brings,
 //! and nothing that somebody puts there meanwhile, leads outside.
 
+use super::crew::{Crew, SMALL, open_new};
 use super::metadata::{Metadata, Subject};
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::fault::{Fault, Trouble};
@@ -13,34 +14,55 @@ use rustix::fs::{
     unlinkat,
 };
 use rustix::io::Errno;
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A directory that is being filled. Its metadata follow when nothing more is put into it,
 /// because that would change its time, and because it may be read-only.
 struct Held {
     name: OsString,
-    directory: OwnedFd,
+    directory: Arc<OwnedFd>,
     entry: Option<Entry>,
 }
+
+/// A directory into which nothing more is put, but for what the threads still do.
+struct Left {
+    directory: Arc<OwnedFd>,
+    entry: Entry,
+}
+
+/// How many directories wait for the threads before they are completed.
+const MOST_LEFT: usize = 32;
 
 /// The directory that an archive is unpacked into.
 pub(super) struct Target {
     path: PathBuf,
-    top: OwnedFd,
+    top: Arc<OwnedFd>,
     top_entry: Option<Entry>,
     held: Vec<Held>,
-    metadata: Metadata,
+    left: VecDeque<Left>,
+    metadata: Arc<Metadata>,
+    crew: Option<Crew>,
 }
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Target {
-    /// Opens the directory at `path`, or creates it (mode 0700).
+    /// Opens the directory at `path`, or creates it (mode 0700). Small files are written by
+    /// threads.
     pub(super) fn open(path: &Path) -> Result<Self> {
+        let mut target = Self::open_alone(path)?;
+        target.crew = Some(Crew::start(path, &target.metadata)?);
+        Ok(target)
+    }
+
+    /// The same without threads.
+    pub(super) fn open_alone(path: &Path) -> Result<Self> {
         let failed = |e: std::io::Error| Error::io("restore into", path, e);
         match rustix::fs::mkdir(path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -53,8 +75,15 @@ impl Target {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
-        let metadata = Metadata::new();
-        Ok(Self { path: path.to_owned(), top, top_entry: None, held: Vec::new(), metadata })
+        Ok(Self {
+            path: path.to_owned(),
+            top: Arc::new(top),
+            top_entry: None,
+            held: Vec::new(),
+            left: VecDeque::new(),
+            metadata: Arc::new(Metadata::new()),
+            crew: None,
+        })
     }
 
     /// Where it is.
@@ -69,11 +98,20 @@ impl Target {
 
     /// Creates the empty file of `entry` for its content.
     pub(super) fn create(&mut self, entry: &Entry) -> Result<File> {
-        let name = self.enter_parent(entry)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let file = openat(self.current(), name, flags | OFlags::CLOEXEC, mode);
-        file.map(File::from).map_err(|e| self.failed(entry, e))
+        self.enter_parent(entry)?;
+        open_new(self.current(), entry).map_err(|e| self.failed(entry, e))
+    }
+
+    /// Whether the content of `entry` may be given to [`put`](Self::put) as a whole.
+    pub(super) fn takes(&self, entry: &Entry) -> bool {
+        self.crew.is_some() && entry.size <= SMALL
+    }
+
+    /// Leaves a file with its content and metadata to the threads.
+    pub(super) fn put(&mut self, entry: &Entry, content: Vec<u8>) -> Result<()> {
+        self.enter_parent(entry)?;
+        let directory = self.held.last().map_or(&self.top, |held| &held.directory);
+        self.crew.as_ref().map_or(Ok(()), |crew| crew.create(directory, entry, content))
     }
 
     /// Takes the file of `entry`, just created, away again.
@@ -98,7 +136,10 @@ impl Target {
         let target = entry.link_target.as_deref().unwrap_or_default();
         let made = match entry.kind {
             Kind::Directory => return self.descend(name, entry),
-            Kind::Hardlink => return self.link(name, Path::new(target), entry),
+            Kind::Hardlink => {
+                self.crew.as_ref().map_or(Ok(()), Crew::wait)?;
+                return self.link(name, Path::new(target), entry);
+            }
             Kind::Symlink => symlinkat(target, self.current(), name),
             Kind::Fifo => self.make_node(name, FileType::Fifo, 0),
             Kind::CharDevice => self.make_node(name, FileType::CharacterDevice, device(entry)),
@@ -111,9 +152,7 @@ impl Target {
             return Ok(());
         }
         made.map_err(|e| self.failed(entry, e))?;
-        let Self { metadata, held, top, .. } = self;
-        let directory = held.last().map_or(top.as_fd(), |held| held.directory.as_fd());
-        let done = metadata.apply(&Subject::Named(directory, name), entry);
+        let done = self.metadata.apply(&Subject::Named(self.current(), name), entry);
         done.map_err(|e| self.failed(entry, e))
     }
 
@@ -121,13 +160,15 @@ impl Target {
     /// thousand, and how many in all).
     pub(super) fn finish(mut self) -> Result<(Vec<Fault>, u64)> {
         self.leave_to(0)?;
+        self.complete_left(0)?;
+        self.crew.as_ref().map_or(Ok(()), Crew::wait)?;
         if let Some(entry) = self.top_entry.take() {
             let done = self.metadata.apply(&Subject::Open(self.top.as_fd()), &entry);
             done.map_err(|e| self.failed(&entry, e))?;
         }
         let synced = rustix::fs::syncfs(&self.top);
         synced.map_err(|e| Error::io("sync", &self.path, e.into()))?;
-        Ok(self.metadata.into_faults())
+        Ok(self.metadata.faults())
     }
 
     fn make_node(&self, name: &OsStr, kind: FileType, device: Dev) -> Result<(), Errno> {
@@ -137,7 +178,7 @@ impl Target {
     fn descend(&mut self, name: &OsStr, entry: &Entry) -> Result<()> {
         let directory = open_or_make(self.current(), name).map_err(|e| self.failed(entry, e))?;
         let entry = Some(entry.clone());
-        self.held.push(Held { name: name.to_owned(), directory, entry });
+        self.held.push(Held { name: name.to_owned(), directory: Arc::new(directory), entry });
         Ok(())
     }
 
@@ -176,6 +217,7 @@ impl Target {
         for part in parent.iter().skip(common) {
             let opened = open_or_make(self.current(), part);
             let directory = opened.map_err(|e| self.failed(entry, e))?;
+            let directory = Arc::new(directory);
             self.held.push(Held { name: part.to_owned(), directory, entry: None });
         }
         Ok(entry.path.file_name().unwrap_or_default())
@@ -185,9 +227,19 @@ impl Target {
         while self.held.len() > depth {
             let Some(Held { directory, entry, .. }) = self.held.pop() else { break };
             if let Some(entry) = entry {
-                let done = self.metadata.apply(&Subject::Open(directory.as_fd()), &entry);
-                done.map_err(|e| self.failed(&entry, e))?;
+                self.left.push_back(Left { directory, entry });
             }
+        }
+        self.complete_left(if self.crew.is_some() { MOST_LEFT } else { 0 })
+    }
+
+    /// Completes directories until at most so many are left, those below first.
+    fn complete_left(&mut self, most: usize) -> Result<()> {
+        while self.left.len() > most {
+            let Some(Left { directory, entry }) = self.left.pop_front() else { break };
+            self.crew.as_ref().map_or(Ok(()), |crew| crew.wait_for(&directory))?;
+            let done = self.metadata.apply(&Subject::Open(directory.as_fd()), &entry);
+            done.map_err(|e| self.failed(&entry, e))?;
         }
         Ok(())
     }
@@ -196,16 +248,20 @@ impl Target {
         self.path.join(&entry.path).display().to_string()
     }
 
-    /// The target was empty: something in the way was put there by the archive itself, and
-    /// a path through something else than a directory leads astray.
     fn failed(&self, entry: &Entry, error: Errno) -> Error {
-        let astray = matches!(error, Errno::EXIST | Errno::LOOP | Errno::NOTDIR);
-        if astray {
-            return Error::new(Code::UnsafePath, "restore", self.shown(entry))
-                .cause(format!("another file of the archive is in the way: {error}"));
-        }
-        Error::io("restore", &self.path.join(&entry.path), error.into())
+        failed(&self.path, entry, error)
     }
+}
+
+/// The target was empty: something in the way was put there by the archive itself, and a path
+/// through something else than a directory leads astray.
+pub(super) fn failed(target: &Path, entry: &Entry, error: Errno) -> Error {
+    let path = target.join(&entry.path);
+    if matches!(error, Errno::EXIST | Errno::LOOP | Errno::NOTDIR) {
+        return Error::new(Code::UnsafePath, "restore", path.display())
+            .cause(format!("another file of the archive is in the way: {error}"));
+    }
+    Error::io("restore", &path, error.into())
 }
 
 fn device(entry: &Entry) -> Dev {

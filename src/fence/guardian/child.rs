@@ -1,6 +1,6 @@
 //! What the guardian process does.
 
-use super::super::journal::{Claim, Journal, LiveJournal, claim};
+use super::super::journal::{Claim, Journal, LiveJournal, announce, claim};
 use super::super::recover::undo;
 use super::{READY, RELEASED};
 use crate::clock;
@@ -39,6 +39,7 @@ pub async fn serve(
         return Ok(());
     }
     log(&format!("{}: its backstop is gone", journal.display()));
+    announce(journal);
     let Some(live) = claim_when_free(journal).await? else {
         log("another process has undone it");
         return Ok(());

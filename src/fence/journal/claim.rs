@@ -3,7 +3,7 @@
 use super::LiveJournal;
 use super::live::{open_lock, remove_if_there};
 use crate::error::{Code, Error, Result};
-use std::fs::{self, TryLockError};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -83,6 +83,14 @@ pub fn claim(path: &Path) -> Result<Claim> {
 /// The line of a process that undoes what a dead one left.
 const UNDOING: &str = "undoing";
 
+/// Says that the process of the journal at `path` is dead and that the caller is about to take
+/// it over: so whoever finds the lock taken from now on waits. Nothing is done where it is gone.
+pub(in crate::fence) fn announce(path: &Path) {
+    let lock = OpenOptions::new().append(true).open(path.with_extension("lock"));
+    // As in `claim`: it only tells others why they wait.
+    drop(lock.and_then(|mut lock| lock.write_all(format!("{UNDOING}\n").as_bytes())));
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{CaptureKind, Journal, JournalCapture, Step};
@@ -111,6 +119,19 @@ mod tests {
         assert!(matches!(claim(&path).unwrap(), Claim::BeingUndone));
         heir.remove().unwrap();
         assert!(matches!(claim(&path).unwrap(), Claim::Gone));
+        assert_eq!(fs::read_dir(state.path().join("journal")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_announced_is_never_taken_for_the_work_of_a_living_process() {
+        let state = tempfile::tempdir().unwrap();
+        let live = LiveJournal::create(state.path(), Journal::new("one", &[])).unwrap();
+        let path = live.path().to_path_buf();
+        announce(&path);
+        assert!(matches!(claim(&path).unwrap(), Claim::BeingUndone));
+        drop(live);
+        claimed(&path).remove().unwrap();
+        announce(&path);
         assert_eq!(fs::read_dir(state.path().join("journal")).unwrap().count(), 0);
     }
 

@@ -139,7 +139,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 fn stay(records: &[BackupRecord], policy: &Policy, sizes: &Footprints) -> Vec<usize> {
-    places_that_stay(&choose(records, policy, Some(sizes)))
+    places_that_stay(&choose(records, policy, &[], Some(sizes)))
 }
 
 /// The sequences that a backup needs.
@@ -213,7 +213,7 @@ proptest! {
         policy in any_policy(),
     ) {
         let (records, sizes) = history(&steps);
-        let choice = choose(&records, &policy, Some(&sizes));
+        let choice = choose(&records, &policy, &[], Some(&sizes));
         let stay = places_that_stay(&choice).len();
         let order = choice.going;
         prop_assert_eq!(order.len() + stay, records.len());
@@ -247,7 +247,7 @@ proptest! {
         policy in any_policy(),
     ) {
         let (records, sizes) = history(&steps);
-        let choice = choose(&records, &policy, Some(&sizes));
+        let choice = choose(&records, &policy, &[], Some(&sizes));
         for (place, (keep, reasons)) in choice.reasons.iter().enumerate() {
             prop_assert_eq!(!keep, choice.going.contains(&place));
             prop_assert!(!reasons.is_empty());

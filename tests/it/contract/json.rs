@@ -95,6 +95,7 @@ fn every_command_prints_what_its_page_says() {
     assert_row("recover", &host.json(&["recover"]));
     assert_row("config show", &host.json(&["config", "show"]));
     assert_row("config check", &host.json(&["config", "check"]));
+    assert_row("config recorded", &host.json(&["config", "recorded"]));
     assert!(host.json(&["config", "schema"])["properties"].is_object());
     assert_row("completions", &host.json(&["completions", "fish"]));
     let dir = host.path().join("man");

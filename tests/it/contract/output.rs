@@ -49,6 +49,17 @@ fn piped_output_has_no_colours_and_no_bars() {
 }
 
 #[test]
+fn nothing_that_was_stored_commands_the_terminal() {
+    let host = Host::with_files();
+    host.run(&["backup", "--label", "note=\u{1b}[2Jgone"]).ok();
+    let shown = host.run(&["show"]).ok().stdout;
+    assert!(shown.contains(r"note=\u{1b}[2Jgone") && !shown.contains('\u{1b}'), "{shown}");
+    assert_eq!(host.json(&["show"])["labels"]["note"], "\u{1b}[2Jgone");
+    let ran = host.run(&["show", "\u{1b}[2J"]).failed(5, "backup_not_found");
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran:?}");
+}
+
+#[test]
 fn quiet_prints_results_and_errors_only() {
     let host = Host::with_files();
     let ran = host.run(&["backup", "--quiet"]).ok();

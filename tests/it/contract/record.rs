@@ -26,8 +26,10 @@ fn a_backup_is_described_by_one_object_with_the_promised_fields() {
         [
             "components",
             "consistency",
+            "copies",
             "downtime",
             "duration_seconds",
+            "encrypted",
             "error",
             "file_count",
             "finished_at",

@@ -44,7 +44,7 @@ async fn rows_written_after_the_fence_are_in_no_dump() {
         let dump = request.backup.join(&detail.object);
         let jobs = 2.try_into().unwrap();
         scratch.fill(&tools, &dump, &detail, jobs, &silent()).await.unwrap();
-        scratch.verify(&detail.tables).await.unwrap();
+        scratch.verify(&detail.tables, jobs).await.unwrap();
         let seen = cluster.psql(&name, "SELECT count(*), min(id), max(id) FROM item");
         assert_eq!(seen, "10|1|10");
         scratch.drop().await.unwrap();

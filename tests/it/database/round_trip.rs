@@ -61,7 +61,7 @@ async fn every_format_survives_the_way_there_and_back() {
                 .unwrap();
             let jobs = 3.try_into().unwrap();
             scratch.fill(tools, &path, &detail, jobs, &silent()).await.unwrap();
-            scratch.verify(&detail.tables).await.unwrap();
+            scratch.verify(&detail.tables, component.jobs).await.unwrap();
             assert_eq!(cluster.psql(&name, CONTENT), content, "{format:?} {place}");
             let prepared = Prepared::connect(scratch.target()).await.unwrap();
             let made = describe(prepared.connection()).await.unwrap();
@@ -109,9 +109,9 @@ async fn the_owner_of_a_database_needs_no_superuser_to_restore_it() {
         Scratch::create(&target(&component), &name, &detail, silent().as_ref()).await.unwrap();
     let path = backup.path().join(&detail.object);
     scratch.fill(&tools, &path, &detail, 2.try_into().unwrap(), &silent()).await.unwrap();
-    scratch.verify(&detail.tables).await.unwrap();
+    scratch.verify(&detail.tables, component.jobs).await.unwrap();
     cluster.psql(&name, "DELETE FROM item WHERE id <= 3");
-    let error = scratch.verify(&detail.tables).await.unwrap_err();
+    let error = scratch.verify(&detail.tables, component.jobs).await.unwrap_err();
     assert_eq!(error.code(), backstop::error::Code::BackupDamaged);
     assert!(error.to_string().contains("public.item has 97 rows instead of 100"), "{error}");
     scratch.drop().await.unwrap();

@@ -104,6 +104,32 @@ fn a_key_that_is_wrong_or_gone_is_told_apart_and_nothing_is_touched() {
 }
 
 #[test]
+fn one_backup_for_another_key_keeps_nothing_else_from_being_verified() {
+    let host = Host::with_files();
+    let old = host.path().join("keys/old.key");
+    let olds = generate(&host, &old);
+    host.configure(&section(&[&olds], Some(&old)));
+    let first = host.back_up();
+    let recipient = generate(&host, &key(&host));
+    host.configure(&section(&[&recipient], Some(&key(&host))));
+    let second = host.json(&["backup", "--kind", "full"]);
+    let ran = host.run(&["verify", "--all", "--level", "deep", "--json"]).ended(3);
+    let found = ran.json();
+    let of = |record: &serde_json::Value| {
+        let mut all = found.as_array().unwrap().iter();
+        all.find(|one| one["id"] == record["id"]).unwrap().clone()
+    };
+    assert_eq!((&of(&first)["ok"], &of(&first)["level"]), (&true.into(), &"full".into()));
+    assert!(of(&first)["locked"].as_str().unwrap().contains("key"), "{found}");
+    assert_eq!((&of(&second)["ok"], &of(&second)["level"]), (&true.into(), &"deep".into()));
+    assert!(of(&second)["locked"].is_null(), "{found}");
+    assert!(ran.stderr.contains("key_wrong"), "{ran:?}");
+    let listed = host.json(&["list"]);
+    assert!(listed.as_array().unwrap().iter().all(|one| one["encrypted"] == true), "{listed}");
+    assert!(host.run(&["show"]).ok().stdout.contains("encrypted    with age"));
+}
+
+#[test]
 fn a_key_file_may_be_protected_by_a_passphrase() {
     let host = Host::with_files();
     let recipient = encrypt(&host);

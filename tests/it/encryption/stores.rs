@@ -1,18 +1,7 @@
 //! Encrypted backups on an object store, and copies of them.
 
 use super::*;
-use crate::support::store::{BUCKET, KEY_ID, S3Server, SECRET};
-
-/// The keys of a store at `prefix`, whose secrets lie in files of the host.
-fn store(host: &Host, server: &S3Server, prefix: &str) -> String {
-    fs::write(host.path().join("key-id"), KEY_ID).unwrap();
-    fs::write(host.path().join("secret"), SECRET).unwrap();
-    format!(
-        "url = \"s3://{BUCKET}/{prefix}\"\noptions = {{ endpoint = \"{}\" }}\n\
-         credentials = {{ key_id_file = \"key-id\", secret_file = \"secret\" }}\n",
-        server.endpoint()
-    )
-}
+use crate::support::store::S3Server;
 
 /// Writes the config for a repository there, with the host's own key.
 fn configure(host: &Host, repository: &str) {
@@ -25,7 +14,7 @@ fn configure(host: &Host, repository: &str) {
 #[test]
 fn a_store_holds_nothing_that_can_be_read_and_gives_everything_back() {
     let (host, server) = (Host::with_database(), S3Server::start());
-    configure(&host, &store(&host, &server, "home"));
+    configure(&host, &host.store(&server, "home"));
     host.database()
         .sql("CREATE TABLE still AS SELECT i, md5(i::text) FROM generate_series(1, 5000) i");
     let full = host.back_up();

@@ -3,6 +3,35 @@
 use super::*;
 
 #[test]
+fn a_key_in_the_environment_is_enough_where_there_is_no_config() {
+    let host = Host::with_files();
+    let recipient = encrypt(&host);
+    let record = host.back_up();
+    let config = fs::read_to_string(host.config()).unwrap();
+    assert!(config.contains(&recipient));
+    let run = |key: Option<&Path>, arguments: &[&str]| {
+        let repository = host.repository();
+        let place = ["--repository", repository.to_str().unwrap()];
+        let mut command = host.command(&[&place[..], arguments].concat());
+        command
+            .env_remove("BACKSTOP_CONFIG")
+            .env("BACKSTOP_STATE__DIR", host.path().join("state of nobody"))
+            .envs(key.map(|key| ("BACKSTOP_ENCRYPTION__IDENTITY_FILE", key)))
+            .current_dir(host.live());
+        Ran::of(&command.output().unwrap())
+    };
+    let to = host.path().join("restored");
+    let restore = ["restore", id(&record), "--to", to.to_str().unwrap()];
+    run(None, &restore).failed(1, "key_missing");
+    run(None, &["config", "recorded"]).failed(1, "key_missing");
+    let key = key(&host);
+    run(Some(&key), &restore).ok();
+    assert_eq!(listing(&to.join("files/uploads")), listing(&host.live()));
+    assert_eq!(run(Some(&key), &["config", "recorded"]).ok().stdout, config);
+    run(Some(&key), &["verify", "--level", "deep"]).ok();
+}
+
+#[test]
 fn a_host_without_the_key_takes_backups_verifies_them_and_reads_none() {
     let host = Host::with_database();
     let recipient = generate(&host, &key(&host));

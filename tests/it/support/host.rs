@@ -2,6 +2,7 @@
 //! and a database, with the program itself.
 
 use super::cluster::{Cluster, PASSWORD, SUPERUSER, TestDatabase, USER, encode};
+use super::store::{BUCKET, KEY_ID, S3Server, SECRET};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,6 +30,17 @@ pub(crate) struct Ran {
 }
 
 impl Host {
+    /// The keys of a store at `prefix` of the config, whose secrets lie in files of the host.
+    pub(crate) fn store(&self, server: &S3Server, prefix: &str) -> String {
+        fs::write(self.path().join("key-id"), KEY_ID).unwrap();
+        fs::write(self.path().join("secret"), SECRET).unwrap();
+        format!(
+            "url = \"s3://{BUCKET}/{prefix}\"\noptions = {{ endpoint = \"{}\" }}\n\
+             credentials = {{ key_id_file = \"key-id\", secret_file = \"secret\" }}\n",
+            server.endpoint()
+        )
+    }
+
     /// With the live tree only, no database.
     pub(crate) fn with_files() -> Self {
         let place = tempfile::Builder::new().prefix("backstop-host-").tempdir().unwrap();
