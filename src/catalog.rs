@@ -15,7 +15,7 @@ mod reconcile;
 mod record;
 
 pub use event::{Event, EventName};
-pub use query::{Answer, Query, Source, Value};
+pub use query::{Answer, Changes, Query, Source, Value};
 pub use record::{BackupRecord, LastVerification, Sampled, Status, VerifyLevel};
 
 use crate::config::Config;
