@@ -11,23 +11,37 @@ change_some() {
     done
 }
 
-# copy_backups COUNT : what the newest backup would be if nothing had changed since.
+# copy_backups COUNT : what the next backups would be, one a day, if each time the same had
+# changed: every thirtieth full, as `repository.full_every` has it by default, the others
+# incremental, each of the one before.
 copy_backups() {
-    local from id name at number sums
-    from=$(find "$work/repository/backups" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -t_ -k4 | tail -n 1)
-    from=$work/repository/backups/$from
+    local full newest from kind id name at number sequence parent sums
+    full=$(newest_backup full) newest=$(newest_backup incremental)
+    parent=$(jq -r .id "$newest/manifest.json") sequence=$(jq -r .sequence "$newest/manifest.json")
     for ((number = 1; number <= $1; number++)); do
+        kind=incremental from=$newest
+        if (((sequence + number - 1) % 30 == 0)); then kind=full from=$full; fi
         id=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-        at=$(date --utc --date="@$(($(date +%s) + number * 60))" +%Y-%m-%dT%H:%M:%S)
-        name=backup_incremental_manual_$(tr 'T:' '_-' <<<"$at")_${id:0:4}
+        at=$(date --utc --date="@$(($(date +%s) + number * 86400))" +%Y-%m-%dT%H:%M:%S)
+        name=backup_${kind}_manual_$(tr 'T:' '_-' <<<"$at")_${id:0:4}
         cp -a "$from" "$work/copy"
-        jq --arg id "$id" --arg name "$name" --arg at "${at}Z" --argjson number "$number" \
-            '.id = $id | .name = $name | .sequence += $number | .started_at = $at | .finished_at = $at' \
+        jq --arg id "$id" --arg name "$name" --arg at "${at}Z" --arg parent "$parent" \
+            --argjson sequence $((sequence + number)) \
+            '.id = $id | .name = $name | .sequence = $sequence
+            | .started_at = $at | .finished_at = $at
+            | if .parent then .parent = $parent else . end
+            | .components |= map(if .changes_since then .changes_since = $parent else . end)' \
             "$from/manifest.json" >"$work/copy/manifest.json"
         sums=$(sha256sum "$work/copy/manifest.json" | cut -d' ' -f1)
         sed -i "s/^[0-9a-f]*  manifest.json\$/$sums  manifest.json/" "$work/copy/SHA256SUMS"
         mv "$work/copy" "$work/repository/backups/$name"
+        parent=$id
     done
+}
+
+# newest_backup KIND : its directory.
+newest_backup() {
+    find "$work/repository/backups" -mindepth 1 -maxdepth 1 -name "backup_$1_*" | sort | tail -n 1
 }
 
 bench_million() {

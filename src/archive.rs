@@ -11,6 +11,7 @@ pub mod extract;
 pub mod fault;
 pub mod frame;
 pub mod index;
+mod lists;
 #[cfg(test)]
 mod sample;
 pub mod scan;
@@ -25,5 +26,6 @@ pub use entry::{Entry, Kind};
 pub use extract::{Extracted, Extraction, extract, salvage, verify};
 pub use fault::{Fault, Trouble};
 pub use frame::StoredArchive;
+pub use lists::Lists;
 pub use splice::splice_tree;
 pub use write::{Tree, WrittenTree, write_tree};

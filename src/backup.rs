@@ -34,7 +34,7 @@ pub use plan::PlanSummary;
 pub use selection::Selection;
 pub use single::{DumpedFile, SingleDump};
 
-pub(crate) use archives::INDEX;
+pub(crate) use archives::{CHANGES, INDEX};
 pub(crate) use fetch::fetch;
 pub(crate) use known::{claim_state, open_copy, open_repository, remember_repository};
 pub(crate) use plain::plain_index;

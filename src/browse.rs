@@ -11,10 +11,12 @@ mod dump;
 mod find;
 mod history;
 mod indexes;
+mod lineage;
 mod list;
 mod path;
+mod reading;
 
-pub use config::recorded_config;
+pub use config::{recorded_config, write_descriptions};
 pub use containing::containing;
 pub use content::write_content;
 pub use diff::{Change, Difference, Stat, diff, stat};
@@ -24,5 +26,9 @@ pub use history::{Event, Version, history};
 pub use indexes::indexes;
 pub use list::{Listed, list};
 pub use path::FilePath;
+pub use reading::{Reading, reading};
 
-use crate::backup::INDEX;
+use crate::backup::{CHANGES, INDEX};
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,26 @@ pub fn settle_mappings(root: &Path) -> std::io::Result<()> {
     Ok(rustix::fs::syncfs(directory)?)
 }
 
+/// What the earlier backup has in the place of a file of now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Met {
+    /// It is held as it is now.
+    Held(Held),
+    /// It may be another one: the row that has its path.
+    Other(Row),
+    /// Nothing has its path.
+    New,
+}
+
+/// A file that an earlier backup holds as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its row there, with the metadata of now.
+    pub row: Row,
+    /// Whether these are what they were, as far as [`Entry::tells_the_same`] says.
+    pub is_as_before: bool,
+}
+
 /// The rows of one component in an earlier backup's index. One row is in memory at a time.
 pub struct Base {
     rows: Rows,
@@ -64,9 +84,29 @@ impl Base {
         }
     }
 
-    /// The row of `entry`, with the metadata of now, when it is certain that the earlier
-    /// backup holds the file as it is. Must be asked in tree order; what comes out of order is
-    /// not found, which costs storage, not correctness.
+    /// The next row before `path`, in tree order: a file that is not there any more, where
+    /// `path` is what a walk through the tree comes to next.
+    ///
+    /// # Errors
+    /// [`Code::BackupDamaged`](crate::error::Code) when the index cannot be read on.
+    pub fn passed(&mut self, path: &Path) -> Result<Option<Row>> {
+        self.fill()?;
+        let is_before = |row: &mut Row| tree_order(&row.entry.path, path) == Ordering::Less;
+        Ok(self.next.take_if(is_before))
+    }
+
+    /// The next row, whatever it is of: a file that is gone, where the tree has come to its end.
+    ///
+    /// # Errors
+    /// As [`Self::passed`].
+    pub fn rest(&mut self) -> Result<Option<Row>> {
+        self.fill()?;
+        Ok(self.next.take())
+    }
+
+    /// What stands for `entry`: its row, with the metadata of now, when it is certain that the
+    /// earlier backup holds the file as it is. Must be asked in tree order; what comes out of
+    /// order is not found, which costs storage, not correctness.
     ///
     /// A regular file is unchanged when size, modification time, inode and change time are:
     /// the kernel sets the last with every change of content or metadata, and no call sets it
@@ -74,8 +114,8 @@ impl Base {
     ///
     /// # Errors
     /// [`Code::BackupDamaged`](crate::error::Code) when the index cannot be read on.
-    pub fn held(&mut self, entry: &Entry) -> Result<Option<Row>> {
-        let Some(row) = self.find(&entry.path)? else { return Ok(None) };
+    pub fn meet(&mut self, entry: &Entry) -> Result<Met> {
+        let Some(row) = self.find(&entry.path)? else { return Ok(Met::New) };
         let known = &row.entry;
         let is_same = match entry.kind {
             Kind::File => {
@@ -101,19 +141,21 @@ impl Base {
             }
         };
         if !is_same {
-            return Ok(None);
+            return Ok(Met::Other(row));
         }
         // A scan leaves the attributes of a regular file to whoever opens it.
-        let xattrs = row.entry.xattrs;
-        let entry = Entry { xattrs, ..entry.clone() };
-        Ok(Some(Row { entry, ..row }))
+        let entry = Entry { xattrs: row.entry.xattrs.clone(), ..entry.clone() };
+        let is_as_before = row.entry.tells_the_same(&entry);
+        Ok(Met::Held(Held { row: Row { entry, ..row }, is_as_before }))
     }
 
-    fn find(&mut self, path: &Path) -> Result<Option<Row>> {
+    /// The row of `path`, if there is one. To be asked in tree order.
+    ///
+    /// # Errors
+    /// As [`Self::passed`].
+    pub fn find(&mut self, path: &Path) -> Result<Option<Row>> {
         loop {
-            if self.next.is_none() {
-                self.next = self.rows.next().transpose()?;
-            }
+            self.fill()?;
             let Some(row) = &self.next else { return Ok(None) };
             match tree_order(&row.entry.path, path) {
                 Ordering::Less => self.next = None,
@@ -121,6 +163,13 @@ impl Base {
                 Ordering::Greater => return Ok(None),
             }
         }
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        if self.next.is_none() {
+            self.next = self.rows.next().transpose()?;
+        }
+        Ok(())
     }
 }
 

@@ -96,6 +96,17 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether the other one tells the same of its file: all that a user may know of one, so
+    /// neither change time, device, inode nor number of names.
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        let Self { path, kind, size, mode, uid, gid, user, group, .. } = self;
+        let Self { mtime_ns, link_target, xattrs, rdev, .. } = self;
+        (path, kind, size, mode, uid, gid)
+            == (&other.path, &other.kind, &other.size, &other.mode, &other.uid, &other.gid)
+            && (user, group, mtime_ns) == (&other.user, &other.group, &other.mtime_ns)
+            && (link_target, xattrs, rdev) == (&other.link_target, &other.xattrs, &other.rdev)
+    }
+
     /// The path for people and messages: `.` for the tree's own directory.
     pub fn shown(&self) -> String {
         shown(&self.path)

@@ -27,6 +27,9 @@
 //! | `frame` | u64, null | of a file: the number, from 0, of the frame in which its data begins |
 //! | `offset` | u64, null | of a file: where its data begins in the decompressed tar |
 //! | `data_kind` | text, null | of a file: `dense`: `size` bytes follow at `offset`; `gnu-sparse-1.0`: a sparse map follows there, then the data without holes |
+//!
+//! The changes of a backup have the same columns, and at the end `gone`, bool: the file was in
+//! the parent's tree and is not there any more; the other columns may tell what it was.
 
 mod bytes;
 mod column;
@@ -71,6 +74,16 @@ pub struct Row {
     pub archive: String,
     /// Where a file's data begins.
     pub place: Option<Place>,
+}
+
+impl Row {
+    /// Whether the other one tells the same of its file: content and all metadata that a user
+    /// may know of, not where the bytes lie.
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        (&self.component, self.sha256, self.changed)
+            == (&other.component, other.sha256, other.changed)
+            && self.entry.tells_the_same(&other.entry)
+    }
 }
 
 /// Where a file's data begins in an archive.

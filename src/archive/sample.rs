@@ -1,9 +1,11 @@
 //! Trees for the tests of this layer, and their comparison field by field.
 
+use super::base::Base;
 use super::contents::Contents;
 use super::entry::{Entry, Kind};
 use super::extract::{Extracted, Extraction, extract, verify};
 use super::index::{IndexReader, IndexWriter, Row};
+use super::lists::Lists;
 use super::scan::{Excludes, Scan, Scanned};
 use super::source::{LiveSource, ReadAhead, Source};
 use super::write::{Tree, WrittenTree, write_tree};
@@ -45,8 +47,21 @@ pub(super) fn pack_from(source: &mut dyn Source) -> Packed {
 
 /// Archives `source` as the backup `id`, without what `contents` holds.
 pub(super) fn pack_onto(id: &str, contents: Option<&Contents>, source: &mut dyn Source) -> Packed {
+    pack_comparing(id, contents, None, source)
+}
+
+/// The same; `base` is what rows are compared with that `source` did not compare.
+pub(super) fn pack_comparing(
+    id: &str,
+    contents: Option<&Contents>,
+    base: Option<Base>,
+    source: &mut dyn Source,
+) -> Packed {
     let dir = tempfile::tempdir().unwrap();
-    let mut index = IndexWriter::create(&dir.path().join("index.parquet")).unwrap();
+    let index = IndexWriter::create(&dir.path().join("index.parquet")).unwrap();
+    let changes = IndexWriter::create_changes(&dir.path().join("changes.parquet")).unwrap();
+    let mut lists = Lists::new(index, Some(changes));
+    lists.compare(base);
     let tree = Tree {
         component: COMPONENT,
         archive: &dir.path().join("uploads.tar.zst"),
@@ -58,8 +73,8 @@ pub(super) fn pack_onto(id: &str, contents: Option<&Contents>, source: &mut dyn 
         total_bytes: None,
     };
     let cancel = CancellationToken::new();
-    let written = write_tree(&tree, source, &mut index, &silent(), &cancel).unwrap();
-    index.finish().unwrap();
+    let written = write_tree(&tree, source, &mut lists, &silent(), &cancel).unwrap();
+    lists.finish().unwrap();
     Packed { dir, id: id.to_owned(), written }
 }
 
@@ -85,6 +100,12 @@ impl Packed {
 
     pub(super) fn index(&self) -> Result<IndexReader> {
         IndexReader::open(&opened(&self.dir.path().join("index.parquet")))
+    }
+
+    /// What differs from the backup it was packed onto, with whether it is gone.
+    pub(super) fn changed(&self) -> Vec<(Row, bool)> {
+        let changes = IndexReader::open_changes(&opened(&self.dir.path().join("changes.parquet")));
+        changes.unwrap().changed(COMPONENT).map(Result::unwrap).collect()
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {

@@ -13,6 +13,7 @@ mod xattr;
 pub use exclude::Excludes;
 pub use total::{Totals, total};
 
+use super::base::Held;
 use super::entry::{Entry, Kind, Owners};
 use super::fault::{Fault, Trouble};
 use super::index::Row;
@@ -39,9 +40,13 @@ pub enum Scanned {
     Entry(Entry),
     /// A file that could not be looked at, or was left out.
     Fault(Fault),
-    /// A file that an earlier backup holds as it is now: its row there, with the metadata of
-    /// now. Only a source that compares returns it.
-    Held(Box<Row>),
+    /// A file that an earlier backup holds as it is now. Only a source that compares returns it.
+    Held(Box<Held>),
+    /// A file that an earlier backup has and the tree has not, with its row there; likewise.
+    Gone(Box<Row>),
+    /// The row that an earlier backup has of the file that comes next and has to be read, or of
+    /// what was in its place; likewise.
+    Known(Box<Row>),
 }
 
 /// A walk through a tree, as an iterator. The first entry is the tree's own directory.

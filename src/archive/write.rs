@@ -7,7 +7,8 @@ use super::contents::{Contents, Location};
 use super::entry::{Entry, Kind};
 use super::fault::{Fault, Trouble};
 use super::frame::{FRAME_SIZE, FrameWriter, StoredArchive};
-use super::index::{IndexWriter, Place, Row};
+use super::index::{Place, Row};
+use super::lists::Lists;
 use super::scan::{Scanned, Totals};
 use super::source::{Content, Source};
 use super::tar::TarWriter;
@@ -64,7 +65,7 @@ pub struct WrittenTree {
     pub skipped: Vec<String>,
 }
 
-/// Writes the files of `source` into a new archive and their rows into `index`.
+/// Writes the files of `source` into a new archive and their rows into `lists`.
 ///
 /// A file that shrinks while it is read is filled up with zeros, one that grows is cut at
 /// the size it had; both are recorded as changed. A file that cannot be read to its end is
@@ -75,7 +76,7 @@ pub struct WrittenTree {
 pub fn write_tree(
     tree: &Tree<'_>,
     source: &mut dyn Source,
-    index: &mut IndexWriter,
+    lists: &mut Lists,
     progress: &Arc<dyn Progress>,
     cancel: &CancellationToken,
 ) -> Result<WrittenTree> {
@@ -85,7 +86,7 @@ pub fn write_tree(
     let mut writing = Writing {
         tree,
         tar: TarWriter::new(frames),
-        index,
+        lists,
         progress,
         copying: Copying::new(task.clone(), progress, cancel),
         cancel,
@@ -102,10 +103,12 @@ pub fn write_tree(
         }
         match scanned {
             Scanned::Fault(fault) => writing.record(&fault),
-            Scanned::Held(row) => {
-                writing.copying.advance(row.entry.size);
-                writing.refer(*row)?;
+            Scanned::Held(held) => {
+                writing.copying.advance(held.row.entry.size);
+                writing.refer(&held.row, held.is_as_before)?;
             }
+            Scanned::Gone(row) => writing.lists.add_gone(&row)?,
+            Scanned::Known(row) => writing.lists.know(*row),
             Scanned::Entry(entry) => writing.add(source, entry)?,
         }
     }
@@ -117,7 +120,7 @@ pub fn write_tree(
 struct Writing<'a> {
     tree: &'a Tree<'a>,
     tar: TarWriter<FrameWriter<NewObject>>,
-    index: &'a mut IndexWriter,
+    lists: &'a mut Lists,
     progress: &'a Arc<dyn Progress>,
     copying: Copying<'a>,
     cancel: &'a CancellationToken,
@@ -151,7 +154,7 @@ impl Writing<'_> {
                 Ok(content) => match self.store(&mut entry, content) {
                     Ok(Kept::Here(kept)) => stored = kept,
                     Ok(Kept::Elsewhere(sha256, location)) => {
-                        return self.refer(self.row_of(entry, sha256, location));
+                        return self.refer(&self.row_of(entry, sha256, location), false);
                     }
                     Err(error) => return Err(self.failed(error)),
                 },
@@ -162,11 +165,11 @@ impl Writing<'_> {
                         _ => Trouble::Unreadable,
                     };
                     self.record(&Fault::new(&entry.path, trouble, error));
-                    return Ok(());
+                    return self.lists.add_gone(&self.own_row(entry, Stored::default()));
                 }
             }
         } else if let Some(row) = self.link_elsewhere(&entry) {
-            return self.refer(row);
+            return self.refer(&row, false);
         } else {
             self.tar.member(&entry, None).map_err(|e| self.failed(e))?;
         }
@@ -174,8 +177,13 @@ impl Writing<'_> {
             self.record(fault);
         }
         self.totals.add(&entry.path, entry.kind, entry.size);
+        self.lists.add(&self.own_row(entry, stored))
+    }
+
+    /// The row of a file that is stored in this archive.
+    fn own_row(&self, entry: Entry, stored: Stored) -> Row {
         let place = |(offset, sparse)| Place { frame: offset / FRAME_SIZE as u64, offset, sparse };
-        self.index.append(&Row {
+        Row {
             component: self.tree.component.to_owned(),
             sha256: stored.sha256,
             changed: !stored.faults.is_empty(),
@@ -183,7 +191,7 @@ impl Writing<'_> {
             archive: self.tree.object.to_owned(),
             place: stored.place.map(place),
             entry,
-        })
+        }
     }
 
     /// Stores a content, unless an earlier backup holds it.
@@ -242,8 +250,8 @@ impl Writing<'_> {
     }
 
     /// Lists a file that is not stored in this archive.
-    fn refer(&mut self, row: Row) -> Result<()> {
-        let Row { entry, stored_in, archive, .. } = &row;
+    fn refer(&mut self, row: &Row, is_as_before: bool) -> Result<()> {
+        let Row { entry, stored_in, archive, .. } = row;
         self.totals.add(&entry.path, entry.kind, entry.size);
         if entry.kind == Kind::File {
             let names_left = entry.nlink.saturating_sub(1);
@@ -258,7 +266,7 @@ impl Writing<'_> {
                 self.elsewhere.insert(place);
             }
         }
-        self.index.append(&row)
+        if is_as_before { self.lists.add_unchanged(row) } else { self.lists.add(row) }
     }
 
     fn record(&mut self, fault: &Fault) {
@@ -287,6 +295,7 @@ impl Writing<'_> {
 
     fn finish(mut self) -> Result<WrittenTree> {
         self.copying.report();
+        self.lists.end_tree()?;
         let tree = self.tree;
         let frames = self.tar.finish();
         let frames = frames.map_err(|e| Error::io("write archive", tree.archive, e))?;

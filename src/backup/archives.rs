@@ -9,7 +9,9 @@ use crate::archive::scan::Excludes;
 use crate::archive::source::{
     Compared, LiveSource, ReadAhead, Source as Files, Spool, StreamSource,
 };
-use crate::archive::{Base, Tree, WrittenTree, proves_by_change_time, settle_mappings, write_tree};
+use crate::archive::{
+    Base, Lists, Tree, WrittenTree, proves_by_change_time, settle_mappings, write_tree,
+};
 use crate::docker::Docker;
 use crate::error::{Error, Result};
 use crate::fence::capture::{Captured, Plan as CapturePlan};
@@ -22,6 +24,9 @@ use tokio_util::io::SyncIoBridge;
 
 /// The index of a backup, relative to its directory.
 pub(crate) const INDEX: &str = "files/index.parquet";
+
+/// What differs in its trees from the backup it builds upon, likewise.
+pub(crate) const CHANGES: &str = "files/changes.parquet";
 
 /// A tree and how it will be captured; decided before anything is held.
 pub(super) struct Job {
@@ -86,14 +91,14 @@ pub(super) struct Archived {
     pub(super) changed: Vec<String>,
 }
 
-/// Writes the archives of a backup and the index they share.
+/// Writes the archives of a backup and the lists they share.
 pub(super) struct Writer {
     dir: PathBuf,
     id: BackupId,
-    index: IndexWriter,
-    /// Where the index is written: in the backup, or in the state directory where it has to be
-    /// encrypted yet.
-    plain: PathBuf,
+    lists: Lists,
+    /// Where the index and the changes are written: in the backup, or in the state directory
+    /// where they have to be encrypted yet.
+    plain: (PathBuf, PathBuf),
     parent: Option<ParentTrees>,
     archived: Archived,
     deferred: Vec<Deferred>,
@@ -111,13 +116,17 @@ impl Writer {
     ) -> Result<Self> {
         create_dir(&dir.join("files"))?;
         let plain = match setting.recipients.are_there() {
-            true => Plain::create(setting, id)?.index(),
-            false => dir.join(INDEX),
+            true => {
+                let plain = Plain::create(setting, id)?;
+                (plain.index(), plain.changes())
+            }
+            false => (dir.join(INDEX), dir.join(CHANGES)),
         };
+        let changes = parent.as_ref().map(|_| IndexWriter::create_changes(&plain.1)).transpose()?;
         Ok(Self {
             dir: dir.to_path_buf(),
             id: id.clone(),
-            index: IndexWriter::create(&plain)?,
+            lists: Lists::new(IndexWriter::create(&plain.0)?, changes),
             plain,
             parent,
             archived: Archived {
@@ -230,33 +239,42 @@ impl Writer {
                 self.setting.progress.warn(e.code(), e.to_string());
             }
         }
-        let Self { dir, index, plain, mut archived, setting, .. } = self;
+        let Self { dir, lists, plain, mut archived, setting, .. } = self;
+        let remove = |path: &Path| match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, e)),
+            _ => Ok(()),
+        };
         if archived.components.is_empty() {
-            drop(index);
+            drop(lists);
+            remove(&plain.1)?;
             let files = dir.join("files");
             std::fs::remove_dir_all(&files).map_err(|e| Error::io("remove", &files, e))?;
             return Ok(archived);
         }
-        let StoredIndex { size, sha256, .. } = index.finish()?;
-        archived.index = Some(PlainFile { size, sha256: sha256.clone() });
-        let path = setting.recipients.stored_name(INDEX);
-        archived.objects.push(match setting.recipients.are_there() {
-            true => {
-                let to = dir.join(&path);
-                let (_, stored) = setting.recipients.seal_file(&plain, &to, &setting.cancel)?;
-                Object { path, size: stored.size, sha256: stored.sha256 }
+        let (index, changes) = lists.finish()?;
+        archived.index = Some(PlainFile { size: index.size, sha256: index.sha256.clone() });
+        archived.objects.push(seal(&setting, &dir, INDEX, &plain.0, index)?);
+        let is_compared = |component: &Component| component.changes_since().is_some();
+        match changes {
+            Some(changes) if archived.components.iter().any(is_compared) => {
+                archived.objects.push(seal(&setting, &dir, CHANGES, &plain.1, changes)?);
+                if setting.recipients.are_there() {
+                    remove(&plain.1)?;
+                }
             }
-            false => Object { path, size, sha256 },
-        });
+            // They would be the index once more.
+            _ => remove(&plain.1)?,
+        }
         Ok(archived)
     }
 
-    /// The tree as the parent has it.
+    /// The tree as the parent has it, where change times tell what it holds as it is.
     fn base(&self, job: &Job) -> Option<Base> {
-        let Place::Directory(root) = &job.planned.source.place else { return None };
-        if !proves_by_change_time(root) {
-            return None;
-        }
+        is_comparable(job).then(|| self.known(job)).flatten()
+    }
+
+    /// The tree as the parent has it.
+    fn known(&self, job: &Job) -> Option<Base> {
         self.parent.as_ref()?.base(&job.planned.source.tree.name)
     }
 
@@ -274,10 +292,13 @@ impl Writer {
             contents: self.parent.as_ref().map(ParentTrees::contents),
             total_bytes: Some(job.planned.source_bytes).filter(|bytes| *bytes > 0),
         };
+        // What was not compared while it was read is compared as it was read.
+        let known = if is_comparable(job) { None } else { self.known(job) };
+        self.lists.compare(known);
         let written = write_tree(
             &what,
             files,
-            &mut self.index,
+            &mut self.lists,
             &self.setting.progress,
             &self.setting.cancel,
         )?;
@@ -317,6 +338,7 @@ impl Writer {
                 volume: tree.volume.clone(),
                 object,
                 elsewhere,
+                changes_since: self.known(job).and(self.parent.as_ref()).map(|it| it.id().clone()),
                 capture: method.into(),
                 exclude: tree.exclude.clone(),
                 unreadable: written.unreadable,
@@ -324,4 +346,28 @@ impl Writer {
         });
         Ok(())
     }
+}
+
+/// Whether what the parent holds of the tree is known before a file is read.
+fn is_comparable(job: &Job) -> bool {
+    match &job.planned.source.place {
+        Place::Directory(root) => proves_by_change_time(root),
+        Place::Container { .. } => false,
+    }
+}
+
+/// Encrypts a list that was written to `plain`, where it has to be; the object it is then.
+fn seal(
+    setting: &Setting,
+    dir: &Path,
+    object: &str,
+    plain: &Path,
+    StoredIndex { size, sha256, .. }: StoredIndex,
+) -> Result<Object> {
+    let path = setting.recipients.stored_name(object);
+    if !setting.recipients.are_there() {
+        return Ok(Object { path, size, sha256 });
+    }
+    let (_, stored) = setting.recipients.seal_file(plain, &dir.join(&path), &setting.cancel)?;
+    Ok(Object { path, size: stored.size, sha256: stored.sha256 })
 }

@@ -1,6 +1,7 @@
 //! What a backup builds upon: its kind, and the earlier backup whose bytes it need not store
 //! again.
 
+use super::CHANGES;
 use super::plain::{Plain, Summary};
 use crate::archive::index::IndexReader;
 use crate::archive::{Base, Contents};
@@ -25,6 +26,7 @@ pub(super) struct Parent {
 /// Its file trees, opened to compare with.
 #[derive(Clone)]
 pub(super) struct ParentTrees {
+    id: BackupId,
     index: IndexReader,
     started_at: Timestamp,
     components: Arc<Vec<String>>,
@@ -88,6 +90,8 @@ pub(super) fn choose(
         Ok(backup) => {
             let mut damages = backup.check_sizes()?;
             damages.extend(backup.check_references(&|_| true)?);
+            // Only questions read them, and can do without.
+            damages.retain(|damage| !damage.concerns(CHANGES));
             match damages.first() {
                 None => {
                     return Ok(match readable(setting, backup) {
@@ -171,11 +175,17 @@ impl Parent {
         let index = IndexReader::open(&index)?;
         let contents = Arc::new(Contents::read(&index)?);
         let components = Arc::new(components);
-        Ok(Some(ParentTrees { index, started_at: manifest.started_at, components, contents }))
+        let (id, started_at) = (manifest.id.clone(), manifest.started_at);
+        Ok(Some(ParentTrees { id, index, started_at, components, contents }))
     }
 }
 
 impl ParentTrees {
+    /// The backup they are of.
+    pub(super) fn id(&self) -> &BackupId {
+        &self.id
+    }
+
     /// The tree of a component, to compare with; nothing where the parent does not have it.
     pub(super) fn base(&self, component: &str) -> Option<Base> {
         let has = self.components.iter().any(|name| name == component);

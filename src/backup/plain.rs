@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// In the state directory: one directory a backup, named by its id.
 const PARENTS: &str = "parents";
 const INDEX: &str = "index.parquet";
+const CHANGES: &str = "changes.parquet";
 const SUMMARY: &str = "plain.json";
 
 /// Of how many of the newest backups, and of the newest full ones, this is kept: any of them
@@ -62,6 +63,11 @@ impl Plain {
     /// Where the index lies.
     pub(super) fn index(&self) -> PathBuf {
         self.0.join(INDEX)
+    }
+
+    /// Where the changes lie until they are encrypted.
+    pub(super) fn changes(&self) -> PathBuf {
+        self.0.join(CHANGES)
     }
 
     /// Writes the summary; with it, what is kept counts.

@@ -1,7 +1,9 @@
-//! The config that a backup was taken with.
+//! What a backup knows of its stack beside the data: the config that it was taken with, and the
+//! definitions of the containers.
 
 use crate::error::{Code, Error, Result};
-use crate::repository::PublishedBackup;
+use crate::repository::{PublishedBackup, create_dir, write_new};
+use std::path::Path;
 
 /// What such a file may be called, after `config/backstop.`.
 const EXTENSIONS: [&str; 3] = ["toml", "yaml", "yml"];
@@ -26,4 +28,34 @@ pub fn recorded_config(backup: &PublishedBackup) -> Result<String> {
     String::from_utf8(backup.read(&object)?).map_err(|e| {
         Error::new(Code::BackupDamaged, "print the config of", &manifest.name).source(e)
     })
+}
+
+/// Writes the config of `backup`, its containers' definitions and the files of their compose
+/// projects into the directory `to`, which is created and must be empty. They may hold secrets:
+/// nobody else may read them (mode 0600). Returns their paths there.
+///
+/// # Errors
+/// `restore_failed` where the directory is not empty; `key_missing` and `key_wrong`.
+pub fn write_descriptions(backup: &PublishedBackup, to: &Path) -> Result<Vec<String>> {
+    create_dir(to)?;
+    let failed = |e| Error::io("write to", to, e);
+    if std::fs::read_dir(to).map_err(failed)?.next().is_some() {
+        return Err(Error::new(Code::RestoreFailed, "write to", to.display())
+            .cause("the directory is not empty")
+            .hint("name a new or empty directory"));
+    }
+    let manifest = backup.manifest();
+    let objects = manifest.objects.iter().map(|object| manifest.logical_name(&object.path));
+    let described =
+        |object: &&str| object.starts_with("config/") || object.starts_with("containers/");
+    let mut written = Vec::new();
+    for object in objects.filter(described) {
+        let path = to.join(object);
+        if let Some(parent) = path.parent() {
+            create_dir(parent)?;
+        }
+        write_new(&path, &backup.read(object)?)?;
+        written.push(object.to_owned());
+    }
+    Ok(written)
 }

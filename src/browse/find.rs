@@ -1,10 +1,14 @@
 //! `find`: where and when a file existed.
 
+mod versions;
+
+use super::lineage::Lineage;
 use crate::catalog::{Query, Value};
 use crate::error::Result;
 use crate::repository::manifest::Reason;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use versions::Versions;
 
 /// Which files are looked for. All must hold.
 #[derive(Debug, Clone, Default)]
@@ -76,62 +80,103 @@ pub(super) fn pattern_part(pattern: &str) -> Option<&str> {
     parts.max_by_key(|part| part.len()).filter(|part| !part.is_empty())
 }
 
+/// Which of the rows a query may be about, as SQL with its values.
+#[derive(Default)]
+struct Clauses {
+    clauses: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Clauses {
+    fn require(&mut self, clause: &str, value: Value) {
+        self.clauses.push(clause.to_owned());
+        self.values.push(value);
+    }
+
+    /// Those of the name. The table is `e`.
+    fn of_name(pattern: &str) -> Self {
+        let mut name = Self { clauses: vec!["e.path <> '.'".into()], values: Vec::new() };
+        if let Some(part) = pattern_part(pattern) {
+            // Reading the paths alone is enough to leave out almost all rows.
+            name.require("contains(e.path, ?)", Value::Text(part.to_owned()));
+        }
+        if !pattern.is_empty() {
+            let subject = match pattern.contains('/') {
+                true => "(e.component || '/' || e.path)",
+                false => "regexp_extract(e.path, '[^/]*$')",
+            };
+            let clause = match pattern.contains(GLOB) {
+                true => format!("{subject} GLOB ?"),
+                false => format!("contains({subject}, ?)"),
+            };
+            name.require(&clause, Value::Text(pattern.to_owned()));
+        }
+        name
+    }
+
+    /// Those of what a version is.
+    fn of_version(criteria: &Criteria) -> Self {
+        let mut version = Self::default();
+        if let Some(size) = criteria.min_size {
+            version.require("e.size >= ?", Value::Unsigned(size));
+        }
+        if let Some(size) = criteria.max_size {
+            version.require("e.size <= ?", Value::Unsigned(size));
+        }
+        if let Some(sha256) = &criteria.sha256 {
+            version.require("starts_with(e.sha256, ?)", Value::Text(sha256.to_lowercase()));
+        }
+        version
+    }
+
+    /// Those of the backup. The table is `b`.
+    fn of_backup(criteria: &Criteria) -> Self {
+        let mut backup = Self { clauses: vec!["true".into()], values: Vec::new() };
+        let time = |at: &Timestamp| Value::Text(at.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string());
+        if let Some(since) = &criteria.since {
+            backup.require("b.started_at >= ?::TIMESTAMP", time(since));
+        }
+        if let Some(until) = &criteria.until {
+            backup.require("b.started_at <= ?::TIMESTAMP", time(until));
+        }
+        if let Some(reason) = criteria.reason {
+            backup.require("b.reason = ?", Value::Text(reason.as_str().into()));
+        }
+        backup
+    }
+
+    fn sql(&self) -> String {
+        self.clauses.join(" AND ")
+    }
+}
+
 /// The versions of all files that meet the criteria, by path and age.
 pub fn find(query: &Query, criteria: &Criteria) -> Result<Vec<Found>> {
-    let mut clauses = vec!["f.path <> '.'".to_owned()];
-    let mut values = Vec::new();
-    let mut require = |clause: &str, value: Value| {
-        clauses.push(clause.to_owned());
-        values.push(value);
-    };
-    let Criteria { pattern, since, until, reason, min_size, max_size, sha256, limit } = criteria;
-    if let Some(part) = pattern_part(pattern) {
-        // Reading the paths alone is enough to leave out almost all rows.
-        require("contains(f.path, ?)", Value::Text(part.to_owned()));
+    let lineage = Lineage::load(query)?;
+    let wanted = Clauses::of_backup(criteria);
+    let sql = format!("SELECT b.id FROM backups b WHERE {}", wanted.sql());
+    let mut versions = Versions::new(criteria, lineage, &query.objects(&sql, &wanted.values)?);
+    let name = Clauses::of_name(&criteria.pattern);
+    let version = Clauses::of_version(criteria);
+    let mut clauses = name.sql();
+    let mut values = name.values.clone();
+    if !version.clauses.is_empty() {
+        // Of a file with such a version all others are read too: they say until when it was so.
+        clauses += &format!(
+            " AND (e.component, e.path) IN \
+              (SELECT e.component, e.path FROM entries e WHERE {} AND {})",
+            name.sql(),
+            version.sql()
+        );
+        values.extend(name.values.into_iter().chain(version.values));
     }
-    if !pattern.is_empty() {
-        let subject = match pattern.contains('/') {
-            true => "(f.component || '/' || f.path)",
-            false => "regexp_extract(f.path, '[^/]*$')",
-        };
-        let is_glob = pattern.contains(GLOB);
-        let clause = match is_glob {
-            true => format!("{subject} GLOB ?"),
-            false => format!("contains({subject}, ?)"),
-        };
-        require(&clause, Value::Text(pattern.clone()));
-    }
-    let time = |at: &Timestamp| Value::Text(at.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string());
-    if let Some(since) = since {
-        require("f.backed_up_at >= ?::TIMESTAMP", time(since));
-    }
-    if let Some(until) = until {
-        require("f.backed_up_at <= ?::TIMESTAMP", time(until));
-    }
-    if let Some(reason) = reason {
-        require("b.reason = ?", Value::Text(reason.as_str().into()));
-    }
-    if let Some(size) = min_size {
-        require("f.size >= ?", Value::Unsigned(*size));
-    }
-    if let Some(size) = max_size {
-        require("f.size <= ?", Value::Unsigned(*size));
-    }
-    if let Some(sha256) = sha256 {
-        require("starts_with(f.sha256, ?)", Value::Text(sha256.to_lowercase()));
-    }
-    let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
     let sql = format!(
-        "SELECT f.component, f.path, f.type, f.size, f.modified_at, f.sha256, \
-                arg_min(f.backup, f.sequence) AS first_backup, min(f.backed_up_at) AS first_seen, \
-                arg_max(f.backup, f.sequence) AS last_backup, max(f.backed_up_at) AS last_seen, \
-                count(*) AS backups \
-         FROM files f JOIN backups b ON b.id = f.backup WHERE {} \
-         GROUP BY f.component, f.path, f.type, f.size, f.modified_at, f.sha256 \
-         ORDER BY f.component, f.path, min(f.sequence){limit}",
-        clauses.join(" AND ")
+        "SELECT e.component, e.path, hex(e.path_raw) AS raw, e.type, e.size, e.modified_at, \
+                e.sha256, list(e.number) AS numbers \
+         FROM entries e WHERE {clauses} GROUP BY ALL ORDER BY 1, 2, 3"
     );
-    query.objects(&sql, &values)
+    query.each(&sql, &values, |row| Ok(versions.add(row)))?;
+    Ok(versions.finish())
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! `history`: the versions of one file, and when it came and went.
 
 use super::FilePath;
+use super::lineage::{Backup, Forest, Lineage, Told};
 use crate::catalog::{Query, Value};
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What happened to a file between two backups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,11 +43,20 @@ pub struct Version {
     pub backups: u64,
 }
 
-/// The file in one backup; all but the first two are none where it is not there.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Sight {
-    backup: String,
-    backed_up_at: String,
+/// What some lists tell of the file; all but the numbers are none where it was not there.
+#[derive(Deserialize)]
+struct Row {
+    /// The path's bytes in hex, where they are not UTF-8.
+    raw: Option<String>,
+    #[serde(flatten)]
+    state: State,
+    /// The numbers of the lists.
+    numbers: Vec<u32>,
+}
+
+/// What a file was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct State {
     #[serde(rename = "type")]
     kind: Option<String>,
     size: Option<u64>,
@@ -54,24 +65,30 @@ struct Sight {
     rest: Option<String>,
 }
 
+/// The file in one backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sight {
+    pub(super) backup: String,
+    pub(super) backed_up_at: String,
+    pub(super) state: State,
+}
+
 /// The versions of `path`, oldest first. Backups without its component say nothing about it.
 ///
 /// # Errors
 /// `file_not_found` where no backup has it.
 pub fn history(query: &Query, path: &FilePath) -> Result<Vec<Version>> {
-    let sql = "SELECT b.id AS backup, b.started_at AS backed_up_at, f.type, f.size, \
-                      f.modified_at, f.sha256, \
-                      f.mode || ' ' || f.uid || ':' || f.gid || ' ' || \
-                      coalesce(hex(f.link_target), '') AS rest \
-               FROM indexes i JOIN backups b ON b.id = i.backup \
-               JOIN components c ON c.backup = b.id AND c.type = 'files' AND c.name = ? \
-               LEFT JOIN (SELECT * FROM files WHERE component = ? AND path = ?) f \
-                      ON f.backup = b.id \
-               ORDER BY b.sequence";
-    let component = Value::Text(path.component.clone());
-    let values = [component.clone(), component, Value::Text(path.indexed())];
-    let sights: Vec<Sight> = query.objects(sql, &values)?;
-    let versions = fold(sights);
+    let lineage = Lineage::load(query)?;
+    let sql = "SELECT hex(path_raw) AS raw, type, size, modified_at, sha256, \
+                      mode || ' ' || uid || ':' || gid || ' ' || \
+                      coalesce(hex(link_target), '') AS rest, list(number) AS numbers \
+               FROM entries WHERE component = ? AND path = ? GROUP BY ALL ORDER BY 1";
+    let values = [Value::Text(path.component.clone()), Value::Text(path.indexed())];
+    let rows: Vec<Row> = query.objects(sql, &values)?;
+    let versions = match lineage.forest(&path.component) {
+        Some(forest) => fold(sights(&lineage, forest, &rows)),
+        None => Vec::new(),
+    };
     if versions.is_empty() {
         return Err(Error::new(Code::FileNotFound, "show the history of", path.to_string())
             .cause("no backup has it")
@@ -80,15 +97,43 @@ pub fn history(query: &Query, path: &FilePath) -> Result<Vec<Version>> {
     Ok(versions)
 }
 
-fn fold(sights: Vec<Sight>) -> Vec<Version> {
+/// The file in each backup that has its component, oldest first.
+fn sights(lineage: &Lineage, forest: &Forest, rows: &[Row]) -> Vec<Sight> {
+    let mut states: Vec<(usize, &State)> = Vec::new();
+    // Two paths that are not both UTF-8 may look the same.
+    for rows in rows.chunk_by(|one, other| one.raw == other.raw) {
+        let told = rows.iter().flat_map(|Row { state, numbers, .. }| {
+            let what = state.kind.is_some().then_some(state);
+            numbers.iter().map(move |number| Told { number: *number, what })
+        });
+        for (stretch, what) in forest.stretches(told) {
+            let backups = forest.order[stretch].iter();
+            states.extend(backups.filter_map(|backup| Some((*backup, what?))));
+        }
+    }
+    let absent = State::default();
+    let seen: BTreeSet<usize> = states.iter().map(|(backup, _)| *backup).collect();
+    let others = forest.order.iter().filter(|backup| !seen.contains(backup));
+    states.extend(others.map(|backup| (*backup, &absent)));
+    states.sort_by_key(|(backup, _)| *backup);
+    let sight = |(backup, state): (usize, &State)| {
+        let Backup { id, started_at, .. } = &lineage.backups[backup];
+        Sight { backup: id.clone(), backed_up_at: started_at.clone(), state: state.clone() }
+    };
+    states.into_iter().map(sight).collect()
+}
+
+/// Joins the sights in a row that tell the same.
+pub(super) fn fold(sights: Vec<Sight>) -> Vec<Version> {
     let mut versions: Vec<Version> = Vec::new();
     let mut before: Option<Sight> = None;
     for sight in sights {
-        let event = match (before.as_ref().filter(|sight| sight.kind.is_some()), &sight.kind) {
+        let known = before.as_ref().filter(|sight| sight.state.kind.is_some());
+        let event = match (known, &sight.state.kind) {
             (None, None) => None,
             (None, Some(_)) => Some(Event::Created),
             (Some(_), None) => Some(Event::Deleted),
-            (Some(last), Some(_)) => last.change_to(&sight),
+            (Some(last), Some(_)) => last.state.change_to(&sight.state),
         };
         match (event, versions.last_mut()) {
             (None, Some(version)) => version.backups += 1,
@@ -100,18 +145,21 @@ fn fold(sights: Vec<Sight>) -> Vec<Version> {
     versions
 }
 
-impl Sight {
+impl State {
     fn change_to(&self, next: &Self) -> Option<Event> {
-        let content = |sight: &Self| (sight.kind.clone(), sight.size, sight.sha256.clone());
+        let content = |state: &Self| (state.kind.clone(), state.size, state.sha256.clone());
         if content(self) != content(next) {
             return Some(Event::Changed);
         }
         let is_same = self.modified_at == next.modified_at && self.rest == next.rest;
         (!is_same).then_some(Event::Metadata)
     }
+}
 
+impl Sight {
     fn version(self, event: Event) -> Version {
-        let Self { backup, backed_up_at, kind, size, modified_at, sha256, .. } = self;
+        let Self { backup, backed_up_at, state } = self;
+        let State { kind, size, modified_at, sha256, .. } = state;
         Version { backup, backed_up_at, event, kind, size, modified_at, sha256, backups: 1 }
     }
 }
@@ -124,11 +172,13 @@ mod tests {
         Sight {
             backup: backup.into(),
             backed_up_at: String::new(),
-            kind: sha256.map(|_| "file".into()),
-            size: sha256.map(|_| 1),
-            modified_at: None,
-            sha256: sha256.map(str::to_owned),
-            rest: sha256.map(|_| rest.to_owned()),
+            state: State {
+                kind: sha256.map(|_| "file".into()),
+                size: sha256.map(|_| 1),
+                modified_at: None,
+                sha256: sha256.map(str::to_owned),
+                rest: sha256.map(|_| rest.to_owned()),
+            },
         }
     }
 

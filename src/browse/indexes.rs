@@ -1,18 +1,19 @@
-//! The indexes of backups as files of this host, which is what DuckDB reads.
+//! The indexes of backups, and their changes, as files of this host, which is what DuckDB reads.
 //!
 //! One that lies in a directory as it is, is read there. Any other is brought to the state
 //! directory once: a backup never changes, so its index is still right when it is asked for
 //! again.
 
-use super::INDEX;
+use super::{CHANGES, INDEX};
+use crate::archive::index::IndexReader;
 use crate::backup::plain_index;
 use crate::catalog::BackupRecord;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::Detail;
-use crate::repository::{BackupId, Repository};
+use crate::repository::{BackupId, Repository, hash_blob};
 use crate::setting::Setting;
 use crate::size::count;
-use crate::storage::{LocalStorage, Storage};
+use crate::storage::{Blob, LocalStorage, Storage};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -32,32 +33,81 @@ pub fn indexes(
     records: &[BackupRecord],
     wanted: Option<&[BackupId]>,
 ) -> Result<Vec<(BackupId, PathBuf)>> {
-    let cache = setting.config.state.dir.join("indexes").join(repository.id());
-    let (mut found, mut locked) = (Vec::new(), Vec::new());
+    let mut bringing = Bringing::new(setting, repository, wanted.is_none());
+    let mut found = Vec::new();
     for record in records.iter().filter(|record| has_index(record)) {
         if wanted.is_some_and(|wanted| !wanted.contains(&record.id)) {
             continue;
         }
-        match local(setting, repository, record, &cache) {
-            Ok(path) => found.push((record.id.clone(), path)),
-            Err(e) if e.code() == Code::BackupDamaged => {
-                setting.progress.warn(e.code(), format!("{e}; its index is left out"));
-            }
-            Err(e) if wanted.is_none() && matches!(e.code(), Code::KeyMissing | Code::KeyWrong) => {
-                locked.push(e);
-            }
-            Err(e) => return Err(e),
+        if let Some(path) = bringing.index(record)? {
+            found.push((record.id.clone(), path));
         }
     }
-    if let Some(first) = locked.first() {
-        let backups = count(locked.len() as u64, "encrypted backup is", "encrypted backups are");
-        setting.progress.warn(first.code(), format!("{backups} left out: {first}"));
-    }
-    clear(&cache, records, &found)?;
+    let needed: Vec<&Path> = found.iter().map(|(_, path)| path.as_path()).collect();
+    bringing.finish(records, &needed)?;
     Ok(found)
 }
 
-fn has_index(record: &BackupRecord) -> bool {
+/// Brings lists of files here, one after the other.
+pub(super) struct Bringing<'a> {
+    setting: &'a Setting,
+    repository: &'a Repository,
+    /// Whether those without their key are left out.
+    all: bool,
+    cache: PathBuf,
+    locked: Vec<Error>,
+}
+
+impl<'a> Bringing<'a> {
+    pub(super) fn new(setting: &'a Setting, repository: &'a Repository, all: bool) -> Self {
+        let cache = setting.config.state.dir.join("indexes").join(repository.id());
+        Self { setting, repository, all, cache, locked: Vec::new() }
+    }
+
+    /// The index of a backup; none where it is left out.
+    pub(super) fn index(&mut self, record: &BackupRecord) -> Result<Option<PathBuf>> {
+        match local(self.setting, self.repository, record, &self.cache) {
+            Ok(path) => Ok(Some(path)),
+            Err(e) if e.code() == Code::BackupDamaged => {
+                self.setting.progress.warn(e.code(), format!("{e}; its index is left out"));
+                Ok(None)
+            }
+            Err(e) if self.all && matches!(e.code(), Code::KeyMissing | Code::KeyWrong) => {
+                self.locked.push(e);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The changes of a backup; none where its index has to stand in for them.
+    pub(super) fn changes(&mut self, record: &BackupRecord) -> Result<Option<PathBuf>> {
+        let brought = local_changes(self.setting, self.repository, record, &self.cache);
+        match brought.map_err(|e| (e.code(), e)) {
+            Ok(path) => Ok(Some(path)),
+            Err((Code::KeyMissing | Code::KeyWrong, _)) => Ok(None),
+            Err((Code::BackupDamaged | Code::BackupNotFound, e)) => {
+                let message = format!("{e}; the index of {} is read in its place", record.name);
+                self.setting.progress.warn(Code::BackupDamaged, message);
+                Ok(None)
+            }
+            Err((_, e)) => Err(e),
+        }
+    }
+
+    /// Says what was left out, and removes what is not `needed` any more.
+    pub(super) fn finish(self, records: &[BackupRecord], needed: &[&Path]) -> Result<()> {
+        if let Some(first) = self.locked.first() {
+            let locked = self.locked.len() as u64;
+            let backups = count(locked, "encrypted backup is", "encrypted backups are");
+            let message = format!("{backups} left out: {first}");
+            self.setting.progress.warn(first.code(), message);
+        }
+        clear(&self.cache, records, needed)
+    }
+}
+
+pub(super) fn has_index(record: &BackupRecord) -> bool {
     let mut components = record.components.iter();
     record.is_published() && components.any(|part| matches!(part.detail, Detail::Files(_)))
 }
@@ -86,18 +136,66 @@ fn local(
     Ok(cached)
 }
 
-/// Removes the indexes of backups that are gone, and the oldest ones of too many.
-fn clear(cache: &Path, records: &[BackupRecord], needed: &[(BackupId, PathBuf)]) -> Result<()> {
+/// The changes of a backup, compared with what was written: nothing but they says what became of
+/// a file, and they count for all backups that build upon this one.
+fn local_changes(
+    setting: &Setting,
+    repository: &Repository,
+    record: &BackupRecord,
+    cache: &Path,
+) -> Result<PathBuf> {
+    let name = format!("{}.changes.parquet", record.id);
+    let cached = cache.join(&name);
+    if cached.exists() {
+        return Ok(cached);
+    }
+    let backup = repository.backup(&record.name)?;
+    let stored = backup.manifest().stored_name(CHANGES);
+    let object = backup.manifest().objects.iter().find(|object| object.path == stored);
+    let damaged = |cause| {
+        Error::new(Code::BackupDamaged, "read", format!("{}/{stored}", backup.shown())).cause(cause)
+    };
+    let object = object.ok_or_else(|| damaged("the manifest does not list it"))?;
+    let check = |blob: &Blob| match hash_blob(&setting.cancel, blob)? {
+        (_, hash) if hash == object.sha256 => Ok(()),
+        _ => Err(damaged("it has other bytes than were written")),
+    };
+    if backup.directory().is_some() {
+        check(&backup.stored(&stored)?)?;
+    }
+    let path = match repository.file(&record.name, CHANGES) {
+        Some(file) => file,
+        None => {
+            let content = backup.open(CHANGES)?;
+            LocalStorage::new(cache).upload(&name, &content, &setting.cancel, &mut |_| {})?;
+            // What is encrypted was checked while it was decrypted.
+            if backup.directory().is_none()
+                && !backup.is_encrypted()
+                && let Err(e) = check(&Blob::file(&cached)?)
+            {
+                let _ = std::fs::remove_file(&cached);
+                return Err(e);
+            }
+            cached
+        }
+    };
+    IndexReader::open_changes(&Blob::file(&path)?)?;
+    Ok(path)
+}
+
+/// Removes what is kept of backups that are gone, and the oldest of too much.
+fn clear(cache: &Path, records: &[BackupRecord], needed: &[&Path]) -> Result<()> {
     let failed = |e| Error::io("clear", cache, e);
     let mut spare: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
     for entry in std::fs::read_dir(cache).into_iter().flatten() {
         let entry = entry.map_err(failed)?;
         let (path, found) = (entry.path(), entry.metadata().map_err(failed)?);
-        let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let id = name.split('.').next().unwrap_or_default();
         if !records.iter().any(|record| record.id.as_str() == id) {
             // Another process may have been faster.
             let _ = std::fs::remove_file(&path);
-        } else if !needed.iter().any(|(_, needed)| *needed == path) {
+        } else if !needed.contains(&path.as_path()) {
             spare.push((found.modified().map_err(failed)?, found.len(), path));
         }
     }

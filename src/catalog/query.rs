@@ -4,6 +4,8 @@
 //! The catalog's small tables are copied into a DuckDB in memory, so nobody waits for a
 //! question; the indexes stay in the repository and are read where the question needs them.
 
+mod lists;
+
 use super::backups::failed;
 use super::{Session, open};
 use crate::error::{Code, Error, Result};
@@ -11,20 +13,23 @@ use crate::progress::Progress;
 use crate::repository::BackupId;
 use duckdb::types::{ToSqlOutput, Value as SqlValue};
 use duckdb::{Config, Connection, ToSql, params_from_iter};
+use lists::Lists;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const VIEWS: &str = include_str!("query/views.sql");
 const FILES: &str = include_str!("query/files.sql");
-const INDEXES: &str = "CREATE TABLE indexes (file VARCHAR NOT NULL, backup VARCHAR NOT NULL)";
-/// What stands in for the indexes where there are none.
+const ENTRIES: &str = include_str!("query/entries.sql");
+const TABLES: &str = include_str!("query/tables.sql");
+/// What stands in for indexes or changes where there are none.
 const NO_INDEX: &str = "(SELECT NULL::VARCHAR AS filename, NULL::VARCHAR AS component, \
-    NULL::VARCHAR AS path, NULL::VARCHAR AS type, NULL::UBIGINT AS size, NULL::UBIGINT AS mode, \
+    NULL::VARCHAR AS path, NULL::BLOB AS path_raw, NULL::VARCHAR AS type, NULL::UBIGINT AS size, NULL::UBIGINT AS mode, \
     NULL::UBIGINT AS uid, NULL::UBIGINT AS gid, NULL::VARCHAR AS \"user\", \
     NULL::VARCHAR AS \"group\", NULL::BIGINT AS mtime_ns, NULL::BLOB AS link_target, \
     NULL::VARCHAR AS sha256, NULL::BOOLEAN AS changed, NULL::VARCHAR AS stored_in, \
-    NULL::VARCHAR AS archive, NULL::UBIGINT AS \"offset\" WHERE false)";
+    NULL::VARCHAR AS archive, NULL::UBIGINT AS \"offset\", NULL::BOOLEAN AS gone WHERE false)";
 
 /// A DuckDB with the views `backups`, `components`, `files`, `events` and `runs`.
 pub struct Query {
@@ -69,6 +74,19 @@ pub struct Source {
     pub repository: Option<String>,
     /// Indexes as files of this host, with the backups they are of.
     pub indexes: Vec<(BackupId, PathBuf)>,
+    /// Changes of other backups, each after those of the backups since which they are told.
+    pub changes: Vec<Changes>,
+}
+
+/// What differs in the file trees of one backup from those of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The backup.
+    pub backup: BackupId,
+    /// The changes as a file of this host.
+    pub file: PathBuf,
+    /// By file tree the backup since which its changes are told. Other trees are told whole.
+    pub since: BTreeMap<String, BackupId>,
 }
 
 impl Query {
@@ -91,19 +109,21 @@ impl Query {
         let query = Self { connection };
         // Every index is looked into first, and read afterwards.
         query.connection.execute_batch("SET parquet_metadata_cache = true").map_err(ask)?;
-        query.connection.execute_batch(INDEXES).map_err(ask)?;
-        let mut files = Vec::new();
-        for (number, source) in sources.into_iter().enumerate() {
-            let indexes = query.take_in(source, number == 0).map_err(ask)?;
-            files.extend(query.add_indexes(&indexes, progress)?);
+        query.connection.execute_batch(TABLES).map_err(ask)?;
+        let mut lists = Lists::default();
+        for (number, mut source) in sources.into_iter().enumerate() {
+            let indexes = std::mem::take(&mut source.indexes);
+            let changes = std::mem::take(&mut source.changes);
+            query.take_in(source, number == 0).map_err(ask)?;
+            lists.add(&query.connection, &indexes, &changes, progress)?;
         }
-        query.close(&files)?;
+        query.close(&lists)?;
         Ok(query)
     }
 
     /// Copies a catalog's tables, and closes it.
-    fn take_in(&self, source: Source, is_first: bool) -> duckdb::Result<Vec<(BackupId, PathBuf)>> {
-        let Source { session, repository, indexes } = source;
+    fn take_in(&self, source: Source, is_first: bool) -> duckdb::Result<()> {
+        let Source { session, repository, .. } = source;
         let file = session.dir.join(open::FILE);
         let Session { connection, _lock, .. } = session;
         // A file that is open twice in one process loses DuckDB's own lock.
@@ -121,47 +141,22 @@ impl Query {
         self.connection.execute_batch(&attach)?;
         self.connection.execute_batch(&views)?;
         self.connection.execute_batch("DETACH catalog")?;
-        Ok(indexes)
+        Ok(())
     }
 
-    /// Adds those that can be read; returns their files as SQL texts.
-    fn add_indexes(
-        &self,
-        indexes: &[(BackupId, PathBuf)],
-        progress: &Arc<dyn Progress>,
-    ) -> Result<Vec<String>> {
-        let mut read = indexes.to_vec();
-        // All at once, and one by one only where that fails.
-        if self.open_indexes(&read).is_err() {
-            read.retain(|index| match self.open_indexes(std::slice::from_ref(index)) {
-                Ok(()) => true,
-                Err(e) => {
-                    let file = index.1.display();
-                    let message = format!("{file} cannot be read and is left out: {e}");
-                    progress.warn(Code::BackupDamaged, message);
-                    false
-                }
-            });
-        }
-        let rows = read.iter().map(|(id, file)| format!("({}, '{id}')", literal(file)));
-        let rows: Vec<String> = rows.collect();
-        if !rows.is_empty() {
-            let sql = format!("INSERT INTO indexes VALUES {}", rows.join(", "));
-            let ask = |e| failed("list the indexes in the", e);
-            self.connection.execute_batch(&sql).map_err(ask)?;
-        }
-        Ok(read.iter().map(|(_, file)| literal(file)).collect())
-    }
-
-    /// Makes the view of files, and lets nothing else be read from then on.
-    fn close(&self, files: &[String]) -> Result<()> {
+    /// Makes the views of files, and lets nothing else be read from then on.
+    fn close(&self, lists: &Lists) -> Result<()> {
         let ask = |e| failed("read the indexes that are listed in the", e);
-        let source = match files {
+        let source = |files: &[String]| match files {
             [] => NO_INDEX.to_owned(),
             files => format!("read_parquet([{}], filename = true)", files.join(", ")),
         };
-        self.connection.execute_batch(&FILES.replace("{source}", &source)).map_err(ask)?;
-        let closed = match files {
+        let (indexes, changes) = (source(&lists.indexes), source(&lists.changes));
+        let views = FILES.replace("{source}", &indexes)
+            + &ENTRIES.replace("{indexes}", &indexes).replace("{changes}", &changes);
+        self.connection.execute_batch(&views).map_err(ask)?;
+        let files = [lists.indexes.as_slice(), &lists.changes].concat();
+        let closed = match files.as_slice() {
             [] => "SET enable_external_access = false;".to_owned(),
             files => format!(
                 "SET allowed_paths = [{}]; SET enable_external_access = false;",
@@ -169,16 +164,6 @@ impl Query {
             ),
         };
         self.connection.execute_batch(&(closed + "SET lock_configuration = true")).map_err(ask)
-    }
-
-    /// Reads the ends of indexes, which say what lies in them.
-    fn open_indexes(&self, indexes: &[(BackupId, PathBuf)]) -> duckdb::Result<()> {
-        if indexes.is_empty() {
-            return Ok(());
-        }
-        let files: Vec<String> = indexes.iter().map(|(_, file)| literal(file)).collect();
-        let sql = format!("SELECT count(*) FROM parquet_file_metadata([{}])", files.join(", "));
-        self.connection.query_row(&sql, [], |_| Ok(()))
     }
 
     /// Refuses everything but one SELECT.
@@ -214,17 +199,37 @@ impl Query {
     /// # Errors
     /// `usage` where DuckDB refuses it.
     pub fn objects<T: DeserializeOwned>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>> {
-        let sql = format!("SELECT to_json(q)::VARCHAR FROM (\n{}\n) q", bare(sql));
         let mut objects = Vec::new();
+        self.each(sql, values, |object| {
+            objects.push(object);
+            Ok(true)
+        })?;
+        Ok(objects)
+    }
+
+    /// The same one by one, until `take` returns false.
+    ///
+    /// # Errors
+    /// `usage` where DuckDB refuses it, and what `take` returns.
+    pub fn each<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        values: &[Value],
+        mut take: impl FnMut(T) -> Result<bool>,
+    ) -> Result<()> {
+        let sql = format!("SELECT to_json(q)::VARCHAR FROM (\n{}\n) q", bare(sql));
         let mut statement = self.connection.prepare(&sql).map_err(refused)?;
         let mut rows = statement.query(params_from_iter(values)).map_err(refused)?;
         while let Some(row) = rows.next().map_err(refused)? {
             let text: String = row.get(0).map_err(refused)?;
-            objects.push(serde_json::from_str(&text).map_err(|e| {
+            let object = serde_json::from_str(&text).map_err(|e| {
                 Error::new(Code::CatalogFailed, "read an answer of", "the catalog").source(e)
-            })?);
+            })?;
+            if !take(object)? {
+                break;
+            }
         }
-        Ok(objects)
+        Ok(())
     }
 
     /// The rows of a SELECT as text.

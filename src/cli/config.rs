@@ -6,6 +6,7 @@ use crate::browse;
 use crate::config;
 use crate::error::Result;
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,6 +30,7 @@ Examples:
 const RECORDED: &str = "\
 Examples:
   backstop config recorded > backstop.toml      of the newest backup
+  backstop config recorded latest --to /srv/recovered    with what defines the containers
   backstop config recorded 4f2a --repository /mnt/backups    on a host without any config";
 
 const SCHEMA: &str = "\
@@ -57,6 +59,9 @@ enum Action {
         /// A unique prefix of an id, a name, or `latest`
         #[arg(default_value = "latest")]
         id: String,
+        /// Write it into this new directory, and what defines the containers: they may hold secrets
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
     },
     /// Print the JSON Schema of the config
     #[command(after_help = SCHEMA)]
@@ -76,11 +81,20 @@ pub(super) fn run(args: &ConfigArgs, context: &Context) -> Result<Ending> {
             let answer = serde_json::json!({ "ok": true, "file": file });
             context.output.result(&answer, || format!("{place}: ok\n"))?;
         }
-        Action::Recorded { id } => {
+        Action::Recorded { id, to } => {
             let record = context.reconciled()?.find(id)?;
-            let text = browse::recorded_config(&context.repository()?.backup(&record.name)?)?;
-            let answer = serde_json::json!({ "id": record.id, "name": record.name, "text": text });
-            context.output.result(&answer, || text)?;
+            let backup = context.repository()?.backup(&record.name)?;
+            let (id, name) = (&record.id, &record.name);
+            if let Some(dir) = to {
+                let files = browse::write_descriptions(&backup, dir)?;
+                let answer = serde_json::json!({ "id": id, "name": name, "files": files });
+                let lines = || files.iter().map(|file| file.clone() + "\n").collect();
+                context.output.result(&answer, lines)?;
+            } else {
+                let text = browse::recorded_config(&backup)?;
+                let answer = serde_json::json!({ "id": id, "name": name, "text": text });
+                context.output.result(&answer, || text)?;
+            }
         }
         Action::Schema => {
             let schema = config::schema();

@@ -3,7 +3,7 @@
 use super::output::Output;
 use super::{Global, fleet};
 use crate::backup::{claim_state, open_repository};
-use crate::browse;
+use crate::browse::{self, Reading};
 use crate::catalog::{BackupRecord, Catalog, Query, Session, Source};
 use crate::config::{Config, Loaded};
 use crate::encryption::{Identities, Recipients};
@@ -173,27 +173,43 @@ impl Context {
         &self,
         choose: impl FnOnce(&Session) -> Result<(Option<Vec<BackupId>>, T)>,
     ) -> Result<(Query, T)> {
+        self.query_reading(choose, |setting, repository, records, wanted| {
+            let indexes = browse::indexes(setting, repository, records, wanted)?;
+            Ok(Reading { indexes, changes: Vec::new() })
+        })
+    }
+
+    /// What tells where files were, of all backups or at least of the `wanted` ones.
+    pub(super) fn query_lists(&self, wanted: Option<Vec<BackupId>>) -> Result<Query> {
+        self.query_reading(|_| Ok((wanted, ())), browse::reading).map(|(query, ())| query)
+    }
+
+    fn query_reading<T>(
+        &self,
+        choose: impl FnOnce(&Session) -> Result<(Option<Vec<BackupId>>, T)>,
+        read: impl Fn(&Setting, &Repository, &[BackupRecord], Option<&[BackupId]>) -> Result<Reading>,
+    ) -> Result<(Query, T)> {
         let setting = self.setting()?;
         let (mut session, repository) = self.catalog()?;
         let (wanted, chosen) = choose(&session)?;
-        let indexes = |records: &[BackupRecord]| match &repository {
-            Some(it) => browse::indexes(&setting, it, records, wanted.as_deref()),
-            None => Ok(Vec::new()),
+        let read = |records: &[BackupRecord]| match &repository {
+            Some(it) => read(&setting, it, records, wanted.as_deref()),
+            None => Ok(Reading::default()),
         };
         let records = session.list()?;
-        let indexes = match setting.identities.ask_a_person() {
-            false => indexes(&records)?,
+        let Reading { indexes, changes } = match setting.identities.ask_a_person() {
+            false => read(&records)?,
             // Nobody waits for the catalog while somebody looks for a passphrase.
             true => {
                 drop(session);
-                let indexes = indexes(&records)?;
+                let reading = read(&records)?;
                 session = Catalog::of(&setting.config).session(&self.progress)?;
-                indexes
+                reading
             }
         };
         let repository = repository.map(|repository| repository.id().to_owned());
-        let query = Query::over(vec![Source { session, repository, indexes }], &self.progress)?;
-        Ok((query, chosen))
+        let source = Source { session, repository, indexes, changes };
+        Ok((Query::over(vec![source], &self.progress)?, chosen))
     }
 
     /// Resumes what a dead backstop left held, before the command does anything else.

@@ -50,7 +50,7 @@ pub(super) struct FindArgs {
 pub(super) fn run(args: FindArgs, context: &Context) -> Result<Ending> {
     let FindArgs { pattern, since, until, reason, min_size, max_size, sha256, limit } = args;
     let criteria = Criteria { pattern, since, until, reason, min_size, max_size, sha256, limit };
-    let found = browse::find(&context.query()?, &criteria)?;
+    let found = browse::find(&context.query_lists(None)?, &criteria)?;
     context.output.result(&found, || describe(&found))?;
     Ok(Ending::Done)
 }

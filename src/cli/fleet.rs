@@ -36,7 +36,8 @@ pub(super) fn query(context: &Context, parent: &str) -> Result<Query> {
             Err(e) => return Err(e),
         };
         let indexes = browse::indexes(&setting, &repository, &session.list()?, None)?;
-        sources.push(Source { session, repository: Some(repository.id().to_owned()), indexes });
+        let (repository, changes) = (Some(repository.id().to_owned()), Vec::new());
+        sources.push(Source { session, repository, indexes, changes });
     }
     if sources.is_empty() {
         return Err(Error::new(Code::RepositoryNotFound, "find a repository below", parent));

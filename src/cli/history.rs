@@ -23,7 +23,7 @@ pub(super) struct HistoryArgs {
 
 pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Ending> {
     let path = super::file_path(&args.path)?;
-    let versions = browse::history(&context.query()?, &path)?;
+    let versions = browse::history(&context.query_lists(None)?, &path)?;
     context.output.result(&versions, || describe(&versions))?;
     Ok(Ending::Done)
 }

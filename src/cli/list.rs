@@ -96,8 +96,7 @@ fn retain_containing(records: &mut Vec<BackupRecord>, path: &str, context: &Cont
         return Ok(());
     }
     let wanted: Vec<BackupId> = records.iter().map(|record| record.id.clone()).collect();
-    let (query, ()) = context.query_about(|_| Ok((Some(wanted), ())))?;
-    let holding = browse::containing(&query, path)?;
+    let holding = browse::containing(&context.query_lists(Some(wanted))?, path)?;
     records.retain(|record| holding.contains(&record.id));
     Ok(())
 }

@@ -4,8 +4,10 @@
 //! describes each field; unknown fields are ignored, so later versions may add some.
 
 mod encryption;
+mod files;
 
 pub use encryption::EncryptionDetail;
+pub use files::{Elsewhere, FilesDetail};
 
 use super::BackupId;
 use crate::config::DumpFormat;
@@ -14,7 +16,6 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 /// The version of the repository format that this program writes.
 pub const FORMAT: u32 = 1;
@@ -117,16 +118,6 @@ pub enum Reason {
     Migration,
     /// It is kept for good.
     Archive,
-}
-
-impl Component {
-    /// The archives of earlier backups that it needs.
-    pub fn elsewhere(&self) -> &[Elsewhere] {
-        match &self.detail {
-            Detail::Files(files) => &files.elsewhere,
-            _ => &[],
-        }
-    }
 }
 
 impl Kind {
@@ -340,35 +331,6 @@ pub struct TableRows {
     pub rows: u64,
     /// Counted inside the exported snapshot, or the planner's estimate.
     pub exact: bool,
-}
-
-/// An archived file tree.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FilesDetail {
-    /// Where it was.
-    pub path: Option<PathBuf>,
-    /// The Docker volume it was.
-    pub volume: Option<String>,
-    /// The archive, relative to the backup's directory.
-    pub object: String,
-    /// Archives of earlier backups that hold contents of the tree.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub elsewhere: Vec<Elsewhere>,
-    /// How it was captured: `snapshot`, `reflink`, `archive` or `docker`.
-    pub capture: String,
-    /// The patterns that were left out.
-    pub exclude: Vec<String>,
-    /// Files that could not be read, relative to the tree.
-    pub unreadable: Vec<String>,
-}
-
-/// An archive of an earlier backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Elsewhere {
-    /// The backup's id.
-    pub backup: BackupId,
-    /// The archive, relative to that backup's directory.
-    pub object: String,
 }
 
 /// A recorded container definition.

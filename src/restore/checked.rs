@@ -1,7 +1,7 @@
 //! The first step of every restore: the backup is opened and every byte that is wanted is read.
 
 use super::salvage;
-use crate::backup::{INDEX, Selection, open_repository};
+use crate::backup::{CHANGES, INDEX, Selection, open_repository};
 use crate::catalog::BackupRecord;
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, Detail};
@@ -48,7 +48,8 @@ pub(super) async fn open_checked(
         setting
             .blocking(move || {
                 let concerned = |object: &str| match &objects {
-                    None => true,
+                    // Only questions read them, and can do without.
+                    None => object != CHANGES,
                     Some(wanted) => wanted.iter().any(|wanted| {
                         object == wanted
                             || object.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))

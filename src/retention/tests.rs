@@ -38,6 +38,7 @@ fn tree(name: &str, elsewhere: &[u64]) -> Component {
         volume: None,
         elsewhere: elsewhere.iter().map(stored).collect(),
         object: object.clone(),
+        changes_since: None,
         capture: "archive".into(),
         exclude: Vec::new(),
         unreadable: Vec::new(),

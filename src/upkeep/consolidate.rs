@@ -7,7 +7,7 @@
 use crate::archive::frame::Spliced;
 use crate::archive::index::{IndexReader, IndexWriter};
 use crate::archive::{self, Tree, splice_tree};
-use crate::backup::{INDEX, lock, open_repository, require_space};
+use crate::backup::{CHANGES, INDEX, lock, open_repository, require_space};
 use crate::catalog::{BackupRecord, Catalog};
 use crate::encryption::Recipients;
 use crate::error::{Code, Error, Result};
@@ -165,6 +165,7 @@ fn build(
         (copied, compressed) = (copied + spliced.copied, compressed + spliced.compressed);
         component.stored_bytes = spliced.stored.size;
         files.elsewhere.clear();
+        files.changes_since = None;
         spliced_objects.insert(files.object.clone());
     }
     index.finish()?;
@@ -186,7 +187,7 @@ fn build(
     }
     for object in &old.manifest().objects {
         let name = old.manifest().logical_name(&object.path);
-        if name != INDEX && !spliced_objects.contains(name) {
+        if ![INDEX, CHANGES].contains(&name) && !spliced_objects.contains(name) {
             copy(setting, old, &object.path, incoming)?;
         }
     }

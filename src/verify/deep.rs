@@ -2,8 +2,8 @@
 
 use crate::archive::frame::FrameReader;
 use crate::archive::index::{IndexReader, Row};
-use crate::archive::{self, Extraction};
-use crate::backup::{INDEX, Reach, connect_if_needed, fetch, local_tools};
+use crate::archive::{self, Base, Extraction};
+use crate::backup::{CHANGES, INDEX, Reach, connect_if_needed, fetch, local_tools};
 use crate::database::{Tools, check_globals, list_dump, read_dump};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, DatabaseDetail, Detail, FilesDetail};
@@ -106,6 +106,9 @@ fn tree(
         Err(e) => return found(INDEX, Err(e)),
     };
     let mut damages = found(INDEX, places(setting, backup, component, files, &index, known))?;
+    if component.changes_since().is_some() && is_whole(known, CHANGES) {
+        damages.extend(found(CHANGES, changes(setting, backup, component, &index))?);
+    }
     let is_sound = |object: &str| is_whole(known, object);
     if damages.is_empty() && files.elsewhere.iter().all(|earlier| is_sound(&earlier.shown())) {
         damages
@@ -196,6 +199,33 @@ fn places(
         let frame = frames.table().frame_at(place.offset).map(|number| number as u64);
         if !is_inside || (row.entry.size > 0 && frame != Some(place.frame)) {
             return Err(astray(&row, "lies at a place that its archive does not have"));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the changes of a tree: what they tell of a file is what the index tells.
+fn changes(
+    setting: &Setting,
+    backup: &PublishedBackup,
+    component: &Component,
+    index: &IndexReader,
+) -> Result<()> {
+    let changes = IndexReader::open_changes(&backup.open(CHANGES)?)?;
+    let mut listed = Base::new(index, &component.name, backup.manifest().started_at);
+    for changed in changes.changed(&component.name) {
+        setting.check_interrupted("verify changes of")?;
+        let (row, gone) = changed?;
+        // What was read out of the order of the tree is not found.
+        let known = listed.find(&row.entry.path)?;
+        if known.is_some_and(|known| !gone && !known.tells_the_same(&row)) {
+            let path = row.entry.shown();
+            return Err(Error::new(
+                Code::BackupDamaged,
+                "compare with the index the changes of",
+                path,
+            )
+            .cause("they differ"));
         }
     }
     Ok(())

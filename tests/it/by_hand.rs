@@ -96,6 +96,32 @@ fn an_incremental_backup_is_put_together_with_a_parquet_reader_and_tar() {
 }
 
 #[test]
+fn what_became_of_each_file_is_asked_of_the_changes() {
+    const PAGE: &str = include_str!("../../docs/repository-format.md");
+    let host = Host::with_files();
+    host.write("changes", "before");
+    host.write("old name", "renamed later");
+    let full = host.back_up();
+    assert!(!host.backup_dir(&full).join("files/changes.parquet").exists());
+    fs::rename(host.live().join("old name"), host.live().join("new name")).unwrap();
+    host.write("changes", "after");
+    let second = host.back_up();
+    let section = PAGE.split_once("## Changes").unwrap().1;
+    let sql = section.split_once("```sql\n").unwrap().1.split_once("```").unwrap().0;
+    let sql = sql
+        .replace("INCREMENTAL", host.backup_dir(&second).to_str().unwrap())
+        .replace("PARENT", host.backup_dir(&full).to_str().unwrap());
+    let engine = duckdb::Connection::open_in_memory().unwrap();
+    let mut statement = engine.prepare(&sql).unwrap();
+    let cells = |row: &duckdb::Row<'_>| Ok([1, 2].map(|cell| row.get(cell).unwrap()));
+    let rows: Vec<[String; 2]> =
+        statement.query_map([], cells).unwrap().collect::<Result<_, _>>().unwrap();
+    let expected =
+        [(".", "changed"), ("changes", "changed"), ("new name", "new"), ("old name", "gone")];
+    assert_eq!(rows, expected.map(|(path, what)| [path, what].map(str::to_owned)));
+}
+
+#[test]
 fn archives_and_plain_dumps_are_read_by_zstd_and_psql() {
     let host = Host::with_database();
     host.configure_database("format = \"plain\"", "");

@@ -25,6 +25,8 @@ mod incremental;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod lost_machine;
+#[cfg(test)]
 mod readers;
 #[cfg(test)]
 mod restore;

@@ -119,7 +119,8 @@ fn a_change_that_its_time_may_hide_is_read_again() {
     let entry = entry.unwrap();
     let changed_at = Timestamp::from_nanosecond(i128::from(entry.ctime_ns)).unwrap();
     let held = |after: Duration| {
-        Base::new(&index, COMPONENT, changed_at + after).held(&entry).unwrap().is_some()
+        let mut base = Base::new(&index, COMPONENT, changed_at + after);
+        matches!(base.meet(&entry).unwrap(), Met::Held(_))
     };
     assert!(held(Duration::from_secs(3)));
     assert!(!held(Duration::from_secs(2)));
@@ -153,6 +154,31 @@ fn a_stream_is_looked_up_by_content() {
     chain.restore(1, target.path()).unwrap();
     assert_eq!(fs::read(target.path().join("a")).unwrap(), vec![1; 40_000]);
     assert_eq!(fs::read(target.path().join("b")).unwrap(), vec![2; 40_000]);
+}
+
+#[test]
+fn what_did_not_change_is_not_told_though_it_was_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c"] {
+        fs::write(dir.path().join(name), name).unwrap();
+    }
+    fs::hard_link(dir.path().join("c"), dir.path().join("d")).unwrap();
+    let mut chain = Chain::default();
+    chain.back_up(dir.path());
+    // Other change times, and nothing else.
+    let root = fs::metadata(dir.path()).unwrap().modified().unwrap();
+    for name in ["a", "b"] {
+        let modified = fs::metadata(dir.path().join(name)).unwrap().modified().unwrap();
+        fs::remove_file(dir.path().join(name)).unwrap();
+        fs::write(dir.path().join(name), name).unwrap();
+        let file = fs::File::options().write(true).open(dir.path().join(name)).unwrap();
+        file.set_modified(modified).unwrap();
+    }
+    fs::remove_file(dir.path().join("b")).unwrap();
+    fs::File::open(dir.path()).unwrap().set_modified(root).unwrap();
+    let changed = chain.back_up(dir.path()).changed();
+    let told: Vec<_> = changed.iter().map(|(row, gone)| (row.entry.shown(), *gone)).collect();
+    assert_eq!(told, [("b".to_owned(), true)]);
 }
 
 #[test]
@@ -266,6 +292,28 @@ proptest! {
     }
 }
 
+/// What is told as changed makes of the earlier tree the later one, and tells no more.
+fn check_changes(before: &[Row], after: &Packed, changed: &[(Row, bool)]) {
+    let by_path = |rows: &[Row]| -> BTreeMap<_, _> {
+        rows.iter().map(|row| (row.entry.path.clone(), row.clone())).collect()
+    };
+    let mut told = by_path(before);
+    for (row, gone) in changed {
+        let path = &row.entry.path;
+        let known = match gone {
+            true => told.remove(path),
+            false => told.insert(path.clone(), row.clone()),
+        };
+        match known {
+            Some(known) => assert!(*gone || !known.tells_the_same(row), "{path:?} is the same"),
+            None => assert!(!gone, "{path:?} was not there"),
+        }
+    }
+    let rows = by_path(&after.rows());
+    assert!(told.keys().eq(rows.keys()));
+    assert!(told.values().zip(rows.values()).all(|(told, row)| told.tells_the_same(row)));
+}
+
 fn check_chain(tree: &[Plant], edits: &[Vec<Edit>]) {
     let dir = tempfile::tempdir().unwrap();
     sample::plant(dir.path(), tree);
@@ -275,7 +323,16 @@ fn check_chain(tree: &[Plant], edits: &[Vec<Edit>]) {
     for edits in edits {
         edits.iter().for_each(|edit| apply(dir.path(), edit));
         expected.push(entries(dir.path()));
-        chain.back_up(dir.path()).verify().unwrap();
+        let before = chain.packs.last().map(|(packed, at)| (packed.rows(), packed.index(), *at));
+        let packed = chain.back_up(dir.path());
+        packed.verify().unwrap();
+        let (rows, index, at) = before.unwrap();
+        check_changes(&rows, packed, &packed.changed());
+        // What cannot be compared before it is read is compared afterwards, to the same end.
+        let base = Base::new(&index.unwrap(), COMPONENT, at);
+        let mut source = LiveSource::open(dir.path(), Excludes::none()).unwrap();
+        let read = sample::pack_comparing("other", None, Some(base), &mut source);
+        check_changes(&rows, &read, &read.changed());
     }
     for (number, expected) in expected.iter().enumerate() {
         let target = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use super::column::Reading;
 use super::row::Columns;
-use super::schema::{at, schema};
+use super::schema::{at, changes_schema, schema};
 use super::{Row, indexed_path};
 use crate::error::{Code, Error, Result};
 use crate::storage::Blob;
@@ -10,6 +10,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
+use parquet::schema::types::TypePtr;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 pub struct IndexReader {
     name: Arc<str>,
     file: Arc<SerializedFileReader<Blob>>,
+    /// The last column that is read.
+    last: usize,
 }
 
 impl IndexReader {
@@ -27,9 +30,21 @@ impl IndexReader {
     /// # Errors
     /// [`Code::BackupDamaged`] when it is missing, damaged or lacks a column.
     pub fn open(blob: &Blob) -> Result<Self> {
+        Self::with_schema(blob, schema())
+    }
+
+    /// Opens the changes of a backup: rows of what is gone come like all others.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_changes(blob: &Blob) -> Result<Self> {
+        Self::with_schema(blob, changes_schema())
+    }
+
+    fn with_schema(blob: &Blob, ours: Result<TypePtr, ParquetError>) -> Result<Self> {
         let name = blob.name();
         let file = SerializedFileReader::new(blob.clone()).map_err(|e| read_error(name, e))?;
-        let ours = schema().map_err(|e| read_error(name, e))?;
+        let ours = ours.map_err(|e| read_error(name, e))?;
         let found = file.metadata().file_metadata().schema_descr();
         // Later versions may add columns at the end.
         for (number, column) in ours.get_fields().iter().enumerate() {
@@ -38,7 +53,7 @@ impl IndexReader {
                 return Err(damaged(name, format!("column {name} is missing")));
             }
         }
-        Ok(Self { name: name.into(), file: Arc::new(file) })
+        Ok(Self { name: name.into(), file: Arc::new(file), last: ours.get_fields().len() - 1 })
     }
 
     /// Every row, or those of one component. Row groups of others are not read.
@@ -50,6 +65,12 @@ impl IndexReader {
         groups.reverse();
         let component = component.map(str::to_owned);
         Rows { index: self.clone(), component, groups, columns: Columns::default(), left: 0 }
+    }
+
+    /// The rows of changes, those of one component, each with whether the file is gone.
+    pub fn changed(&self, component: &str) -> impl Iterator<Item = Result<(Row, bool)>> + use<> {
+        let mut rows = self.rows(Some(component));
+        std::iter::from_fn(move || rows.step())
     }
 
     /// The row of one file. Row groups that cannot hold it are not read.
@@ -109,7 +130,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    fn advance(&mut self) -> Result<Option<Row>, ParquetError> {
+    fn advance(&mut self) -> Result<Option<(Row, bool)>, ParquetError> {
         loop {
             if self.left == 0 {
                 let Some(number) = self.groups.pop() else { return Ok(None) };
@@ -117,9 +138,9 @@ impl Rows {
                 continue;
             }
             self.left -= 1;
-            let row = self.columns.row()?;
+            let (row, gone) = (self.columns.row()?, self.columns.gone()?);
             if self.component.as_ref().is_none_or(|wanted| *wanted == row.component) {
-                return Ok(Some(row));
+                return Ok(Some((row, gone)));
             }
         }
     }
@@ -128,7 +149,7 @@ impl Rows {
         let group = self.index.file.get_row_group(number)?;
         let columns = group.metadata().columns();
         self.left = group.metadata().num_rows().unsigned_abs();
-        let readings = (0..=at::DATA_KIND).map(|place| {
+        let readings = (0..=self.index.last).map(|place| {
             let optional = columns[place].column_descr().max_def_level() > 0;
             Reading::new(group.get_column_reader(place)?, optional)
         });
@@ -137,16 +158,22 @@ impl Rows {
     }
 }
 
-impl Iterator for Rows {
-    type Item = Result<Row>;
-
-    fn next(&mut self) -> Option<Result<Row>> {
+impl Rows {
+    fn step(&mut self) -> Option<Result<(Row, bool)>> {
         let row = self.advance();
         if row.is_err() {
             // What follows damage cannot be trusted.
             (self.left, self.groups) = (0, Vec::new());
         }
         row.map_err(|e| read_error(&self.index.name, e)).transpose()
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Result<Row>> {
+        self.step().map(|row| row.map(|(row, _)| row))
     }
 }
 

@@ -43,6 +43,14 @@ impl Columns {
         })
     }
 
+    /// Whether its file is gone; of an index none is. To be asked once for each row.
+    pub(super) fn gone(&mut self) -> Result<bool> {
+        match self.0.get_mut(at::GONE) {
+            Some(column) => required(column.flag()?),
+            None => Ok(false),
+        }
+    }
+
     fn entry(&mut self) -> Result<Entry> {
         let shown = self.text(at::PATH)?;
         let path = match self.bytes_or_null(at::PATH_RAW)? {

@@ -18,12 +18,12 @@ pub(super) mod at {
     places! {
         COMPONENT PATH PATH_RAW TYPE SIZE MODE UID GID USER GROUP MTIME CTIME DEVICE INODE
         NLINK MAJOR MINOR LINK_TARGET XATTRS SHA256 CHANGED STORED_IN ARCHIVE FRAME OFFSET
-        DATA_KIND
+        DATA_KIND GONE
     }
 }
 
 /// The schema in Parquet's own words.
-pub(super) const SCHEMA: &str = "
+const SCHEMA: &str = "
 message backstop_index {
   required binary component (STRING);
   required binary path (STRING);
@@ -54,7 +54,15 @@ message backstop_index {
 }
 ";
 
-/// The schema for a writer.
+/// What changes have besides.
+const GONE: &str = "  required boolean gone;\n}";
+
+/// The schema of an index.
 pub(super) fn schema() -> Result<TypePtr> {
     parse_message_type(SCHEMA).map(Arc::new)
+}
+
+/// The schema of changes.
+pub(super) fn changes_schema() -> Result<TypePtr> {
+    parse_message_type(&SCHEMA.replace('}', GONE).replace("_index", "_changes")).map(Arc::new)
 }

@@ -4,7 +4,7 @@ use super::Row;
 use super::column::Column;
 use super::group::{GroupWriter, parquet_error};
 use super::json::{escape, xattrs_to_json};
-use super::schema::{at, schema};
+use super::schema::{at, changes_schema, schema};
 use crate::encryption::{Hashing, StoredBytes};
 use crate::error::{Error, Result};
 use parquet::basic::{Compression, ZstdLevel};
@@ -18,6 +18,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 const GROUP_ROWS: usize = 65_536;
+/// Changes are few, and read many together: a query holds one row group of each.
+const CHANGES_GROUP_ROWS: usize = 8192;
 /// Long paths and attributes end a row group early, so that memory stays bounded.
 const GROUP_BYTES: usize = 24 << 20;
 
@@ -38,6 +40,7 @@ pub struct IndexWriter {
     schema: SchemaDescriptor,
     columns: Vec<Column>,
     component: String,
+    group_rows: usize,
     waiting: usize,
     bytes: usize,
     rows: u64,
@@ -46,11 +49,24 @@ pub struct IndexWriter {
 impl IndexWriter {
     /// Creates the index `path` (mode 0600, must not exist).
     pub fn create(path: &Path) -> Result<Self> {
+        Self::with_schema(path, schema(), GROUP_ROWS)
+    }
+
+    /// Creates the changes `path` likewise.
+    pub fn create_changes(path: &Path) -> Result<Self> {
+        Self::with_schema(path, changes_schema(), CHANGES_GROUP_ROWS)
+    }
+
+    fn with_schema(
+        path: &Path,
+        schema: Result<TypePtr, ParquetError>,
+        group_rows: usize,
+    ) -> Result<Self> {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = File::options();
         let file = options.write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|e| Error::io("create index", path, e))?;
-        let schema = schema().map_err(|e| parquet_error(path, e))?;
+        let schema = schema.map_err(|e| parquet_error(path, e))?;
         let writer = writer(file, &schema).map_err(|e| parquet_error(path, e))?;
         let schema = SchemaDescriptor::new(schema);
         Ok(Self {
@@ -58,6 +74,7 @@ impl IndexWriter {
             columns: empty(&schema),
             schema,
             component: String::new(),
+            group_rows,
             waiting: 0,
             bytes: 0,
             rows: 0,
@@ -66,14 +83,26 @@ impl IndexWriter {
 
     /// Adds a row.
     pub fn append(&mut self, row: &Row) -> Result<()> {
+        self.add(row, false)
+    }
+
+    /// Adds a file that is gone, to changes.
+    pub fn append_gone(&mut self, row: &Row) -> Result<()> {
+        self.add(row, true)
+    }
+
+    fn add(&mut self, row: &Row, gone: bool) -> Result<()> {
         if self.component != row.component {
             self.write_group()?;
             self.component.clone_from(&row.component);
         }
         self.fill(row);
+        if let Some(column) = self.columns.get_mut(at::GONE) {
+            column.flag(gone);
+        }
         self.rows += 1;
         self.waiting += 1;
-        if self.waiting == GROUP_ROWS || self.bytes >= GROUP_BYTES {
+        if self.waiting == self.group_rows || self.bytes >= GROUP_BYTES {
             self.write_group()?;
         }
         Ok(())

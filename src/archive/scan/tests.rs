@@ -7,8 +7,8 @@ fn scanned(root: &Path, excludes: &[&str]) -> (Vec<String>, Vec<Fault>) {
     for scanned in Scan::open(root, Excludes::new(excludes).unwrap()).unwrap() {
         match scanned {
             Scanned::Entry(entry) => paths.push(entry.shown()),
-            Scanned::Held(row) => panic!("{row:?}"),
             Scanned::Fault(fault) => faults.push(fault),
+            other => panic!("{other:?}"),
         }
     }
     (paths, faults)

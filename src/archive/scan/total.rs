@@ -38,7 +38,11 @@ pub fn total(root: &Path, excludes: Excludes, cancel: &CancellationToken) -> Res
         }
         match scanned {
             Scanned::Entry(entry) => totals.add(&entry.path, entry.kind, entry.size),
-            Scanned::Held(row) => totals.add(&row.entry.path, row.entry.kind, row.entry.size),
+            Scanned::Held(held) => {
+                let entry = &held.row.entry;
+                totals.add(&entry.path, entry.kind, entry.size);
+            }
+            Scanned::Gone(_) | Scanned::Known(_) => {}
             Scanned::Fault(_) => totals.faults += 1,
         }
     }

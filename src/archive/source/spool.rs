@@ -5,7 +5,7 @@
 mod record;
 
 use super::{Content, Files, Opened, Source};
-use crate::archive::base::Base;
+use crate::archive::base::{Base, Met};
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::fault::{Fault, Trouble};
 use crate::archive::scan::{Excludes, Scan, Scanned, Totals};
@@ -62,7 +62,8 @@ impl Spool {
                     })?
                 }
                 Scanned::Entry(entry) => Record::Entry(entry),
-                Scanned::Held(row) => Record::Entry(row.entry),
+                Scanned::Held(held) => Record::Entry(held.row.entry),
+                Scanned::Gone(_) | Scanned::Known(_) => continue,
                 Scanned::Fault(fault) => Record::Fault(fault),
             };
             match &record {
@@ -93,7 +94,7 @@ impl Spool {
 
 fn is_held(base: &mut Option<Base>, entry: &Entry) -> Result<bool> {
     Ok(match base {
-        Some(base) => base.held(entry)?.is_some(),
+        Some(base) => matches!(base.meet(entry)?, Met::Held(_)),
         None => false,
     })
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::archive::entry::Entry;
+use crate::archive::index::IndexWriter;
 use crate::archive::sample::{self, Packed, assert_same, pack, pack_from};
 use crate::archive::scan::Excludes;
 use crate::archive::source::{Content, LiveSource, Spool, StreamSource};
@@ -230,7 +231,7 @@ fn a_foreign_tar_that_leads_elsewhere_is_refused() {
 fn several_trees_share_an_index() {
     let (dir, one, other) = (tempfile::tempdir().unwrap(), tree(&["a"]), tree(&["b", "c"]));
     let path = dir.path().join("index.parquet");
-    let mut index = IndexWriter::create(&path).unwrap();
+    let mut lists = Lists::new(IndexWriter::create(&path).unwrap(), None);
     for (component, root) in [("one", one.path()), ("other", other.path())] {
         let archive = dir.path().join(component);
         let (object, stored_in) = (component, "4f2a");
@@ -248,9 +249,9 @@ fn several_trees_share_an_index() {
         };
         let mut source = LiveSource::open(root, Excludes::none()).unwrap();
         let cancel = CancellationToken::new();
-        write_tree(&tree, &mut source, &mut index, &sample::silent(), &cancel).unwrap();
+        write_tree(&tree, &mut source, &mut lists, &sample::silent(), &cancel).unwrap();
     }
-    assert_eq!(index.finish().unwrap().rows, 5);
+    assert_eq!(lists.finish().unwrap().0.rows, 5);
     let index = crate::archive::index::IndexReader::open(&Blob::file(&path).unwrap()).unwrap();
     for (component, count) in [("one", 2), ("other", 3)] {
         assert_eq!(index.rows(Some(component)).count(), count);
@@ -264,7 +265,8 @@ fn several_trees_share_an_index() {
 #[test]
 fn a_cancelled_write_is_interrupted() {
     let (dir, output) = (tree(&["a"]), tempfile::tempdir().unwrap());
-    let mut index = IndexWriter::create(&output.path().join("index")).unwrap();
+    let index = IndexWriter::create(&output.path().join("index")).unwrap();
+    let mut lists = Lists::new(index, None);
     let archive = output.path().join("archive");
     let tree = Tree {
         component: "x",
@@ -279,7 +281,7 @@ fn a_cancelled_write_is_interrupted() {
     let mut source = LiveSource::open(dir.path(), Excludes::none()).unwrap();
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let error = write_tree(&tree, &mut source, &mut index, &sample::silent(), &cancel).unwrap_err();
+    let error = write_tree(&tree, &mut source, &mut lists, &sample::silent(), &cancel).unwrap_err();
     assert_eq!(error.code(), Code::Interrupted);
     assert_same(dir.path(), dir.path());
 }

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 fn query(dir: &Path) -> Query {
     let silent: Arc<dyn Progress> = Arc::new(Silent);
     let session = crate::catalog::Catalog::in_dir(dir).session(&silent).unwrap();
-    let source = Source { session, repository: None, indexes: Vec::new() };
+    let source = Source { session, repository: None, indexes: Vec::new(), changes: Vec::new() };
     Query::over(vec![source], &silent).unwrap()
 }
 

@@ -160,6 +160,39 @@ impl History {
             prop_assert_eq!(&listing(&to.join("files/uploads")), tree);
             fs::remove_dir_all(&to).unwrap();
         }
+        self.check_questions()
+    }
+
+    /// What is answered out of the changes of most backups is what all indexes answer.
+    fn check_questions(&self) -> Result<(), TestCaseError> {
+        for (pattern, clause) in [("*", "true"), ("ed-", "contains(name, 'ed-')")] {
+            // Of two backups of one instant either is as good: the smaller id stands for both.
+            let sql = format!(
+                "SELECT component, path, type, size, modified_at, sha256, \
+                        arg_min(backup, (sequence, backup)) AS first_backup, \
+                        min(backed_up_at) AS first_seen, \
+                        arg_max(backup, (sequence, backup)) AS last_backup, \
+                        max(backed_up_at) AS last_seen, count(*) AS backups \
+                 FROM (SELECT *, regexp_extract(path, '[^/]*$') AS name FROM files) f \
+                 WHERE path <> '.' AND {clause} GROUP BY ALL \
+                 ORDER BY component, path, min((sequence, backup))"
+            );
+            prop_assert_eq!(self.host.json(&["find", pattern]), self.host.json(&["sql", &sql]));
+        }
+        let sql = "SELECT path, list(backup ORDER BY backup) AS backups FROM files \
+                   WHERE path <> '.' GROUP BY path ORDER BY hash(path) LIMIT 3";
+        for file in self.host.json(&["sql", sql]).as_array().unwrap() {
+            let path = format!("uploads/{}", file["path"].as_str().unwrap());
+            let holding = self.host.json(&["list", "--containing", &path]);
+            let mut holding: Vec<String> = holding.as_array().unwrap().iter().map(id).collect();
+            holding.sort();
+            prop_assert_eq!(&serde_json::json!(holding), &file["backups"], "{}", &path);
+            let versions = self.host.json(&["history", &path]);
+            let versions = versions.as_array().unwrap();
+            let there = versions.iter().filter(|version| version["event"] != "deleted");
+            let there: u64 = there.map(|version| version["backups"].as_u64().unwrap()).sum();
+            prop_assert_eq!(there as usize, holding.len(), "{:?}", versions);
+        }
         Ok(())
     }
 }

@@ -205,6 +205,50 @@ fn of_archive_index_and_what_describes_the_backup() {
     ]);
 }
 
+/// Only questions read it, and answer without it as well.
+#[test]
+fn of_what_changed() {
+    let host = Host::with_files();
+    host.back_up();
+    host.write("later.txt", "later");
+    let later = host.back_up();
+    fs::remove_file(host.live().join("later.txt")).unwrap();
+    let last = host.back_up();
+    let file = |record: &Value| host.backup_dir(record).join("files/changes.parquet");
+    let (changes, whole) = (file(&later), fs::read(file(&later)).unwrap());
+    let answers = || {
+        let mut listed = host.json(&["list", "--containing", "uploads/later.txt"]);
+        let listed: Vec<Value> =
+            listed.as_array_mut().unwrap().iter_mut().map(|record| record["id"].take()).collect();
+        let history = host.json(&["history", "uploads/later.txt"]);
+        (host.json(&["find", "later.txt"]), history, listed)
+    };
+    let expected = answers();
+    assert_eq!((&expected.1[1]["event"], expected.2.len()), (&"deleted".into(), 1));
+    let id = later["id"].as_str().unwrap();
+    for (what, harm) in HARMS {
+        harm(&changes, &file(&last));
+        assert_eq!(answers(), expected, "{what}");
+        let ran = host.run(&["find", "later.txt"]).ok();
+        assert!(ran.stderr.contains("is read in its place"), "{what}: {ran:?}");
+        for level in ["full", "deep"] {
+            let found = host.run(&["verify", id, "--level", level, "--json"]).ended(6).json();
+            let damages = found[0]["damages"].as_array().unwrap();
+            let named = damages.iter().any(|one| one["object"] == "files/changes.parquet");
+            assert!(named, "{what}: {damages:?}");
+        }
+        let to = host.path().join("to");
+        host.run(&["restore", id, "--to", to.to_str().unwrap()]).ok();
+        assert_eq!(fs::read(to.join("files/uploads/later.txt")).unwrap(), b"later", "{what}");
+        fs::remove_dir_all(&to).unwrap();
+        fs::write(&changes, &whole).unwrap();
+    }
+    // The next backup builds upon one whose changes are missing.
+    fs::remove_file(file(&last)).unwrap();
+    assert_eq!(host.back_up()["kind"], "incremental");
+    host.run(&["verify", id, "--level", "deep"]).ok();
+}
+
 #[test]
 fn of_dump_roles_and_config() {
     let chain = Chain::start();

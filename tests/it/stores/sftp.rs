@@ -23,9 +23,8 @@ fn a_repository_behind_ssh_takes_backups_and_gives_them_back() {
         server.key()
     );
     let path = format!("{}:{}", server.programs().display(), std::env::var("PATH").unwrap());
-    let run = |arguments: &[&str]| {
-        Ran::of(&host.command(arguments).env("PATH", &path).output().unwrap())
-    };
+    let run =
+        |arguments: &[&str]| Ran::of(&host.command(arguments).env("PATH", &path).output().unwrap());
 
     // As the only home.
     host.configure_repository(&store);
