@@ -5,14 +5,14 @@ use proptest::prelude::*;
 
 #[test]
 fn unknown_keys() {
-    insta::assert_snapshot!(refusal(&sample_with("jobs = 2", "job = 2")), @r#"line 16: databases[0].job: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `bin_dir`; did you mean `jobs`?"#);
+    insta::assert_snapshot!(refusal(&sample_with("jobs = 2", "job = 2")), @r#"line 16: databases[0].job: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `count_rows_up_to`, `bin_dir`; did you mean `jobs`?"#);
     insta::assert_snapshot!(refusal(&sample_with("[stack]", "[stak]")), @r#"
 2 problems
   stack: is missing; expected a table
   line 2: stak: unknown key; accepted are `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`, `runbooks`, `encryption`; did you mean `stack`?
 "#);
     insta::assert_snapshot!(
-        refusal(&sample_with("password_env = \"SHOP_DB_PASSWORD\"", "password = \"hunter2\"")), @r#"line 15: databases[0].password: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `bin_dir`; did you mean `password_env`?"#
+        refusal(&sample_with("password_env = \"SHOP_DB_PASSWORD\"", "password = \"hunter2\"")), @r#"line 15: databases[0].password: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `count_rows_up_to`, `bin_dir`; did you mean `password_env`?"#
     );
 }
 
@@ -119,7 +119,7 @@ fn several_problems_are_reported_together() {
 3 problems
   line 16: databases[0].jobs: expected a whole number from 1 to 65535, found -1
   line 17: databases[0].format: expected one of `directory`, `custom`, `plain`, `tar`, found `zip`
-  line 18: databases[0].extra: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `bin_dir`
+  line 18: databases[0].extra: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `count_rows_up_to`, `bin_dir`
 "#);
 }
 
