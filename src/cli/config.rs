@@ -29,7 +29,7 @@ Examples:
 const RECORDED: &str = "\
 Examples:
   backstop config recorded > backstop.toml      of the newest backup
-  backstop --repository /mnt/backups config recorded 4f2a    on a host without any config";
+  backstop config recorded 4f2a --repository /mnt/backups    on a host without any config";
 
 const SCHEMA: &str = "\
 Examples:

@@ -4,7 +4,7 @@
 use crate::error::{Code, Error, Result};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -39,10 +39,13 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .open(path)
-            .or_else(|e| match mode {
-                // A repository on read-only media can still be read.
-                LockMode::Shared => File::open(path).map_err(|_| e),
-                LockMode::Exclusive => Err(e),
+            .or_else(|e| match (mode, e.kind()) {
+                // A repository on read-only media can still be read, and restored from; whoever
+                // writes is told when it does.
+                (LockMode::Shared, _) | (_, ErrorKind::ReadOnlyFilesystem) => {
+                    File::open(path).map_err(|_| e)
+                }
+                (LockMode::Exclusive, _) => Err(e),
             })
             .map_err(|e| Error::io("lock", path, e))?;
         let operation = match mode {

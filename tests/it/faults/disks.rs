@@ -93,6 +93,13 @@ fn a_read_only_repository_can_be_read_and_not_written() {
     host.run(&["restore", "latest", "--to", to.to_str().unwrap()]).ok();
     assert_eq!(fs::read_to_string(to.join("files/uploads/one.txt")).unwrap(), "one");
     host.run(&["delete", "latest", "--yes"]).failed(1, "read_only");
+    // Nothing can be saved there before a restore, but the restore itself only reads.
+    host.write("one.txt", "changed since");
+    let ran = host.run(&["restore", "latest", "--yes"]).failed(1, "read_only");
+    assert!(ran.stderr.contains("--no-safety"), "{ran:?}");
+    assert_eq!(fs::read_to_string(host.live().join("one.txt")).unwrap(), "changed since");
+    host.run(&["restore", "latest", "--yes", "--no-safety"]).ok();
+    assert_eq!(fs::read_to_string(host.live().join("one.txt")).unwrap(), "one");
 }
 
 #[test]
