@@ -155,6 +155,9 @@ fn moment(line: &super::run::Line) -> Option<Moment> {
             Some(error) => (Some(unit), format!("{}: {}", state.as_str(), said(error))),
             None => (Some(unit), state.as_str().to_owned()),
         },
+        Entry::AttemptLost { unit, attempt } => {
+            (Some(unit), format!("UNKNOWN: the runner of attempt {attempt} died"))
+        }
         Entry::UnitFailed { unit, error } => (Some(unit), format!("FAILED: {}", said(error))),
         Entry::Resolved { unit, verdict, means, reason, who, .. } => {
             let by = who.as_ref().map_or_else(|| means.as_str().to_owned(), ToString::to_string);

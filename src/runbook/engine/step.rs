@@ -193,7 +193,11 @@ impl Drive<'_> {
                 _ => {}
             }
             match record.state {
-                StepState::Started | StepState::Unknown => {
+                StepState::Started => {
+                    let attempt = record.attempts.last().map_or(1, |attempt| attempt.number);
+                    self.record(Entry::AttemptLost { unit: unit.name.clone(), attempt })?;
+                }
+                StepState::Unknown => {
                     if let Some(outcome) = self.resolve(unit, &record).await? {
                         return Ok(End::Stop(outcome));
                     }

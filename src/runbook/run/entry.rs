@@ -122,6 +122,13 @@ pub enum Entry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<Timestamp>,
     },
+    /// The runner of the attempt died: what became of it is unknown.
+    AttemptLost {
+        /// The unit.
+        unit: String,
+        /// The attempt.
+        attempt: u32,
+    },
     /// The unit failed before it could act.
     UnitFailed {
         /// The unit.

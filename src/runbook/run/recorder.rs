@@ -1,6 +1,6 @@
 //! Writes the journal of one run and knows what it says, for the runner and its actions.
 
-use super::entry::{Entry, Group, Line};
+use super::entry::{Entry, Group};
 use super::journal::Journal;
 use super::state::RunState;
 use crate::error::{Code, Error, Result};
@@ -76,9 +76,8 @@ impl Recorder {
     pub(in crate::runbook) fn refresh(&self) -> Result<()> {
         let mut inner = self.inner();
         let lines = inner.journal.read()?;
-        self.check(&inner.state.created.run, &lines)?;
         lines.iter().for_each(|line| inner.state.apply(line));
-        Ok(())
+        self.check(&inner.state)
     }
 
     /// Writes one line durably.
@@ -99,11 +98,10 @@ impl Recorder {
         let Inner { journal, state } = &mut *inner;
         let epoch = self.epoch.unwrap_or(state.epoch);
         let mut seen = state.clone();
-        let run = state.created.run.clone();
         let lines =
             journal.append(epoch, entry, &|value| self.secrets.mask_json(value), &mut |lines| {
-                self.check(&run, lines)?;
                 lines.iter().for_each(|line| seen.apply(line));
+                self.check(&seen)?;
                 allow(&seen)
             });
         match lines {
@@ -117,9 +115,10 @@ impl Recorder {
         Ok(())
     }
 
-    fn check(&self, run: &str, lines: &[Line]) -> Result<()> {
+    /// Once another runner has begun, this one writes nothing more, whoever asks it to.
+    fn check(&self, state: &RunState) -> Result<()> {
         match self.epoch {
-            Some(epoch) if lines.iter().any(|line| line.epoch > epoch) => Err(overtaken(run)),
+            Some(epoch) if state.epoch > epoch => Err(overtaken(&state.created.run)),
             _ => Ok(()),
         }
     }

@@ -219,7 +219,8 @@ impl RunState {
             | Entry::Noted { .. }
             | Entry::ChildStarted { .. }
             | Entry::ChildEnded { .. }
-            | Entry::AttemptEnded { .. } => self.apply_attempt(line),
+            | Entry::AttemptEnded { .. }
+            | Entry::AttemptLost { .. } => self.apply_attempt(line),
             Entry::UnitFailed { unit, error } => {
                 let unit = self.entry(unit);
                 unit.state = StepState::Failed;
@@ -272,6 +273,13 @@ impl RunState {
                 self.groups.push((*group, key));
             }
             Entry::ChildEnded { group } => self.groups.retain(|(known, _)| known != group),
+            Entry::AttemptLost { unit, attempt } => {
+                let unit = self.entry(unit);
+                unit.state = StepState::Unknown;
+                if let Some(attempt) = unit.attempt(*attempt) {
+                    attempt.state = StepState::Unknown;
+                }
+            }
             Entry::AttemptEnded { unit, attempt, state, outputs, error, retry_at } => {
                 let unit = self.entry(unit);
                 if let Some(attempt) = unit.attempt(*attempt) {
@@ -305,6 +313,7 @@ impl RunState {
         let unit = self.entry(unit);
         unit.reason = Some(reason.clone()).filter(|reason| !reason.is_empty());
         unit.retry_at = None;
+        // A person may know before any runner has asked.
         if let Some(last) = unit.attempts.last_mut()
             && last.state == StepState::Started
         {

@@ -9,8 +9,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// A container's whole work.
-const IDLE: &str = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
+/// A container's whole work. It starts no further process: one that does all the time cannot
+/// always be frozen.
+const IDLE: &str = "trap 'exit 0' TERM; sleep 100000 & wait";
 
 fn image() -> String {
     std::env::var("BACKSTOP_POSTGRES_IMAGE").unwrap_or_else(|_| "postgres:15".into())
@@ -37,7 +38,7 @@ impl Idle {
 
     /// The programs in it.
     fn programs(&self) -> String {
-        docker(&["top", &self.0, "-eo", "args"])
+        docker(&["top", &self.0, "-eo", "pid,args"])
     }
 }
 
@@ -113,7 +114,7 @@ steps:
   with:
     name: the key
     file: SECRETS/key
-    command: [sh, -c, 'cat >> SECRETS/told; echo >> SECRETS/told']
+    command: [sh, -c, 's=$(cat); echo \"$s\" >> SECRETS/told']
     check: [sh, -c, 'test \"$(cat)\" = \"$(tail -n1 SECRETS/told)\"']
 - {id: healthy, action: docker.assert, with: {containers: [ONE, OTHER], within: 5s}}
 ";
@@ -160,7 +161,7 @@ fn a_program_in_a_container_does_not_outlive_its_attempt() {
     // Without a probe a person has to say; until then nothing of it goes on.
     assert!(attempt(&bench, None, 0));
     let view = bench.view("latest");
-    assert_eq!((view.state, view.steps[0].state), (State::Paused, StepState::Started));
+    assert_eq!((view.state, view.steps[0].state), (State::Paused, StepState::Unknown));
     assert!(!pair.one.programs().contains("4242"), "{}", pair.one.programs());
 
     const LIMITED: &str = "name: bench\ntitle: Bench\nsteps:\n- {id: long, action: docker.exec, timeout: 2s, with: {container: ONE, script: 'echo begun; sleep 4243'}}\n";
