@@ -4,11 +4,11 @@
 # shellcheck disable=SC2154 # scripts/bench sets the variables
 
 tar_to_file() { tar --format=posix --xattrs --acls -C "$1" -c . | zstd -q -T0 -3 >"$work/tar.zst"; }
-tar_from_file() { zstd -q -d -c "$work/tar.zst" | tar --xattrs --acls -C "$work/out" -xp; }
+tar_from_file() { zstd -q -d -c "$work/tar.zst" | tar --xattrs --acls -C "$out" -xp; }
 restic_backup() { restic backup --quiet "$1"; }
-restic_restore() { restic restore --quiet latest --target "$work/out"; }
+restic_restore() { restic restore --quiet latest --target "$out"; }
 borg_backup() { borg create --compression zstd,3 "::$EPOCHREALTIME" "$1"; }
-borg_restore() { (cd "$work/out" && borg extract "::$1"); }
+borg_restore() { (cd "$out" && borg extract "::$1"); }
 # A walk on all cores that looks at every file and does nothing else.
 walk() {
     find "$1" -mindepth 1 -maxdepth 1 -print0 |
@@ -37,10 +37,12 @@ forget_rivals() {
     restic init --quiet
     borg init --encryption=none
 }
-empty_out() {
-    rm -rf "$work/out"
+# new_out NAME : a directory of its own, with nothing left to write. The others stay: ext4 is slow
+# to create files where many have just been deleted.
+new_out() {
+    export out=$work/out/$1
+    mkdir -p "$out"
     sync --file-system "$work"
-    mkdir "$work/out"
 }
 files_of() {
     config
@@ -65,10 +67,10 @@ bench_rivals() {
         timed "full restic" prioritized restic_backup "$tree"
         timed "full borg" prioritized borg_backup "$tree"
         archive=$(borg list --short | tail -n 1)
-        empty_out && timed "restore tar" prioritized tar_from_file
-        empty_out && timed "restore backstop" prioritized backstop_peak restore restore latest --to "$work/out/to"
-        empty_out && timed "restore restic" prioritized restic_restore
-        empty_out && timed "restore borg" prioritized borg_restore "$archive"
+        new_out tar && timed "restore tar" prioritized tar_from_file
+        new_out backstop && timed "restore backstop" prioritized backstop_peak restore restore latest --to "$out/to"
+        new_out restic && timed "restore restic" prioritized restic_restore
+        new_out borg && timed "restore borg" prioritized borg_restore "$archive"
         rm -rf "$work/out"
     done
     rm -rf "$tree"
