@@ -76,7 +76,7 @@ pub struct RestoreRecord {
     /// How far it has come.
     pub stage: Stage,
     /// Whether what is built waits for a swap that is asked for by itself.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub staged: bool,
     /// File trees that change places.
     pub trees: Vec<TreeSwap>,
