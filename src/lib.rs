@@ -17,6 +17,7 @@ pub mod encryption;
 pub mod error;
 pub mod fence;
 pub mod hex;
+pub mod host;
 pub mod printable;
 pub mod progress;
 pub mod repository;

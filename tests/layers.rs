@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["archive", "database", "docker", "catalog", "repository"],
     &["encryption"],
     &["storage"],
-    &["config", "error", "clock", "hex", "printable", "progress", "size"],
+    &["config", "error", "clock", "hex", "host", "printable", "progress", "size"],
 ];
 
 /// Lines of [`LAYERS`] whose modules may use each other: operations build on operations,

@@ -6,6 +6,7 @@ use super::link::link_unchanged;
 use super::plain::{Plain, Summary};
 use super::workplace::Workplace;
 use crate::error::Result;
+use crate::host;
 use crate::progress::Warnings;
 use crate::repository::manifest::{
     Component, Consistency, Detail, Downtime, EncryptionDetail, FORMAT, Manifest,
@@ -75,7 +76,7 @@ impl Parts {
             sequence: record.sequence,
             repository_id: workplace.repository.id().to_string(),
             stack: record.stack.clone(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: host::name(),
             backstop_version: env!("CARGO_PKG_VERSION").into(),
             kind: record.kind,
             reason: record.reason,

@@ -218,13 +218,6 @@ impl Context {
         for line in &recovery.done {
             self.output.note(&format!("recovered: {line}"));
         }
-        // Whatever came next would work on a stack that is half one state and half another.
-        match recovery.failed.first() {
-            None => Ok(()),
-            Some(first) => {
-                Err(Error::new(Code::NotResumed, "recover", "from a backstop that died")
-                    .cause(first))
-            }
-        }
+        recovery.require_complete()
     }
 }

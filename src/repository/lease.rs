@@ -64,6 +64,7 @@ pub(super) use writer::{Needs, Writer};
 use super::BackupId;
 use crate::clock::{self, Moment};
 use crate::error::{Code, Error, Result};
+use crate::host;
 use crate::storage::Storage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,7 @@ impl Lease {
     fn new() -> Result<Self> {
         Ok(Self {
             token: BackupId::random()?,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: host::name(),
             renewed_at: clock::now(),
             needs: Vec::new(),
             writes: None,

@@ -2,6 +2,7 @@
 //! holder ends, however it ends.
 
 use crate::error::{Code, Error, Result};
+use crate::host;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -72,7 +73,7 @@ impl Lock {
 
 /// Notes who holds the lock. Only for the message of others, so failing does no harm.
 fn sign(file: &mut File) {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host::name();
     let _ = file.set_len(0);
     let _ = file.rewind();
     let _ = writeln!(file, "process {} on {host}", std::process::id());

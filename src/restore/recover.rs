@@ -4,7 +4,7 @@ use super::record::{RestoreRecord, Stage};
 use super::undo;
 use crate::backup::{self, Reach, open_repository};
 use crate::catalog::{Catalog, Event, EventName};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::fence::{self, Journal};
 use crate::repository::LockMode;
 use crate::setting::Setting;
@@ -25,6 +25,23 @@ pub struct Recovery {
     pub done: Vec<String>,
     /// One sentence for each thing that could not be done.
     pub failed: Vec<String>,
+}
+
+impl Recovery {
+    /// Fails where something could not be put right: whatever came next would work on a stack
+    /// that is half one state and half another.
+    ///
+    /// # Errors
+    /// `not_resumed`.
+    pub fn require_complete(&self) -> Result<()> {
+        match self.failed.first() {
+            None => Ok(()),
+            Some(first) => {
+                Err(Error::new(Code::NotResumed, "recover", "from a backstop that died")
+                    .cause(first))
+            }
+        }
+    }
 }
 
 /// Puts right what dead backstops left: held containers, half-done swaps, captures, built

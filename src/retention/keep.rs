@@ -3,6 +3,7 @@
 use crate::catalog::{BackupRecord, Event, EventName, Session};
 use crate::clock;
 use crate::error::{Code, Error, Result};
+use crate::host;
 use crate::repository::{Lock, Pin, Repository};
 
 /// Keeps a backup by hand: neither `prune` nor `delete` takes it, nor what it needs. The
@@ -21,7 +22,7 @@ pub fn keep(
         return Err(Error::new(Code::BackupNotFound, "keep backup", &record.name)
             .cause("it was not completed, so there is nothing to keep"));
     }
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host::name();
     // Said again without a reason, the one that was given still holds.
     let reason = reason.or_else(|| record.pin.as_ref().and_then(|pin| pin.reason.clone()));
     let pin = Pin { at: Some(clock::now()), host: Some(host), reason };

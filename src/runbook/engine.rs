@@ -19,9 +19,10 @@ use super::check::{Checked, check};
 use super::child::end_left_over;
 use super::parameters::Parameters;
 use super::plan::preflight;
-use super::run::{Created, Ended, Entry, Run, Store, TargetLock, Who, host, new_id};
+use super::run::{Created, Ended, Entry, Run, Store, TargetLock, Who, new_id};
 use super::secret::Secrets;
 use crate::error::{Code, Error, Result};
+use crate::host;
 use crate::setting::Setting;
 use drive::Drive;
 use std::collections::BTreeMap;
@@ -207,11 +208,11 @@ fn same_surroundings(run: &Run) -> Result<()> {
     let created = &run.state.created;
     let refused =
         |cause: String| Err(Error::new(Code::RunRefused, "resume run", run.id()).cause(cause));
-    if created.who.host != host() {
+    if created.who.host != host::name() {
         return refused(format!(
             "it was begun on the host {}, this is {}",
             created.who.host,
-            host()
+            host::name()
         ));
     }
     if created.version != VERSION {

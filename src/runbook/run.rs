@@ -16,7 +16,6 @@ pub use record::{ApprovalRecord, AttemptRecord, UnitRecord, WaitingFor};
 pub use state::{Ended, Phase, RunState, State};
 pub use store::{Run, Store};
 
-pub(super) use entry::host;
 pub(super) use recorder::Recorder;
 pub(super) use store::{log_file, new_id};
 pub(super) use target::{TargetLock, is_alive, process_start};

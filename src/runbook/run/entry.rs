@@ -1,5 +1,6 @@
 //! The lines of a journal. `docs/runbooks/format.md`, "The journal", describes them.
 
+use crate::host;
 use crate::runbook::parameters::Parameters;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -243,13 +244,8 @@ impl Who {
             Some(person) if person != name => format!("{person} (as {name})"),
             _ => name,
         };
-        Self { user, host: host() }
+        Self { user, host: host::name() }
     }
-}
-
-/// The name of this host.
-pub(in crate::runbook) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 impl std::fmt::Display for Who {

@@ -4,8 +4,8 @@
 //! that it started are gone. A runner that ends in good order releases it for all of them; one
 //! that is killed leaves it to its children, which the successor ends first.
 
-use super::entry::host;
 use crate::error::{Code, Error, Result};
+use crate::host;
 use crate::repository::create_dir;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -36,7 +36,7 @@ pub(in crate::runbook) struct Holder {
 impl Holder {
     /// Whether its process lives.
     pub(in crate::runbook) fn is_alive(&self) -> bool {
-        self.host != host() || is_alive(self.pid, self.started)
+        self.host != host::name() || is_alive(self.pid, self.started)
     }
 }
 
@@ -83,7 +83,7 @@ impl TargetLock {
             run: run.to_owned(),
             pid: rustix::process::getpid().as_raw_nonzero().get(),
             started: process_start(rustix::process::getpid().as_raw_nonzero().get()).unwrap_or(0),
-            host: host(),
+            host: host::name(),
         };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         file.set_len(0)

@@ -2,6 +2,7 @@
 
 use super::outputs;
 use crate::error::{Error, Result};
+use crate::host;
 use crate::runbook::action::{Action, Outputs, Scope, not_held};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,7 +47,7 @@ impl Action for HostAssert {
     }
 
     async fn run(&self, with: &With, _: &Scope) -> Result<Outputs> {
-        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let name = host::name();
         if let Some(wanted) = &with.name
             && *wanted != name
         {

@@ -217,12 +217,7 @@ async fn put_right(scope: &Scope) -> Result<()> {
     let work = move || runtime.block_on(resume(&setting));
     let recovery = scope.setting.blocking(work).await?;
     recovery.done.iter().for_each(|line| scope.log.line(line));
-    match recovery.failed.first() {
-        None => Ok(()),
-        Some(first) => {
-            Err(Error::new(Code::NotResumed, "recover", "from a backstop that died").cause(first))
-        }
-    }
+    recovery.require_complete()
 }
 
 async fn swapped_already(scope: &Scope, key: &str) -> Result<Probe> {
