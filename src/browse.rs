@@ -16,7 +16,7 @@ mod list;
 mod path;
 mod reading;
 
-pub use config::{recorded_config, write_descriptions};
+pub use config::{RecordedConfig, recorded_config, recorded_config_file, write_descriptions};
 pub use containing::containing;
 pub use content::write_content;
 pub use diff::{Change, Difference, Stat, diff, stat};

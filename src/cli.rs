@@ -22,6 +22,7 @@ mod ls;
 mod output;
 mod pipe;
 mod prune;
+mod recorded_config;
 mod recover;
 mod recover_from;
 mod repo;

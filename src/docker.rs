@@ -13,6 +13,7 @@ mod exec;
 mod helper;
 mod hold;
 mod inspect;
+mod logs;
 mod order;
 mod select;
 mod volume;

@@ -6,6 +6,7 @@
 
 mod begin;
 mod checked;
+mod compose_files;
 mod database_swap;
 mod databases;
 mod elsewhere;
@@ -28,6 +29,10 @@ mod tree_swap;
 mod undo;
 pub(crate) mod volume;
 
+pub use compose_files::{
+    ComposeChange, ComposeProject, change_compose_files, compose_changes, compose_projects,
+    unchange_compose_files,
+};
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
 pub use kept::{Kept, kept};

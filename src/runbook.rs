@@ -16,8 +16,10 @@ mod library;
 mod log;
 mod mirror;
 mod model;
+mod page;
 mod parameters;
 mod plan;
+mod repeat;
 mod report;
 mod run;
 mod schema;
@@ -35,9 +37,10 @@ pub use library::{Library, Listed, read};
 pub use log::StepLog;
 pub use mirror::{mirror, mirror_into};
 pub use model::{
-    Approval, Call, Objectives, OnFailure, Parameter, ParameterType, ProbeCall, Retry, Runbook,
-    SecretSource, Step,
+    Approval, Call, Item, Objectives, OnFailure, Parameter, ParameterType, ProbeCall, Retry,
+    Runbook, SecretSource, Step,
 };
+pub use page::page;
 pub use parameters::Parameters;
 pub use plan::{Finding, Plan, PlannedStep, plan};
 pub use report::{Decision, Evidence, Moment, Report, report};

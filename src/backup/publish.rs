@@ -84,6 +84,7 @@ impl Parts {
             version_label: record.version_label.clone(),
             omitted: record.omitted.clone(),
             parent: record.parent.clone(),
+            config_file: setting.config_file.clone(),
             started_at: record.started_at,
             finished_at: workplace.watch.reading(),
             duration_seconds: workplace.watch.elapsed().as_secs_f64(),

@@ -3,7 +3,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::repository::{PublishedBackup, create_dir, write_new};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What such a file may be called, after `config/backstop.`.
 const EXTENSIONS: [&str; 3] = ["toml", "yaml", "yml"];
@@ -14,6 +14,25 @@ const EXTENSIONS: [&str; 3] = ["toml", "yaml", "yml"];
 /// `file_not_found` where the backup holds none, as when only variables described the stack;
 /// `key_missing` and `key_wrong`.
 pub fn recorded_config(backup: &PublishedBackup) -> Result<String> {
+    recorded_config_file(backup).map(|file| file.text)
+}
+
+/// A config file as a backup knows it.
+#[derive(Debug, Clone)]
+pub struct RecordedConfig {
+    /// Its text.
+    pub text: String,
+    /// `backstop.` and how its format ends.
+    pub name: String,
+    /// Where it lay, where the backup says so.
+    pub path: Option<PathBuf>,
+}
+
+/// The config file that `backup` was taken with, and where it lay.
+///
+/// # Errors
+/// As [`recorded_config`].
+pub fn recorded_config_file(backup: &PublishedBackup) -> Result<RecordedConfig> {
     let manifest = backup.manifest();
     let is_there = |object: &String| {
         let stored = manifest.stored_name(object);
@@ -25,9 +44,11 @@ pub fn recorded_config(backup: &PublishedBackup) -> Result<String> {
             .cause("the backup holds none")
             .hint("where no file but variables described the stack, none is recorded"));
     };
-    String::from_utf8(backup.read(&object)?).map_err(|e| {
+    let text = String::from_utf8(backup.read(&object)?).map_err(|e| {
         Error::new(Code::BackupDamaged, "print the config of", &manifest.name).source(e)
-    })
+    })?;
+    let name = object.trim_start_matches("config/").to_owned();
+    Ok(RecordedConfig { text, name, path: manifest.config_file.clone() })
 }
 
 /// Writes the config of `backup`, its containers' definitions and the files of their compose

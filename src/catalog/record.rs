@@ -305,6 +305,7 @@ impl BackupRecord {
             labels: self.labels.clone(),
             version_label: self.version_label.clone(),
             parent: self.parent.clone(),
+            config_file: None,
             omitted: self.omitted.clone(),
             started_at: self.started_at,
             finished_at: self.finished_at.unwrap_or(self.started_at),

@@ -62,7 +62,11 @@ impl Context {
         let place = match (repository, copy) {
             // Several: each is opened where they are read.
             (Some(place), _) if fleet::parent(place).is_some() => None,
-            (Some(place), _) => Some(loaded.config.place(place)?),
+            (Some(place), _) => {
+                let place = loaded.config.place(place)?;
+                // Named in another way, home is home.
+                (place != loaded.config.repository.place()).then_some(place)
+            }
             (None, Some(name)) => Some(loaded.config.copy(name)?),
             (None, None) => None,
         };
@@ -72,6 +76,66 @@ impl Context {
         };
         let loaded = Arc::new(loaded);
         Ok(self.loaded.get_or_init(|| loaded).clone())
+    }
+
+    /// Whether there is a config. One that is damaged is one.
+    pub(super) fn has_config(&self) -> bool {
+        match Config::load(self.global.config.as_deref()) {
+            Err(e) => e.code() != Code::ConfigNotFound,
+            Ok(_) => true,
+        }
+    }
+
+    /// The same command with this config file.
+    pub(super) fn with_config(&self, file: PathBuf) -> Self {
+        self.with_global(Global { config: Some(file), ..self.global.clone() })
+    }
+
+    /// The same command on this repository, unless another is named.
+    pub(super) fn with_repository(&self, place: Option<String>) -> Self {
+        let repository = self.global.repository.clone().or(place);
+        self.with_global(Global { repository, ..self.global.clone() })
+    }
+
+    fn with_global(&self, global: Global) -> Self {
+        Self {
+            global,
+            output: self.output.clone(),
+            progress: self.progress.clone(),
+            cancel: self.cancel.clone(),
+            loaded: OnceLock::new(),
+            identities: OnceLock::new(),
+        }
+    }
+
+    /// The same command as if there was no config.
+    pub(super) fn without_config(&self) -> Result<Self> {
+        let context = self.with_global(self.global.clone());
+        let Some(place) = &self.global.repository else {
+            return Err(Error::new(Code::ConfigNotFound, "find", "a config file")
+                .cause("there is none here")
+                .hint("name the repository with --repository: the config is in its backups"));
+        };
+        let loaded = Loaded::unknown()?;
+        let place = loaded.config.place(place)?;
+        let _ = context.loaded.set(Arc::new(loaded.with_repository(place)));
+        Ok(context)
+    }
+
+    /// The same command on the config's own repository.
+    pub(super) fn with_own_repository(&self) -> Self {
+        self.with_global(Global { repository: None, copy: None, ..self.global.clone() })
+    }
+
+    /// The config file that the command line or the environment names.
+    pub(super) fn config_file(&self) -> Option<PathBuf> {
+        let by_variable = || std::env::var_os("BACKSTOP_CONFIG").filter(|it| !it.is_empty());
+        self.global.config.clone().or_else(|| by_variable().map(PathBuf::from))
+    }
+
+    /// The repository that the command line names in the place of the config's own.
+    pub(super) fn other_repository(&self) -> Option<&str> {
+        self.global.repository.as_deref()
     }
 
     /// What an operation is given.

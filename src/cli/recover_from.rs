@@ -1,13 +1,14 @@
 //! `backstop recover-from`: runs the runbook of a disaster.
 
 use super::context::Context;
-use super::{Ending, runbook};
+use super::{Ending, recorded_config, runbook};
 use crate::error::Result;
 use clap::Args;
 
 const EXAMPLES: &str = "\
 Examples:
   backstop recover-from database-corruption
+  backstop recover-from complete-system-failure --repository /mnt/backups
   backstop recover-from security-breach --param compromised_since=2026-11-20
 
 The same as `backstop runbook run` with that disaster's runbook; `backstop runbook list` shows them.";
@@ -23,8 +24,14 @@ pub(super) struct RecoverFromArgs {
     /// Agree to every step beforehand
     #[arg(long, short)]
     yes: bool,
+    /// Put the config of the newest backup in the place of the one that is there, which is kept.
+    /// Where there is none, that is done by itself
+    #[arg(long, requires = "repository")]
+    recorded_config: bool,
 }
 
 pub(super) async fn run(args: RecoverFromArgs, context: &Context) -> Result<Ending> {
+    let adopted = recorded_config::adopted(context, args.recorded_config)?;
+    let context = adopted.as_ref().unwrap_or(context);
     runbook::recover_from(&args.disaster, &args.parameters, args.yes, context).await
 }

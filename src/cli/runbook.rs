@@ -95,6 +95,9 @@ enum Action {
     Show {
         /// A runbook's name, or a file
         name: String,
+        /// Print it as a page of Markdown, with what a person would type
+        #[arg(long)]
+        markdown: bool,
     },
     /// Check a runbook without running it
     #[command(after_help = VALIDATE)]
@@ -225,7 +228,7 @@ enum Answer {
 pub(super) async fn run(args: RunbookArgs, context: &Context) -> Result<Ending> {
     match args.action {
         Action::List => look::list(context),
-        Action::Show { name } => look::show(&name, context),
+        Action::Show { name, markdown } => look::show(&name, markdown, context),
         Action::Validate { file } => look::validate(&file, context),
         Action::Schema => look::schema(context),
         Action::Plan { name, parameters } => operate::plan(&name, &parameters.given, context).await,

@@ -1,5 +1,6 @@
 //! A container as backstop sees it.
 
+use super::compose;
 use crate::config::Quiesce;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,6 +36,11 @@ impl Container {
     /// left as it is.
     pub fn is_running(&self) -> bool {
         self.state == RunState::Running
+    }
+
+    /// The service of a compose project that it is an instance of.
+    pub fn service(&self) -> Option<&str> {
+        compose::service(&self.labels)
     }
 }
 

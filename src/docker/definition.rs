@@ -5,7 +5,7 @@ use super::{Container, Docker, RunState, compose};
 use crate::encryption::Recipients;
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
-use crate::repository::manifest::ContainerDetail;
+use crate::repository::manifest::{ComposeFile, ComposeRole, ContainerDetail};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,8 +37,25 @@ struct ProjectFile {
     source: PathBuf,
     /// Its name below the project's directory in the backup.
     name: PathBuf,
+    role: ComposeRole,
     /// Whether its absence is worth a warning.
     required: bool,
+}
+
+impl Project {
+    /// The directory of the project's files in the backup.
+    fn below(&self) -> PathBuf {
+        Path::new("containers/compose").join(&self.name)
+    }
+
+    fn details(&self) -> Vec<ComposeFile> {
+        let detail = |file: &ProjectFile| ComposeFile {
+            object: self.below().join(&file.name).to_string_lossy().into_owned(),
+            path: file.source.clone(),
+            role: file.role,
+        };
+        self.files.iter().map(detail).collect()
+    }
 }
 
 impl std::fmt::Debug for Definition {
@@ -69,6 +86,7 @@ impl Docker {
             .to_string();
         let project = compose::project(&container.labels)
             .map(|name| Project { name: single_name(name), files: project_files(container) });
+        let labels = &container.labels;
         Ok(Definition {
             inspect,
             detail: ContainerDetail {
@@ -77,7 +95,10 @@ impl Docker {
                 image_id,
                 image_digests,
                 was_running: container.state != RunState::Stopped,
-                compose_project: compose::project(&container.labels).map(str::to_string),
+                compose_project: compose::project(labels).map(str::to_string),
+                compose_service: compose::service(labels).map(str::to_string),
+                compose_dir: compose::working_dir(labels),
+                compose_files: project.as_ref().map(Project::details).unwrap_or_default(),
             },
             compose: project,
         })
@@ -111,8 +132,8 @@ impl Definition {
         let mut written = vec![PathBuf::from(recipients.stored_name(object))];
 
         let Some(project) = &self.compose else { return Ok(written) };
-        let below = Path::new("containers/compose").join(&project.name);
-        for ProjectFile { source, name, required } in &project.files {
+        let below = project.below();
+        for ProjectFile { source, name, required, .. } in &project.files {
             match read_small(source) {
                 Ok(bytes) => {
                     let object = below.join(name).to_string_lossy().into_owned();
@@ -136,18 +157,19 @@ impl Definition {
 fn project_files(container: &Container) -> Vec<ProjectFile> {
     let labels = &container.labels;
     let dir = compose::working_dir(labels).unwrap_or_default();
-    let mut sources: Vec<(PathBuf, bool)> =
-        compose::config_files(labels).into_iter().map(|source| (source, true)).collect();
+    let compose = compose::config_files(labels).into_iter();
+    let mut sources: Vec<(PathBuf, ComposeRole, bool)> =
+        compose.map(|source| (source, ComposeRole::Compose, true)).collect();
     for source in compose::environment_files(labels) {
         // Not every project has a `.env`.
         let required = !source.ends_with(".env");
-        sources.push((source, required));
+        sources.push((source, ComposeRole::Variables, required));
     }
     let of_services = compose::service_environment_files(labels).into_iter();
-    sources.extend(of_services.map(|file| (file.path, file.required)));
+    sources.extend(of_services.map(|file| (file.path, ComposeRole::Service, file.required)));
     let mut taken = BTreeSet::new();
     let mut files: Vec<ProjectFile> = Vec::new();
-    for (source, required) in sources {
+    for (source, role, required) in sources {
         let inside = source.strip_prefix(&dir).ok().filter(|p| is_plain(p));
         let name = inside.map(Path::to_path_buf).or_else(|| source.file_name().map(PathBuf::from));
         let Some(mut name) = name else { continue };
@@ -158,7 +180,7 @@ fn project_files(container: &Container) -> Vec<ProjectFile> {
             name = PathBuf::from(format!("{}-{}", taken.len(), name.display()));
             taken.insert(name.clone());
         }
-        files.push(ProjectFile { source, name, required });
+        files.push(ProjectFile { source, name, role, required });
     }
     files
 }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// The version of the repository format that this program writes.
 pub const FORMAT: u32 = 1;
@@ -56,6 +57,9 @@ pub struct Manifest {
     /// Databases and file trees of the stack that `--only` left out.
     #[serde(default)]
     pub omitted: Vec<String>,
+    /// The config file that it was taken with, on its host; its copy is an object of the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_file: Option<PathBuf>,
     /// When it was started, UTC.
     pub started_at: Timestamp,
     /// When everything but the manifest lay on disk, UTC, by the monotonic clock.
@@ -348,6 +352,38 @@ pub struct ContainerDetail {
     pub was_running: bool,
     /// Its compose project, if any.
     pub compose_project: Option<String>,
+    /// Its service in that project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose_service: Option<String>,
+    /// The directory in which the project was brought up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose_dir: Option<PathBuf>,
+    /// The files that describe the project; one that did not exist is no object of the backup.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compose_files: Vec<ComposeFile>,
+}
+
+/// A file that describes a compose project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComposeFile {
+    /// Its copy, relative to the backup's directory.
+    pub object: String,
+    /// Where it was.
+    pub path: PathBuf,
+    /// What it is for.
+    pub role: ComposeRole,
+}
+
+/// What a file of a compose project is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComposeRole {
+    /// It defines services: `compose --file`.
+    Compose,
+    /// It fills in the variables of those: `.env`, or `compose --env-file`.
+    Variables,
+    /// It is the `env_file` of a service.
+    Service,
 }
 
 /// One stored file.

@@ -145,6 +145,20 @@ impl PublishedBackup {
         })
     }
 
+    /// The SHA-256 of `SHA256SUMS`, in hex: whoever noted it can tell later that nothing of the
+    /// backup was changed.
+    ///
+    /// # Errors
+    /// `backup_damaged` where the file is missing.
+    pub fn fingerprint(&self) -> Result<String> {
+        let name = format!("{}/{CHECKSUMS}", self.dir);
+        let text = self.storage.read(&name)?.ok_or_else(|| {
+            Error::new(Code::BackupDamaged, "read", self.storage.shown(&name))
+                .cause("it is missing")
+        })?;
+        Ok(hash_bytes(&text))
+    }
+
     /// What `SHA256SUMS` says, as far as it can be read; nothing where it is damaged.
     pub fn checksums(&self) -> Result<Checksums> {
         let text = self.storage.read(&format!("{}/{CHECKSUMS}", self.dir))?.unwrap_or_default();

@@ -7,6 +7,8 @@ mod steps;
 use super::action::Registry;
 use super::document::{Fault, Node, Place, parse, read};
 use super::model::Runbook;
+use super::parameters::Parameters;
+use super::repeat::unrolled;
 use crate::error::{Code, Error, Result};
 
 /// A runbook that holds, with the places of its parts.
@@ -48,11 +50,20 @@ fn accept(text: &str, registry: &Registry) -> Result<(Node, Runbook), Fault> {
 }
 
 impl Checked {
+    /// The same with the steps that these parameters make of it.
+    ///
+    /// # Errors
+    /// As [`unrolled`].
+    pub(super) fn unrolled(&self, parameters: &Parameters) -> Result<Self> {
+        Ok(Self { runbook: unrolled(&self.runbook, parameters)?, ..self.clone() })
+    }
+
     /// Where a step stands.
     pub(super) fn place_of(&self, step: &str) -> Place {
         let nodes = ["steps", "rescue"].iter().filter_map(|key| self.root.get(key));
         let mut steps = nodes.flat_map(Node::items);
-        let found = steps.find(|node| node.get("id").and_then(Node::as_text) == Some(step));
+        let step = step.split(':').next();
+        let found = steps.find(|node| node.get("id").and_then(Node::as_text) == step);
         found.map_or(Place::default(), |node| node.place)
     }
 

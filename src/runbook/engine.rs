@@ -42,6 +42,8 @@ pub struct Engine {
     pub audience: Arc<dyn Audience>,
     /// Whether approvals are given beforehand. What a person has to do is not.
     pub yes: bool,
+    /// Words that are kept beside the runs that it begins.
+    pub labels: BTreeMap<String, String>,
     /// What is called at each [`Point`](super::Point), for tests.
     pub points: Option<Points>,
 }
@@ -77,6 +79,7 @@ impl Engine {
         parameters: Parameters,
     ) -> Result<(String, Outcome)> {
         let secrets = read_secrets(checked, &parameters)?;
+        let checked = &checked.unrolled(&parameters)?;
         preflight(&self.setting, &self.registry, checked, &parameters, &secrets)?;
         let config = &self.setting.config;
         let (id, target) = (new_id()?, config.stack.name.clone());
@@ -92,7 +95,7 @@ impl Engine {
             stack: config.stack.name.clone(),
             version: VERSION.into(),
             who: Who::current(),
-            labels: BTreeMap::new(),
+            labels: self.labels.clone(),
         };
         let run = self.store().create(&checked.text, created)?;
         self.audience
@@ -119,6 +122,7 @@ impl Engine {
         let created = &run.state.created;
         // The stored text alone counts, whatever became of the file.
         let checked = check(&created.source, &run.text()?, &self.registry)?;
+        let checked = checked.unrolled(&created.parameters)?;
         let secrets = read_secrets(&checked, &created.parameters)?;
         let lock = self.lock(&created.target, &id).await?;
         // Another runner may have gone on meanwhile.

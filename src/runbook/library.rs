@@ -10,7 +10,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The runbooks that come with backstop: name and text.
-const SHIPPED: &[(&str, &str)] = &[];
+const SHIPPED: [(&str, &str); 6] = [
+    ("complete-system-failure", include_str!("../../runbooks/complete-system-failure.yaml")),
+    ("configuration-corruption", include_str!("../../runbooks/configuration-corruption.yaml")),
+    ("database-corruption", include_str!("../../runbooks/database-corruption.yaml")),
+    ("file-system-corruption", include_str!("../../runbooks/file-system-corruption.yaml")),
+    ("partial-data-loss", include_str!("../../runbooks/partial-data-loss.yaml")),
+    ("security-breach", include_str!("../../runbooks/security-breach.yaml")),
+];
 /// What stands for the file of one of them.
 const BUILT_IN: &str = "built-in";
 

@@ -6,7 +6,7 @@ mod step;
 
 pub use call::{Call, ProbeCall};
 pub use parameter::{Parameter, ParameterType, SecretSource};
-pub use step::{Approval, OnFailure, Retry, Step};
+pub use step::{Approval, Item, OnFailure, Retry, Step};
 
 use crate::config::Timeout;
 use schemars::JsonSchema;
@@ -52,6 +52,9 @@ pub struct Runbook {
     /// Steps that are done when the run has failed, whatever was undone before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rescue: Vec<Step>,
+    /// The ids of those steps for whose `for_each` others were made, where that is done.
+    #[serde(skip)]
+    pub repeated: Vec<String>,
 }
 
 /// How fast the application has to be back, and how much of its newest data may be lost.

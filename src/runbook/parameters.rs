@@ -1,8 +1,9 @@
 //! What was given to a run: each parameter's value, and where its secrets lie.
 
 use super::document::{meant, quoted_list};
-use super::model::{Runbook, SecretSource, template_name};
+use super::model::{ParameterType, Runbook, SecretSource, template_name};
 use super::template::{self, Reference};
+use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -19,11 +20,13 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// What `given` on the command line and the defaults of the runbook come to.
+    /// What `given` on the command line, the defaults of the runbook and the names in `config`
+    /// come to.
     ///
     /// # Errors
-    /// `usage` for a parameter that there is not, that has another type, or that is missing.
-    pub fn resolve(runbook: &Runbook, given: &[(String, String)]) -> Result<Self> {
+    /// `usage` for a parameter that there is not, that has another type, that names what the
+    /// config does not have, or that is missing.
+    pub fn resolve(runbook: &Runbook, given: &[(String, String)], config: &Config) -> Result<Self> {
         let mut resolved = Self::default();
         for (name, text) in given {
             let Some(parameter) = runbook.parameters.get(name) else {
@@ -43,7 +46,10 @@ impl Parameters {
                 Some(secret) => {
                     resolved.secrets.entry(name.clone()).or_insert_with(|| secret.clone());
                 }
-                None if parameter.required && !resolved.values.contains_key(name) => {
+                None if parameter.required
+                    && !parameter.kind.is_list()
+                    && !resolved.values.contains_key(name) =>
+                {
                     return Err(usage(name)
                         .cause("the runbook needs it")
                         .hint(format!("add --param {name}=VALUE; {}", parameter.description)));
@@ -51,19 +57,24 @@ impl Parameters {
                 None => {}
             }
         }
-        resolved.fill_in_defaults(runbook)?;
+        resolved.fill_in_defaults(runbook, config)?;
+        resolved.check_names(runbook, config)?;
         Ok(resolved)
     }
 
     /// Defaults may use other parameters, so they are resolved in the order of their use.
-    fn fill_in_defaults(&mut self, runbook: &Runbook) -> Result<()> {
+    fn fill_in_defaults(&mut self, runbook: &Runbook, config: &Config) -> Result<()> {
         for name in default_order(runbook).unwrap_or_default() {
             let Some(parameter) = runbook.parameters.get(&name) else { continue };
             if parameter.secret.is_some() || self.values.contains_key(&name) {
                 continue;
             }
             let value = match &parameter.default {
-                None => Value::Null,
+                None => match in_config(parameter.kind, config) {
+                    Some(names) => json!(names),
+                    None if parameter.kind.is_list() => json!([]),
+                    None => Value::Null,
+                },
                 Some(default) => {
                     let names = json!({ "params": self.names() });
                     let rendered = template::render_all(default, &names)?;
@@ -77,8 +88,42 @@ impl Parameters {
         Ok(())
     }
 
+    /// Refuses names that the config does not have, and lists that must not be empty and are.
+    fn check_names(&self, runbook: &Runbook, config: &Config) -> Result<()> {
+        for (name, parameter) in runbook.parameters.iter().filter(|(_, it)| it.kind.is_list()) {
+            let given = self.list(name);
+            if parameter.required && given.is_empty() {
+                return Err(usage(name)
+                    .cause("the runbook needs at least one")
+                    .hint(format!("add --param {name}=A,B; {}", parameter.description)));
+            }
+            let known = match parameter.kind {
+                // Others than those of the config may be meant.
+                ParameterType::Containers => continue,
+                kind => in_config(kind, config),
+            };
+            let Some(known) = known else { continue };
+            let known = || known.iter().map(String::as_str);
+            let Some(strange) = given.iter().find(|one| known().all(|known| known != **one)) else {
+                continue;
+            };
+            let hint = match meant(strange, known()) {
+                Some(word) => format!("did you mean `{word}`?"),
+                None => format!("it has {}", quoted_list(known())),
+            };
+            return Err(usage(name).cause(format!("the config has no `{strange}`")).hint(hint));
+        }
+        Ok(())
+    }
+
+    /// The texts of a parameter that is a list.
+    fn list(&self, name: &str) -> Vec<String> {
+        let items = self.values.get(name).and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    }
+
     /// The values as templates see them.
-    fn names(&self) -> Map<String, Value> {
+    pub(super) fn names(&self) -> Map<String, Value> {
         self.values.iter().map(|(name, value)| (template_name(name), value.clone())).collect()
     }
 
@@ -150,6 +195,20 @@ pub(super) fn in_order(uses: &BTreeMap<String, Vec<String>>) -> Result<Vec<Strin
     Ok(done)
 }
 
+/// What the config has of the kind that a parameter of this type names.
+fn in_config(kind: ParameterType, config: &Config) -> Option<Vec<String>> {
+    match kind {
+        ParameterType::Databases => {
+            Some(config.databases.iter().map(|it| it.name.clone()).collect())
+        }
+        ParameterType::Files => Some(config.files.iter().map(|it| it.name.clone()).collect()),
+        ParameterType::Containers => {
+            Some(config.containers.iter().map(|it| it.select.to_string()).collect())
+        }
+        _ => None,
+    }
+}
+
 fn usage(name: &str) -> Error {
     Error::new(Code::Usage, "accept the parameter", name)
 }
@@ -193,7 +252,33 @@ mod tests {
     fn resolve(parameters: &str, given: &[(&str, &str)]) -> Result<Parameters> {
         let given: Vec<(String, String)> =
             given.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
-        Parameters::resolve(&runbook(parameters), &given)
+        Parameters::resolve(&runbook(parameters), &given, &config())
+    }
+
+    fn config() -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("backstop.toml");
+        let text = "[stack]\nname = 's'\n[repository]\npath = 'r'\n[state]\ndir = 's'\n\
+                    [[files]]\nname = 'a'\npath = 'a'\n[[files]]\nname = 'b'\npath = 'b'\n";
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file)).unwrap().config
+    }
+
+    #[test]
+    fn names_are_those_of_the_config_and_all_of_them_by_themselves() {
+        let parameters = "{trees: {type: files}, dbs: {type: databases}, some: {type: files, default: []}, l: {type: list, default: [x]}}";
+        let resolved = resolve(parameters, &[]).unwrap();
+        assert_eq!(resolved.values["trees"], json!(["a", "b"]));
+        assert_eq!(resolved.values["dbs"], json!([]));
+        assert_eq!(resolved.values["some"], json!([]));
+        assert_eq!(resolved.values["l"], json!(["x"]));
+        let resolved = resolve(parameters, &[("trees", "b"), ("l", "y, z")]).unwrap();
+        assert_eq!(resolved.values["trees"], json!(["b"]));
+        assert_eq!(resolved.values["l"], json!(["y", "z"]));
+        let error = resolve(parameters, &[("trees", "a,c")]).unwrap_err();
+        assert!(error.to_string().contains("no `c`"), "{error}");
+        let error = resolve("{dbs: {type: databases, required: true}}", &[]).unwrap_err();
+        assert!(error.to_string().contains("at least one"), "{error}");
     }
 
     #[test]

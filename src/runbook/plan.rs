@@ -95,10 +95,12 @@ pub async fn plan(
 ) -> Result<Plan> {
     super::engine::check_secrets(checked, &parameters)?;
     let secrets = Secrets::read(&parameters.secrets)?;
-    let planner = Planner { setting, registry, secrets, checked, parameters: &parameters };
+    let checked = &checked.unrolled(&parameters)?;
     let mut steps = Vec::new();
     for step in &checked.runbook.steps {
-        steps.push(planner.step(step).await?);
+        let parameters = &parameters;
+        let planner = Planner { setting, registry, secrets: &secrets, checked, parameters, step };
+        steps.push(planner.planned().await?);
     }
     Ok(Plan {
         runbook: checked.runbook.name.clone(),
@@ -122,11 +124,10 @@ pub(super) fn preflight(
     parameters: &Parameters,
     secrets: &Secrets,
 ) -> Result<()> {
-    let secrets = secrets.clone();
-    let planner = Planner { setting, registry, secrets, checked, parameters };
     for step in &checked.runbook.steps {
+        let planner = Planner { setting, registry, secrets, checked, parameters, step };
         // One that may be skipped may lack what it needs.
-        if planner.is_due(step) != Some(true) {
+        if planner.is_due() != Some(true) {
             continue;
         }
         let at = checked.place_of(&step.id);
@@ -139,17 +140,20 @@ pub(super) fn preflight(
     Ok(())
 }
 
+/// Plans one step.
 struct Planner<'a> {
     setting: &'a Setting,
     registry: &'a Registry,
-    secrets: Secrets,
+    secrets: &'a Secrets,
     checked: &'a Checked,
     parameters: &'a Parameters,
+    step: &'a Step,
 }
 
 impl Planner<'_> {
-    async fn step(&self, step: &Step) -> Result<PlannedStep> {
-        let due = self.is_due(step);
+    async fn planned(&self) -> Result<PlannedStep> {
+        let step = self.step;
+        let due = self.is_due();
         // What may be skipped may lack what it needs, and its checks say nothing.
         let described = |action: &str, with: &Value| match self.describe(
             action,
@@ -161,7 +165,7 @@ impl Planner<'_> {
         };
         let mut preconditions = Vec::new();
         for call in step.preconditions.iter().filter(|_| due != Some(false)) {
-            preconditions.push(self.finding(call, step).await?);
+            preconditions.push(self.finding(call).await?);
         }
         let condition = step.condition.as_ref().map(|text| match self.known(text, true) {
             Some(later) => format!("known after {later}"),
@@ -174,7 +178,7 @@ impl Planner<'_> {
         let probe = match &step.probe {
             None => None,
             Some(_) if due == Some(false) => None,
-            Some(probe) => Some(self.probe(&probe.call(), step).await?),
+            Some(probe) => Some(self.probe(&probe.call()).await?),
         };
         let approval = step.approval.as_ref().map(|approval| self.text(&approval.prompt));
         let compensate = match &step.compensate {
@@ -196,8 +200,8 @@ impl Planner<'_> {
     }
 
     /// Whether a step is done; none where that is not known yet.
-    fn is_due(&self, step: &Step) -> Option<bool> {
-        let Some(condition) = &step.condition else { return Some(true) };
+    fn is_due(&self) -> Option<bool> {
+        let Some(condition) = &self.step.condition else { return Some(true) };
         match self.known(condition, true) {
             Some(_) => None,
             None => template::holds(condition, &self.names()).ok(),
@@ -231,22 +235,22 @@ impl Planner<'_> {
         known.prepare(&node).map_err(|fault| fault.of(&self.checked.source))
     }
 
-    async fn finding(&self, call: &Call, step: &Step) -> Result<Finding> {
-        let plan = self.describe(&call.action, &call.with, self.checked.place_of(&step.id))?;
+    async fn finding(&self, call: &Call) -> Result<Finding> {
+        let plan = self.describe(&call.action, &call.with, self.checked.place_of(&self.step.id))?;
         if let Some(later) = self.later(&call.with) {
             let found = Some(format!("known after {later}"));
             return Ok(Finding { plan, ok: None, found });
         }
-        let found = self.look(call, step, |prepared, scope| prepared.run(scope)).await?;
+        let found = self.look(call, |prepared, scope| prepared.run(scope)).await?;
         let found = found.err().map(|error| self.secrets.mask(&error.to_string()));
         Ok(Finding { plan, ok: Some(found.is_none()), found })
     }
 
-    async fn probe(&self, call: &Call, step: &Step) -> Result<String> {
+    async fn probe(&self, call: &Call) -> Result<String> {
         if let Some(later) = self.later(&call.with) {
             return Ok(format!("known after {later}"));
         }
-        let answer = self.look(call, step, |prepared, scope| prepared.answer(scope)).await?;
+        let answer = self.look(call, |prepared, scope| prepared.answer(scope)).await?;
         Ok(match answer {
             Ok(Probe::Done(_)) => "its effect is there already".into(),
             Ok(Probe::NotDone) => "its effect is not there".into(),
@@ -262,10 +266,10 @@ impl Planner<'_> {
     async fn look<T>(
         &self,
         call: &Call,
-        step: &Step,
         work: impl for<'a> FnOnce(&'a dyn Prepared, &'a Scope) -> Acting<'a, T>,
     ) -> Result<Result<T>> {
-        let prepared = self.prepare(&call.action, &call.with, self.checked.place_of(&step.id))?;
+        let prepared =
+            self.prepare(&call.action, &call.with, self.checked.place_of(&self.step.id))?;
         // Nothing of a plan is kept.
         let nowhere = tempfile::tempdir()
             .map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
@@ -273,9 +277,9 @@ impl Planner<'_> {
         let scope = Scope {
             setting: self.setting.part(),
             run: "plan".into(),
-            step: step.id.clone(),
+            step: self.step.id.clone(),
             attempt: 1,
-            log: Arc::new(StepLog::new(place, &step.id, secrets, Arc::new(Nobody))),
+            log: Arc::new(StepLog::new(place, &self.step.id, secrets, Arc::new(Nobody))),
             recorder: None,
             points: None,
         };
@@ -345,15 +349,19 @@ impl Planner<'_> {
 
     fn names(&self) -> Value {
         let who = Who::current();
-        json!({
+        let mut names = json!({
             "params": self.parameters.with_secrets(self.secrets.values()),
             "steps": {},
             "run": {
                 "id": "RUN", "started_at": clock::now().to_string(), "host": who.host,
                 "user": who.user, "stack": self.setting.config.stack.name,
                 "runbook": self.checked.runbook.name, "version": super::engine::VERSION,
-                "failed_step": "",
+                "failed_step": "", "dir": "RUN",
             },
-        })
+        });
+        if let Some(item) = &self.step.item {
+            names["item"] = item.name.as_str().into();
+        }
+        names
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Reference {
     Run(String),
     /// `result`
     Result,
+    /// `item`
+    Item,
     /// Something else.
     Unknown(String),
 }
@@ -63,6 +65,7 @@ fn named(names: impl IntoIterator<Item = String>) -> Vec<Reference> {
                 (Some("steps"), Some(step), output) => Reference::Step(step, output),
                 (Some("run"), Some(field), _) => Reference::Run(field),
                 (Some("result"), ..) => Reference::Result,
+                (Some("item"), ..) => Reference::Item,
                 _ => Reference::Unknown(name),
             }
         })

@@ -89,7 +89,10 @@ pub fn view(run: &Run, state_dir: &Path, registry: &Registry) -> Result<RunView>
     let now = clock::now();
     let alive = is_alive(run, state_dir);
     // A later version may not understand the text; what was done can be shown all the same.
-    let runbook = check(&state.created.source, &run.text()?, registry).ok().map(|it| it.runbook);
+    let runbook = check(&state.created.source, &run.text()?, registry)
+        .and_then(|it| it.unrolled(&state.created.parameters))
+        .ok()
+        .map(|it| it.runbook);
     let steps = names(run, runbook.as_ref()).into_iter().map(|(id, title)| {
         let unit = state.unit(&id);
         let said = unit.error.as_ref().and_then(|error| error["message"].as_str());

@@ -19,9 +19,13 @@ pub(super) fn list(context: &Context) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-pub(super) fn show(name: &str, context: &Context) -> Result<Ending> {
-    let checked = library(context)?.find(name, &registry())?;
-    context.output.result(&checked.runbook, || print::runbook(&checked))?;
+pub(super) fn show(name: &str, markdown: bool, context: &Context) -> Result<Ending> {
+    let registry = registry();
+    let checked = library(context)?.find(name, &registry)?;
+    context.output.result(&checked.runbook, || match markdown {
+        true => runbook::page(&checked, &registry),
+        false => print::runbook(&checked),
+    })?;
     Ok(Ending::Done)
 }
 

@@ -4,10 +4,13 @@ use super::super::Ending;
 use super::super::context::Context;
 use super::super::signal::until_interrupted;
 use super::onlooker::Onlooker;
-use super::{library, print, registry};
+use super::{library, print, registry, state_dir};
 use crate::error::{Code, Error, Result};
-use crate::runbook::{self, Checked, Ended, Engine, Outcome, Parameters};
+use crate::runbook::{self, Checked, Ended, Engine, Outcome, Parameters, Store};
 use std::sync::Arc;
+
+/// Under which word it is kept that a run works on another repository than the config's own.
+const REPOSITORY: &str = "repository";
 
 pub(super) async fn plan(
     name: &str,
@@ -16,8 +19,8 @@ pub(super) async fn plan(
 ) -> Result<Ending> {
     let registry = registry();
     let checked = library(context)?.find(name, &registry)?;
-    let parameters = Parameters::resolve(&checked.runbook, given)?;
     let setting = context.setting()?;
+    let parameters = Parameters::resolve(&checked.runbook, given, &setting.config)?;
     let planned = runbook::plan(&setting, &registry, &checked, parameters);
     let plan = until_interrupted(&context.cancel, planned).await?;
     context.output.result(&plan, || print::plan(&plan))?;
@@ -41,8 +44,9 @@ pub(super) async fn begin(
     yes: bool,
     context: &Context,
 ) -> Result<Ending> {
-    let parameters = Parameters::resolve(&checked.runbook, given)?;
     let engine = engine(yes, context)?;
+    let config = &engine.setting.config;
+    let parameters = Parameters::resolve(&checked.runbook, given, config)?;
     let run = engine.start(checked, parameters);
     let (id, outcome) = until_interrupted(&context.cancel, run).await?;
     finish(&engine, &id, &outcome, context)
@@ -54,6 +58,9 @@ pub(super) async fn resume(
     yes: bool,
     context: &Context,
 ) -> Result<Ending> {
+    let run = Store::in_dir(&state_dir(context)?).find(wanted)?;
+    // It goes on with the repository with which it was begun.
+    let context = &context.with_repository(run.state.created.labels.get(REPOSITORY).cloned());
     let engine = engine(yes, context)?;
     let run = engine.resume(wanted, force);
     let (id, outcome) = until_interrupted(&context.cancel, run).await?;
@@ -61,11 +68,15 @@ pub(super) async fn resume(
 }
 
 fn engine(yes: bool, context: &Context) -> Result<Engine> {
+    let setting = context.setting()?;
+    let config = &setting.config;
+    let elsewhere = (!config.is_at_home()).then(|| config.repository.place().to_string());
     Ok(Engine {
-        setting: context.setting()?,
+        setting,
         registry: registry(),
         audience: Arc::new(Onlooker::new(&context.output)),
         yes,
+        labels: elsewhere.map(|place| (REPOSITORY.to_owned(), place)).into_iter().collect(),
         points: None,
     })
 }

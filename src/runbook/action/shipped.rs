@@ -2,6 +2,8 @@
 
 pub(super) mod backup;
 pub(super) mod compose;
+pub(super) mod compose_files;
+pub(super) mod confirm;
 pub(super) mod database;
 pub(super) mod disk;
 pub(super) mod docker;
@@ -9,6 +11,7 @@ pub(super) mod evidence;
 pub(super) mod file;
 pub(super) mod host;
 pub(super) mod http;
+pub(super) mod keep;
 mod logged;
 pub(super) mod manual;
 pub(super) mod missing;

@@ -7,8 +7,8 @@ use serde::de::Error;
 use std::collections::BTreeMap;
 
 /// What `run` has.
-pub(in crate::runbook) const RUN_FIELDS: [&str; 8] =
-    ["id", "started_at", "host", "user", "stack", "runbook", "version", "failed_step"];
+pub(in crate::runbook) const RUN_FIELDS: [&str; 9] =
+    ["id", "started_at", "host", "user", "stack", "runbook", "version", "failed_step", "dir"];
 
 /// What the templates in one place may see.
 #[derive(Clone, Copy)]
@@ -22,6 +22,8 @@ pub(super) struct Sight<'a> {
     pub(super) result: bool,
     /// Whether a secret may stand there.
     pub(super) secrets: bool,
+    /// Whether there is an `item`.
+    pub(super) item: bool,
 }
 
 impl Sight<'_> {
@@ -50,6 +52,9 @@ impl Sight<'_> {
             Reference::Result if self.result => Ok(()),
             Reference::Result => Err(Fault::custom("there is no `result` here")
                 .hint("what a step returned is `steps.ID.NAME` for later steps")),
+            Reference::Item if self.item => Ok(()),
+            Reference::Item => Err(Fault::custom("there is no `item` here")
+                .hint("a step with `for_each` is done for each `item` of it")),
             Reference::Unknown(name) => Err(Fault::custom(format!("`{name}` is not defined"))
                 .hint("templates know `params.NAME`, `steps.ID.OUTPUT` and `run.NAME`")),
         }
@@ -86,8 +91,13 @@ impl Sight<'_> {
             return Err(Fault::custom(message)
                 .hint("a step knows the outputs of the steps before it; move one of them"));
         }
-        let outputs = &self.steps[place].1;
+        let (step, outputs) = &self.steps[place];
         match output {
+            Some(output) if step.for_each.is_some() => match outputs.contains(&output) {
+                false => Ok(()),
+                true => Err(Fault::custom(format!("step `{name}` is done for each of several"))
+                    .hint(format!("write `steps.{name}[item].{output}`"))),
+            },
             Some(output) if !outputs.is_empty() && !outputs.contains(&output) => {
                 let all = quoted_list(outputs.iter().copied());
                 Err(Fault::custom(format!("step `{name}` has no output `{output}`"))

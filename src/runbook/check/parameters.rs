@@ -52,7 +52,7 @@ fn one(node: &Node, name: &str, parameter: &Parameter, runbook: &Runbook) -> Res
     }
     let Some(default) = &parameter.default else { return Ok(()) };
     let at = node.get("default").map_or(node.place, |node| node.place);
-    if parameter.required {
+    if parameter.required && !parameter.kind.is_list() {
         return Err(Fault::new(at, "a required parameter has no default")
             .hint("leave out `required` or `default`"));
     }

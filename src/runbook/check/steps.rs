@@ -5,7 +5,7 @@ use super::{is_identifier, place};
 use crate::runbook::action::{AnyAction, Registry};
 use crate::runbook::document::{Content, Entry, Fault, Node, meant, quoted_list};
 use crate::runbook::model::{Runbook, Step, template_name};
-use crate::runbook::template;
+use crate::runbook::template::{self, Reference};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,8 @@ pub(super) fn check(root: &Node, runbook: &Runbook, registry: &Registry) -> Resu
     }
     no_cycle(&nodes, &steps)?;
     for (done, (node, (step, _))) in nodes.iter().zip(&steps).enumerate() {
-        let sight = Sight { runbook, steps: &steps, done, result: false, secrets: false };
+        let item = step.for_each.is_some();
+        let sight = Sight { runbook, steps: &steps, done, result: false, secrets: false, item };
         one(node, step, sight, registry)?;
     }
     Ok(())
@@ -68,6 +69,10 @@ fn no_cycle(nodes: &[&Node], steps: &[(&Step, Vec<&str>)]) -> Result<(), Fault> 
 
 fn one(node: &Node, step: &Step, sight: Sight<'_>, registry: &Registry) -> Result<(), Fault> {
     let action = call(node, sight, registry, false)?;
+    if let Some(each) = node.get("for_each") {
+        for_each(each.as_text().unwrap_or_default(), sight)
+            .map_err(|fault| fault.at(each.place))?;
+    }
     if let Some(node) = node.get("if") {
         sight
             .expression(node.as_text().unwrap_or_default())
@@ -122,6 +127,20 @@ fn one(node: &Node, step: &Step, sight: Sight<'_>, registry: &Registry) -> Resul
             .map_err(|fault| fault.at(value.place))?;
     }
     Ok(())
+}
+
+/// For what a step is done is known before the first step.
+fn for_each(text: &str, sight: Sight<'_>) -> Result<(), Fault> {
+    use serde::de::Error;
+    let sight = Sight { item: false, done: 0, ..sight };
+    sight.text(text)?;
+    let references = template::references(text).map_err(Fault::custom)?;
+    match references.iter().all(|reference| matches!(reference, Reference::Parameter(_))) {
+        true if !references.is_empty() => Ok(()),
+        _ => Err(Fault::custom("`for_each` takes a list that is a parameter").hint(
+            "write `for_each: \"{{ params.databases }}\"` with a parameter of type `databases`",
+        )),
+    }
 }
 
 /// Checks an action with its parameters; `checks` where it may change nothing.

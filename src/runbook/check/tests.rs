@@ -232,3 +232,41 @@ fn the_page_names_every_key_every_action_and_its_parameters() {
         registry.get(action).unwrap().outputs().iter().for_each(|it| named(row, it, action));
     }
 }
+
+#[test]
+fn the_shipped_runbooks_are_accepted_and_their_pages_are_current() {
+    let (registry, library) = (Registry::shipped(), crate::runbook::Library::default());
+    let listed = library.list(&registry).unwrap();
+    assert_eq!(listed.len(), 6);
+    for one in listed {
+        assert_eq!(one.disaster.as_deref(), Some(one.name.as_str()));
+        let checked = library.find(&one.name, &registry).unwrap();
+        let runbook = &checked.runbook;
+        assert!(runbook.expected_duration.is_some() && runbook.objectives.rto.is_some());
+        assert!(runbook.objectives.rpo.is_some() && !runbook.purpose.is_empty());
+        for said in [&runbook.prerequisites, &runbook.destroys, &runbook.needs_from_a_person] {
+            assert!(!said.is_empty(), "{}", one.name);
+        }
+        let no_words = |step: &&crate::runbook::Step| step.title.is_none();
+        assert_eq!(runbook.all_steps().find(no_words).map(|step| &step.id), None);
+        let file = format!("{}/docs/runbooks/{}.md", env!("CARGO_MANIFEST_DIR"), one.name);
+        let page = std::fs::read_to_string(&file).unwrap_or_default();
+        let expected = crate::runbook::page(&checked, &registry);
+        assert!(page == expected, "{file} is not current: run scripts/docs");
+    }
+}
+
+#[test]
+fn what_is_done_for_each_of_several_is_known_before_the_first_step() {
+    let each = |list: &str, more: &str| {
+        format!(
+            "- {{id: a, action: shell, for_each: '{list}', with: {{script: 'echo {{{{ item }}}}'}}}}\n{more}"
+        )
+    };
+    expect(&each("{{ steps.b.x }}", ""), "line 7, column 36", &["no step `b`"]);
+    expect(&each("{{ run.id }}", ""), "line 7, column 36", &["a list that is a parameter"]);
+    let other = "- {id: b, action: shell, with: {script: 'echo {{ steps.a.stdout }}'}}\n";
+    expect(&each("{{ params.port }}", other), "line 8, column 41", &["steps.a[item].stdout"]);
+    let other = "- {id: b, action: shell, with: {script: 'echo {{ item }}'}}\n";
+    expect(other, "line 7, column 41", &["no `item`"]);
+}

@@ -20,7 +20,7 @@ impl Drive<'_> {
     pub(super) async fn attempt(&self, unit: &Unit<'_>, record: &UnitRecord) -> Result<()> {
         let number = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX - 1) + 1;
         self.reach(Point::BeforeIntent, &unit.name);
-        let prepared = match self.prepare(unit.action, unit.with, &self.names(None)) {
+        let prepared = match self.prepare(unit.action, unit.with, &self.names(unit.step, None)) {
             Ok(prepared) => prepared,
             Err(error) => {
                 let (unit, error) = (unit.name.clone(), error.to_json());

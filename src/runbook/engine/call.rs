@@ -14,30 +14,40 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 impl Drive<'_> {
-    /// What templates see now.
-    pub(super) fn names(&self, result: Option<&Value>) -> Value {
+    /// What the templates of a step see now.
+    pub(super) fn names(&self, step: &Step, result: Option<&Value>) -> Value {
         let secrets = self.recorder.secrets().values();
+        let nothing = || Value::Object(Map::new());
+        let repeated = self.runbook.repeated.iter().map(|id| (template_name(id), nothing()));
+        let mut known: Map<String, Value> = repeated.collect();
         let mut names = self.ask(|state| {
             let created = &state.created;
-            // One that was skipped or not reached has no outputs, which a template may ask for.
-            let known = self.runbook.all_steps().map(|step| {
+            for step in self.runbook.all_steps() {
                 let outputs = state.units.get(&step.id).map(|unit| &unit.outputs);
                 let outputs = outputs.filter(|outputs| !outputs.is_null());
-                let outputs = outputs.cloned().unwrap_or_else(|| Value::Object(Map::new()));
-                (template_name(&step.id), outputs)
-            });
+                // One that was skipped or not reached has no outputs, which a template may ask for.
+                let outputs = outputs.cloned().unwrap_or_else(nothing);
+                match &step.item {
+                    Some(item) => known[&template_name(&item.of)][&item.name] = outputs,
+                    None => drop(known.insert(template_name(&step.id), outputs)),
+                }
+            }
             let failed = state.failure.as_ref().and_then(|(step, _)| step.clone());
             json!({
                 "params": created.parameters.with_secrets(secrets),
-                "steps": Value::Object(known.collect()),
+                "steps": known,
                 "run": {
                     "id": created.run, "started_at": state.started_at.to_string(),
                     "host": created.who.host, "user": created.who.user, "stack": created.stack,
                     "runbook": created.runbook, "version": created.version,
                     "failed_step": failed.unwrap_or_default(),
+                    "dir": self.dir.display().to_string(),
                 },
             })
         });
+        if let Some(item) = &step.item {
+            names["item"] = item.name.as_str().into();
+        }
         if let Some(result) = result {
             names["result"] = result.clone();
         }
@@ -91,7 +101,7 @@ impl Drive<'_> {
         step: &Step,
         result: Option<&Value>,
     ) -> Result<Outputs> {
-        let prepared = self.prepare(&call.action, &call.with, &self.names(result))?;
+        let prepared = self.prepare(&call.action, &call.with, &self.names(step, result))?;
         let scope = self.check_scope(step);
         let work = prepared.run(&scope);
         in_time(call, &scope, work).await
@@ -99,7 +109,7 @@ impl Drive<'_> {
 
     /// Asks a probe.
     pub(super) async fn answer(&self, call: &Call, step: &Step) -> Result<Probe> {
-        let prepared = self.prepare(&call.action, &call.with, &self.names(None))?;
+        let prepared = self.prepare(&call.action, &call.with, &self.names(step, None))?;
         let scope = self.check_scope(step);
         let answer = in_time(call, &scope, prepared.answer(&scope)).await;
         match answer {
@@ -122,7 +132,7 @@ impl Drive<'_> {
         if step.outputs.is_empty() {
             return Ok(result);
         }
-        let names = self.names(Some(&result));
+        let names = self.names(step, Some(&result));
         let mut outputs = Map::new();
         for (name, expression) in &step.outputs {
             outputs.insert(name.clone(), template::evaluate(expression, &names)?);

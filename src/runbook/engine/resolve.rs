@@ -81,13 +81,13 @@ impl Drive<'_> {
         if !self.action(unit.action)?.probes() {
             return Ok(Probe::Unknown("the step has no probe".into()));
         }
-        let prepared = self.prepare(unit.action, unit.with, &self.names(None))?;
+        let prepared = self.prepare(unit.action, unit.with, &self.names(unit.step, None))?;
         prepared.probe(&self.last_scope(unit, record)).await
     }
 
     /// Ends what the attempt left running, before anything is looked at.
     async fn halt(&self, unit: &Unit<'_>, record: &UnitRecord) -> Result<()> {
-        let prepared = self.prepare(unit.action, unit.with, &self.names(None))?;
+        let prepared = self.prepare(unit.action, unit.with, &self.names(unit.step, None))?;
         prepared.halt(&self.last_scope(unit, record)).await
     }
 

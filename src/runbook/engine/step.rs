@@ -55,7 +55,7 @@ impl Drive<'_> {
             self.record(Entry::UnitFailed { unit: step.id.clone(), error: error.to_json() })
         };
         if record.asked.is_none() && !record.approved {
-            match step.condition.as_ref().map(|it| template::holds(it, &self.names(None))) {
+            match step.condition.as_ref().map(|it| template::holds(it, &self.names(step, None))) {
                 None | Some(Ok(true)) => {}
                 Some(Ok(false)) => {
                     let condition = step.condition.clone().unwrap_or_default();
@@ -164,7 +164,7 @@ impl Drive<'_> {
     }
 
     fn question(&self, step: &Step) -> Result<WaitingFor> {
-        let names = self.names(None);
+        let names = self.names(step, None);
         let shown = self.prepare(&step.action, &step.with, &names)?.plan();
         let prompt = match &step.approval {
             Some(Approval { prompt }) => template::render_text(prompt, &names)?,

@@ -48,6 +48,22 @@ pub enum ParameterType {
     Time,
     /// One of `choices`.
     Choice,
+    /// Texts, on the command line separated by commas.
+    List,
+    /// Names of databases of the config; without a default all of them.
+    Databases,
+    /// Names of file trees of the config; without a default all of them.
+    Files,
+    /// Containers: names, `label=KEY[=VALUE]` and `compose=PROJECT`; without a default those that
+    /// the config holds.
+    Containers,
+}
+
+impl ParameterType {
+    /// Whether it takes several values.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::List | Self::Databases | Self::Files | Self::Containers)
+    }
 }
 
 /// Where a secret lies.
@@ -66,6 +82,9 @@ impl Parameter {
     /// # Errors
     /// What would be accepted, as the end of "expected …".
     pub fn accept(&self, written: &Value) -> Result<Value, String> {
+        if self.kind.is_list() {
+            return list(written);
+        }
         let text = match written {
             Value::String(text) => text.trim().to_owned(),
             Value::Number(number) => number.to_string(),
@@ -73,7 +92,11 @@ impl Parameter {
             _ => return Err("one value".into()),
         };
         Ok(match self.kind {
-            ParameterType::String => text.into(),
+            ParameterType::String
+            | ParameterType::List
+            | ParameterType::Databases
+            | ParameterType::Files
+            | ParameterType::Containers => text.into(),
             ParameterType::Integer => {
                 text.parse::<i64>().map_err(|_| "a whole number".to_owned())?.into()
             }
@@ -99,6 +122,21 @@ impl Parameter {
             }
         })
     }
+}
+
+/// A list, or one text with commas in between.
+fn list(written: &Value) -> Result<Value, String> {
+    let items: Vec<String> = match written {
+        Value::Null => Vec::new(),
+        Value::String(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map(|text| text.trim().to_owned()))
+            .collect::<Option<_>>()
+            .ok_or_else(|| "a list of texts".to_owned())?,
+        _ => return Err("a list such as `a,b`".into()),
+    };
+    Ok(items.into_iter().filter(|item| !item.is_empty()).collect::<Vec<_>>().into())
 }
 
 /// RFC 3339 with a zone, or a day or second in UTC.
@@ -134,6 +172,8 @@ mod tests {
         assert_eq!(accept(T::Duration, "90s"), Ok(json!("1m 30s")));
         assert_eq!(accept(T::Time, "2026-11-21"), Ok(json!("2026-11-21T00:00:00Z")));
         assert_eq!(accept(T::Choice, "full"), Ok(json!("full")));
+        assert_eq!(accept(T::List, "a, b,,"), Ok(json!(["a", "b"])));
+        assert_eq!(accept(T::Databases, ""), Ok(json!([])));
         for (kind, text) in [
             (T::Integer, "1.5"),
             (T::Boolean, "maybe"),

@@ -23,6 +23,10 @@ pub struct Step {
     /// The action's parameters; texts may be templates.
     #[serde(default = "empty")]
     pub with: Value,
+    /// The step is done once for each name of this list, a template over parameters; templates
+    /// know the name as `item`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<String>,
     /// The step is skipped unless this expression holds.
     #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
@@ -73,6 +77,21 @@ pub struct Step {
     /// Once this step has begun, nothing is undone automatically.
     #[serde(default)]
     pub point_of_no_return: bool,
+    /// What a person would type to do it without backstop, for the reader.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_hand: Vec<String>,
+    /// For which name it is done, of a step that was made of one with `for_each`.
+    #[serde(skip)]
+    pub item: Option<Item>,
+}
+
+/// One of the names for which a step is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The id of the step with `for_each`.
+    pub of: String,
+    /// The name.
+    pub name: String,
 }
 
 impl Step {

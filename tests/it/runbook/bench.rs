@@ -9,6 +9,7 @@ use backstop::runbook::{
     Audience, Engine, Nobody, Outcome, Parameters, Points, Registry, RunView, Store, check, view,
 };
 use backstop::setting::Setting;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -113,6 +114,7 @@ impl Bench {
             registry: self.registry(points.clone()),
             audience,
             yes: true,
+            labels: BTreeMap::default(),
             points,
         }
     }
@@ -121,7 +123,7 @@ impl Bench {
     pub(super) async fn start(&self, engine: &Engine, text: &str) -> Result<(String, Outcome)> {
         let text = text.replace("EFFECTS", &self.effects().display().to_string());
         let checked = check("bench.yaml", &text, &engine.registry)?;
-        let parameters = Parameters::resolve(&checked.runbook, &[])?;
+        let parameters = Parameters::resolve(&checked.runbook, &[], &engine.setting.config)?;
         engine.start(&checked, parameters).await
     }
 

@@ -42,6 +42,38 @@ async fn steps_are_done_in_order_and_know_what_earlier_ones_returned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_step_is_done_for_each_name_and_later_ones_know_what_each_returned() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let text = |list: &str, last: &str| {
+        format!(
+            "name: each\ntitle: Each\nparameters: {{names: {{type: list, default: {list}}}}}\nsteps:\n\
+             - {{id: one, for_each: '{{{{ params.names }}}}', action: test.append, with: {{file: log, line: '{{{{ item }}}}'}}, \
+               compensate: {{action: test.append, with: {{file: log, line: 'not {{{{ item }}}}'}}}}}}\n\
+             - {{id: two, for_each: '{{{{ params.names }}}}', action: test.append, if: item != 'b', \
+               with: {{file: log, line: '{{{{ steps.one[item].line }}}} again'}}}}\n\
+             - {{id: all, action: test.append, with: {{file: log, line: '{{{{ steps.one | length }}}} {{{{ steps.two | length }}}}'}}}}\n{last}"
+        )
+    };
+    let (run, outcome) = bench.start(&engine, &text("[a, b.c]", "")).await.unwrap();
+    assert!(succeeded(&outcome), "{outcome:?} {:?}", bench.view(&run));
+    assert_eq!(bench.effect("log"), ["a", "b.c", "a again", "b.c again", "2 2"]);
+    assert_eq!(
+        bench.states(&run),
+        ["one:a", "one:b_c", "two:a", "two:b_c", "all"].map(|id| format!("{id} SUCCEEDED 1"))
+    );
+
+    let (run, outcome) = bench.start(&engine, &text("[]", "")).await.unwrap();
+    assert!(succeeded(&outcome));
+    assert_eq!(bench.states(&run), ["all SUCCEEDED 1"]);
+
+    let fails = "- {id: bad, action: shell, with: {script: exit 3}, on_failure: rollback}\n";
+    let (run, _) = bench.start(&engine, &text("[a, b]", fails)).await.unwrap();
+    let log = bench.effect("log");
+    assert_eq!(log[6..], ["a", "b", "a again", "2 2", "not b", "not a"], "{:?}", bench.view(&run));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_are_tried_again_and_then_follow_the_steps_rule() {
     let bench = Bench::new();
     let retry = "- {id: flaky, action: test.flaky, with: {file: f, failures: 2}, retry: {limit: 2, interval: 10ms}}\n";

@@ -2,7 +2,7 @@
 
 use super::logged::logged;
 use super::outputs;
-use crate::backup::{self, Request, Selection, Wish, data_as_of};
+use crate::backup::{self, Request, Selection, Wish, data_as_of, open_repository};
 use crate::catalog::{BackupRecord, VerifyLevel};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Kind, Reason};
@@ -89,6 +89,28 @@ fn described(record: &BackupRecord) -> Outputs {
         ("source_bytes", record.source_bytes.into()),
     ])
 }
+
+/// The same of a new one, with what proves later that it was not changed.
+fn created(record: &BackupRecord, scope: &Scope) -> Result<Outputs> {
+    let backup = open_repository(&scope.setting)?.backup(&record.name)?;
+    let mut found = described(record);
+    let evidence = json!({ "backup": record.name, "sha256_of_sha256sums": backup.fingerprint()? });
+    found.insert("evidence".into(), evidence);
+    Ok(found)
+}
+
+const CREATED: &[&str] = &[
+    "id",
+    "name",
+    "kind",
+    "reason",
+    "started_at",
+    "data_as_of",
+    "consistency",
+    "components",
+    "source_bytes",
+    "evidence",
+];
 
 const OUTPUTS: &[&str] = &[
     "id",
@@ -188,7 +210,7 @@ impl Action for BackupCreate {
     type With = With;
     const NAME: &'static str = "backup.create";
     const ABOUT: &'static str = "Takes a backup of the stack.";
-    const OUTPUTS: &'static [&'static str] = OUTPUTS;
+    const OUTPUTS: &'static [&'static str] = CREATED;
     const PROBES: bool = true;
 
     fn check(with: &With) -> Result<(), String> {
@@ -219,7 +241,7 @@ impl Action for BackupCreate {
         };
         let record = backup::backup(&logged(scope), &request).await?;
         scope.log.line(&record.name);
-        Ok(described(&record))
+        created(&record, scope)
     }
 
     /// A backup is there or is not: it appears by one rename, with its labels.
@@ -234,6 +256,9 @@ impl Action for BackupCreate {
         let found = records
             .iter()
             .find(|record| record.is_published() && record.labels.get(LABEL) == Some(&key));
-        Ok(found.map_or(Probe::NotDone, |record| Probe::Done(described(record))))
+        match found {
+            Some(record) => created(record, scope).map(Probe::Done),
+            None => Ok(Probe::NotDone),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `host.assert`: this is the right host, and it has what the steps need.
 
 use super::outputs;
+use crate::docker::Docker;
 use crate::error::{Error, Result};
 use crate::host;
 use crate::runbook::action::{Action, Outputs, Scope, not_held};
@@ -22,6 +23,9 @@ pub(in crate::runbook) struct With {
     /// Environment variables that have to be set.
     #[serde(default)]
     variables: Vec<String>,
+    /// Docker has to answer.
+    #[serde(default)]
+    docker: bool,
     /// The user has to be root.
     #[serde(default)]
     root: bool,
@@ -41,6 +45,7 @@ impl Action for HostAssert {
         wanted.extend(with.name.iter().map(|name| format!("is {name}")));
         wanted.extend(with.programs.iter().map(|program| format!("has {program}")));
         wanted.extend(with.variables.iter().map(|variable| format!("has ${variable} set")));
+        wanted.extend(with.docker.then(|| "has a Docker that answers".to_owned()));
         wanted.extend(with.root.then(|| "lets us be root".to_owned()));
         wanted.extend(with.memory_mib.map(|mib| format!("has {mib} MiB of memory")));
         format!("check that this host {}", wanted.join(", "))
@@ -63,6 +68,9 @@ impl Action for HostAssert {
             if std::env::var_os(variable).is_none_or(|value| value.is_empty()) {
                 return Err(not_held(format!("${variable} is set"), "it is not"));
             }
+        }
+        if with.docker {
+            Docker::connect().await?;
         }
         if with.root && !rustix::process::geteuid().is_root() {
             return Err(not_held("the user is root", "it is not").hint("run it with sudo"));

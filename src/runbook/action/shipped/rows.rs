@@ -2,7 +2,9 @@
 
 use super::outputs;
 use super::sql::Session;
-use crate::database::{Outcome, Wanted, bring_back, find_missing, take_away};
+use crate::database::{
+    CommonTables, Connection, Outcome, Wanted, bring_back, common_tables, find_missing, take_away,
+};
 use crate::error::{Code, Error, Result};
 use crate::restore::{Stage, find_staged};
 use crate::runbook::action::{Action, Outputs, Point, Probe, Scope};
@@ -27,11 +29,27 @@ pub(in crate::runbook) struct With {
     database: String,
     /// The output `restore` of the step that built the database that has them.
     restore: String,
-    /// The tables, those that others refer to first.
-    tables: Vec<Table>,
+    /// The tables, those that others refer to first; without any, all that both databases have and
+    /// that have a primary key.
+    #[serde(default)]
+    tables: Vec<Named>,
+    /// Which rows of those tables for which nothing else is said, as a condition of SQL; without it
+    /// all that are missing.
+    #[serde(rename = "where")]
+    condition: Option<String>,
     /// Whether they are only counted and shown.
     #[serde(default)]
     dry_run: bool,
+}
+
+/// A table, by its name alone or with more about it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Named {
+    /// `table` or `schema.table`.
+    Name(String),
+    /// With more about it.
+    Table(Table),
 }
 
 /// Which rows of one table.
@@ -48,13 +66,40 @@ struct Table {
     key: Vec<String>,
 }
 
-impl Table {
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            table: self.table.clone(),
-            condition: self.condition.clone(),
-            key: self.key.clone(),
+impl Named {
+    fn name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Table(table) => &table.table,
         }
+    }
+}
+
+impl With {
+    fn wanted(&self, named: &Named) -> Wanted {
+        let (own, key) = match named {
+            Named::Name(_) => (None, Vec::new()),
+            Named::Table(table) => (table.condition.clone(), table.key.clone()),
+        };
+        let condition = own.or_else(|| self.condition.clone());
+        Wanted { table: named.name().to_owned(), condition, key }
+    }
+
+    /// The tables that are looked through.
+    async fn tables(
+        &self,
+        from: &Connection,
+        live: &Connection,
+        scope: &Scope,
+    ) -> Result<Vec<Wanted>> {
+        if !self.tables.is_empty() {
+            return Ok(self.tables.iter().map(|named| self.wanted(named)).collect());
+        }
+        let CommonTables { keyed, unkeyed } = common_tables(from, live).await?;
+        for table in unkeyed {
+            scope.log.line(&format!("{table} has no primary key: its rows are not compared"));
+        }
+        Ok(keyed.into_iter().map(|table| self.wanted(&Named::Name(table))).collect())
     }
 }
 
@@ -109,8 +154,7 @@ async fn show(with: &With, scope: &Scope) -> Result<Outputs> {
     let (name, live) = (restored(with, scope)?, live(with, scope).await?);
     let from = Session::open(scope, &with.database, Some(&name)).await?;
     let mut found = Vec::new();
-    for table in &with.tables {
-        let wanted = table.wanted();
+    for wanted in with.tables(&from.connection, &live.connection, scope).await? {
         let work = find_missing(&from.connection, &live.connection, &wanted);
         let missing = live.finish(scope, work).await?;
         scope.log.line(&format!(
@@ -122,9 +166,15 @@ async fn show(with: &With, scope: &Scope) -> Result<Outputs> {
         found.push(missing);
     }
     let rows: u64 = found.iter().map(|missing| missing.rows).sum();
-    let summary: Vec<String> =
-        found.iter().map(|missing| format!("{} of {}", missing.rows, missing.table)).collect();
-    Ok(returned(rows, summary.join(", "), json!(found), Value::Null))
+    let summary = summary(found.iter().map(|missing| (missing.rows, missing.table.as_str())));
+    Ok(returned(rows, summary, json!(found), Value::Null))
+}
+
+/// How many rows of which tables, as people read it.
+fn summary<'a>(tables: impl Iterator<Item = (u64, &'a str)>) -> String {
+    let some = tables.filter(|(rows, _)| *rows > 0);
+    let some: Vec<String> = some.map(|(rows, table)| format!("{rows} of {table}")).collect();
+    if some.is_empty() { "none".into() } else { some.join(", ") }
 }
 
 fn returned(rows: u64, summary: String, tables: Value, record: Value) -> Outputs {
@@ -148,17 +198,19 @@ impl Action for CopyRows {
     const UNDOES: bool = true;
 
     fn check(with: &With) -> std::result::Result<(), String> {
-        match with.tables.iter().find(|table| table.table.trim().is_empty()) {
-            _ if with.tables.is_empty() => Err("`tables` is empty".into()),
+        match with.tables.iter().find(|named| named.name().trim().is_empty()) {
             Some(_) => Err("a `table` is empty".into()),
             None => Ok(()),
         }
     }
 
     fn plan(&self, with: &With) -> String {
-        let tables: Vec<&str> = with.tables.iter().map(|table| table.table.as_str()).collect();
+        let tables: Vec<&str> = with.tables.iter().map(Named::name).collect();
         let what = if with.dry_run { "count" } else { "insert" };
-        let tables = tables.join(", ");
+        let tables = match tables.as_slice() {
+            [] => "all tables".to_owned(),
+            tables => tables.join(", "),
+        };
         format!("{what} the rows of {tables} that {} has and {} lacks", with.restore, with.database)
     }
 
@@ -169,20 +221,20 @@ impl Action for CopyRows {
         let (name, live) = (restored(with, scope)?, live(with, scope).await?);
         let from = Session::open(scope, &with.database, Some(&name)).await?;
         scope.note("session", live.name.clone())?;
+        let tables = with.tables(&from.connection, &live.connection, scope).await?;
         let path = record_of(scope);
         let mut record = create(&path)?;
         let transaction = live.connection.begin().await?;
         scope.note("transaction", transaction.id())?;
         let mut done = Vec::new();
-        for table in &with.tables {
-            let (wanted, into) = (table.wanted(), (&mut record, path.as_path()));
+        for wanted in tables {
+            let into = (&mut record, path.as_path());
             let work = bring_back(&from.connection, &live.connection, &wanted, into);
             done.push(live.finish(scope, work).await?);
         }
         let rows: u64 = done.iter().map(|table| table.rows).sum();
-        let summary: Vec<String> =
-            done.iter().map(|table| format!("{} of {}", table.rows, table.table)).collect();
-        let found = returned(rows, summary.join(", "), json!(done), json!(path));
+        let summary = summary(done.iter().map(|table| (table.rows, table.table.as_str())));
+        let found = returned(rows, summary, json!(done), json!(path));
         // A successor that finds the transaction committed knows by this what it did.
         scope.note("answer", Value::Object(found.clone()))?;
         scope.reach(Point::MidEffect);

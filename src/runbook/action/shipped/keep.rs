@@ -1,0 +1,80 @@
+//! `backup.keep`: no retention takes a backup.
+
+use super::logged::logged;
+use super::outputs;
+use crate::backup::{self, Wish, open_repository};
+use crate::catalog::{BackupRecord, Catalog, Session};
+use crate::error::Result;
+use crate::repository::{Lock, LockMode, Repository};
+use crate::retention::{keep, unkeep};
+use crate::runbook::action::{Action, Outputs, Scope};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(in crate::runbook) struct BackupKeep;
+
+/// What is kept, and why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::runbook) struct With {
+    /// The backup: a unique prefix of its id, its name, or `latest`.
+    backup: String,
+    /// Why, for people.
+    reason: String,
+}
+
+/// Says something about the backup, to the repository first.
+async fn change(
+    with: &With,
+    scope: &Scope,
+    say: impl FnOnce(&Repository, &Lock, &mut Session, BackupRecord) -> Result<BackupRecord>
+    + Send
+    + 'static,
+) -> Result<BackupRecord> {
+    let setting = logged(scope);
+    let wish = Wish { backup: with.backup.clone(), ..Wish::default() };
+    let record = backup::choose(&setting, &wish).await?;
+    let part = setting.part();
+    setting
+        .blocking(move || {
+            let repository = open_repository(&part)?;
+            let lock = repository.lock(LockMode::Shared, part.lock_wait)?;
+            let mut catalog = Catalog::of(&part.config).session(&part.progress)?;
+            catalog.reconcile(&repository, &part.progress)?;
+            say(&repository, &lock, &mut catalog, record)
+        })
+        .await
+}
+
+impl Action for BackupKeep {
+    type With = With;
+    const NAME: &'static str = "backup.keep";
+    const ABOUT: &'static str = "Keeps a backup by hand: no retention takes it.";
+    const OUTPUTS: &'static [&'static str] = &["id", "name"];
+    const IDEMPOTENT: bool = true;
+    const UNDOES: bool = true;
+
+    fn check(with: &With) -> Result<(), String> {
+        match with.backup.trim().is_empty() || with.reason.trim().is_empty() {
+            true => Err("`backup` and `reason` must not be empty".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn plan(&self, with: &With) -> String {
+        format!("keep the backup {}: {}", with.backup, with.reason)
+    }
+
+    async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
+        let reason = with.reason.clone();
+        let record = change(with, scope, move |repository, lock, catalog, record| {
+            keep(repository, lock, catalog, record, Some(reason))
+        });
+        let record = record.await?;
+        Ok(outputs([("id", record.id.to_string().into()), ("name", record.name.into())]))
+    }
+
+    async fn undo(&self, with: &With, _: Option<&Outputs>, scope: &Scope) -> Result<()> {
+        change(with, scope, unkeep).await.map(drop)
+    }
+}
