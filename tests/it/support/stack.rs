@@ -29,11 +29,25 @@ impl Stack {
 
     /// The same with variables of `docker-compose.yml` set, e.g. `SHOP_PAUSE_MS`.
     pub(crate) fn start_with(variables: &[(&str, &str)]) -> Option<Self> {
+        Self::start_from(variables, None)
+    }
+
+    /// The same as people install it: with the compose file and its `.env` in this directory.
+    pub(crate) fn start_in(home: &Path) -> Option<Self> {
+        Self::start_from(&[], Some(home))
+    }
+
+    fn start_from(variables: &[(&str, &str)], home: Option<&Path>) -> Option<Self> {
         need::all(&[Need::Docker]).then(|| {
-            let stack = (1..=3).find_map(|attempt| Self::up(variables, attempt)).unwrap();
+            let stack = (1..=3).find_map(|attempt| Self::up(variables, home, attempt)).unwrap();
             stack.wait_until("the application is healthy", || stack.healthy());
             stack
         })
+    }
+
+    /// Removes everything of it: containers, volumes, networks.
+    pub(crate) fn remove(&self) {
+        run(script("scripts/remove-stack").arg(&self.project));
     }
 
     /// The compose project, also the value of the label `backstop.quiesce`.
@@ -150,7 +164,7 @@ select = "label=backstop.quiesce={project}"
     }
 
     /// Brings a stack up. None when another program was faster to take a port.
-    fn up(variables: &[(&str, &str)], attempt: u32) -> Option<Self> {
+    fn up(variables: &[(&str, &str)], home: Option<&Path>, attempt: u32) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let run = std::env::var("BACKSTOP_TEST_RUN")
             .unwrap_or_else(|_| format!("backstop-test-{}", std::process::id()));
@@ -160,17 +174,31 @@ select = "label=backstop.quiesce={project}"
             app_port: port::free(),
             database_port: port::free(),
         };
-        let output = script("scripts/compose")
-            .args(["--project-name", &stack.project, "up", "--detach"])
-            .env("BACKSTOP_POSTGRES_IMAGE", &shop.postgres_image)
-            .env("BACKSTOP_SHOP_IMAGE", &shop.image)
-            .env("SHOP_PORT", stack.app_port.to_string())
-            .env("SHOP_DB_PORT", stack.database_port.to_string())
-            .env("SHOP_DB_PASSWORD", stack.password())
-            .env("SHOP_QUIESCE", &stack.project)
-            .envs(variables.iter().copied())
-            .output()
-            .unwrap();
+        let own = [
+            ("BACKSTOP_POSTGRES_IMAGE", shop.postgres_image.clone()),
+            ("BACKSTOP_SHOP_IMAGE", shop.image.clone()),
+            ("SHOP_PORT", stack.app_port.to_string()),
+            ("SHOP_DB_PORT", stack.database_port.to_string()),
+            ("SHOP_DB_PASSWORD", stack.password()),
+            ("SHOP_QUIESCE", stack.project.clone()),
+        ];
+        let mut command = script("scripts/compose");
+        command.args(["--project-name", &stack.project, "up", "--detach"]);
+        match home {
+            None => drop(command.envs(own).envs(variables.iter().copied())),
+            Some(home) => {
+                let file = home.join("docker-compose.yml");
+                std::fs::copy("docker-compose.yml", &file).unwrap();
+                let lines: String =
+                    own.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+                std::fs::write(home.join(".env"), lines).unwrap();
+                command.env("COMPOSE_FILE", file).current_dir(home);
+                for (name, _) in &own {
+                    command.env_remove(name);
+                }
+            }
+        }
+        let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         let taken = said.contains("already allocated") || said.contains("already in use");
         assert!(output.status.success() || (taken && attempt < 3), "compose failed: {said}");
