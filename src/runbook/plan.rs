@@ -294,9 +294,28 @@ impl Planner<'_> {
 
     fn text(&self, text: &str) -> Result<String> {
         match self.known(text, false) {
-            Some(later) => Ok(format!("{} (known after {later})", text.trim())),
+            Some(later) => Ok(format!("{} (known after {later})", self.partly(text))),
             None => Ok(self.secrets.mask(&template::render_text(text, &self.names())?)),
         }
+    }
+
+    /// A text with what is known filled in.
+    fn partly(&self, text: &str) -> String {
+        let known = |part: &str| -> String {
+            match self.known(part, false) {
+                Some(_) => part.to_owned(),
+                None => template::render_text(part, &self.names()).unwrap_or(part.to_owned()),
+            }
+        };
+        // Each expression by itself: one that is not known yet stays as it is written.
+        let mut parts = text.trim().split_inclusive("}}").map(|part| match part.split_once("{{") {
+            Some((before, expression)) => {
+                format!("{before}{}", known(&format!("{{{{{expression}")))
+            }
+            None => part.to_owned(),
+        });
+        let filled: String = parts.by_ref().collect();
+        self.secrets.mask(&filled)
     }
 
     /// The step whose outputs a text needs.

@@ -7,7 +7,7 @@
 use super::bench::Bench;
 use super::crash::attempt;
 use super::disasters::write_rotation;
-use super::site::Site;
+use super::site::{KEPT_TREE, Site};
 use backstop::runbook::{Ended, Outcome, StepState};
 use serde_json::Value;
 use std::fs;
@@ -71,9 +71,7 @@ impl Case {
             outcome,
             steps: view.steps.iter().map(|step| (step.id.clone(), step.state)).collect(),
             state: site.state(),
-            kept_databases: count(
-                "SELECT count(*) FROM pg_database WHERE datname LIKE '%\\_before\\_%'",
-            ),
+            kept_databases: count("SELECT count(*) FROM pg_database WHERE datname ~ '_before_'"),
             kept_trees: kept_trees(site),
             backups: listed.as_array().unwrap().iter().filter(ours).count(),
         };
@@ -107,7 +105,7 @@ impl Case {
 fn kept_trees(site: &Site) -> usize {
     let beside = site.stack.uploads().parent().unwrap().to_owned();
     let names = fs::read_dir(beside).unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter(|name| name.to_string_lossy().contains("before")).count()
+    names.filter(|name| name.to_string_lossy().starts_with(KEPT_TREE)).count()
 }
 
 /// The places of the points at which the runner is killed this time.

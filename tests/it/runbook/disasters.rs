@@ -64,6 +64,7 @@ fn damaged_databases_and_files_are_replaced_and_can_be_had_back() {
     assert_eq!(site.state(), damaged);
     site.ran(&["restore", backup["id"].as_str().unwrap(), "--yes", "--no-safety"]).ok();
     assert_eq!(site.state(), sound);
+    site.purge(&site.path().join("state"));
 
     for entry in fs::read_dir(site.stack.uploads()).unwrap() {
         fs::write(entry.unwrap().path(), "encrypted by somebody else").unwrap();
@@ -177,6 +178,9 @@ fn a_stack_comes_back_on_an_empty_host() {
     let ran = site.ran(&["recover-from", "complete-system-failure", "--yes"]);
     assert_eq!(ran.code, 2, "without config and repository: {ran:?}");
     let repository = copy.display().to_string();
+    let plan = ["runbook", "plan", "complete-system-failure", "--repository", &repository];
+    let planned = site.ran(&plan).ok().stdout;
+    assert!(planned.contains("server:shop") && !site.config().exists(), "{planned}");
     recover(&site, &["complete-system-failure", "--repository", &repository]);
     assert_eq!(site.state(), sound);
     site.assert_sound("everything is back");
@@ -276,7 +280,7 @@ fn a_breach_is_isolated_preserved_and_undone_with_new_secrets() {
     let there = site.path().join("there");
     let to = there.display().to_string();
     site.ran(&["restore", kept["id"].as_str().unwrap(), "--only", "uploads", "--to", &to]).ok();
-    let tree = listing(&there.join("uploads"));
+    let tree = listing(&there);
     assert!(tree.contains("backdoor.php") && compromised_files.contains("backdoor.php"), "{tree}");
 }
 
@@ -292,4 +296,19 @@ fn without_programs_a_breach_waits_until_a_person_has_replaced_the_secrets() {
     assert_eq!(docker(&["inspect", "-f", "{{.State.Running}}", &app]), "false");
     site.ran(&["runbook", "approve", run["id"].as_str().unwrap(), "rotate-by-hand"]).ok();
     site.assert_sound("it goes on once they are replaced");
+}
+
+#[test]
+fn what_the_pages_say_to_type_is_what_a_shell_reads() {
+    let pages = fs::read_dir("docs/runbooks").unwrap().map(|entry| entry.unwrap().path());
+    let mut read = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let Some((_, by_hand)) = text.split_once("## By hand") else { continue };
+        let commands = by_hand.split("```").nth(1).unwrap().trim_start_matches("sh\n");
+        let shell = Command::new("bash").args(["-n", "-c", commands]).output().unwrap();
+        assert!(shell.status.success() && shell.stderr.is_empty(), "{page:?}: {shell:?}");
+        read += 1;
+    }
+    assert_eq!(read, 6);
 }

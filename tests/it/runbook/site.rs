@@ -7,8 +7,12 @@ use crate::support::shop::Shop;
 use crate::support::stack::{Stack, docker};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// How the names of trees begin that a swap has replaced.
+pub(super) const KEPT_TREE: &str = ".backstop-kept-";
 
 /// One installation, removed when dropped.
 pub(super) struct Site {
@@ -26,7 +30,9 @@ impl Site {
         let project = place.path().join("project");
         fs::create_dir(&project).unwrap();
         let site = Self { stack: Stack::start_in(&project)?, place };
-        fs::write(site.path().join("password"), site.stack.password()).unwrap();
+        let password = site.path().join("password");
+        fs::write(&password, site.stack.password()).unwrap();
+        fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(site.config(), site.config_text(&site.path().join("state"))).unwrap();
         site.upload(20);
         let backup = site.ran(&["backup", "--json"]).ok().json();
@@ -110,8 +116,7 @@ impl Site {
     /// do not run, processes.
     pub(super) fn left_over(&self, run: &str) -> Vec<String> {
         let mut found = processes_of(run);
-        let scratch =
-            "SELECT datname FROM pg_database WHERE datname LIKE '%\\_restore\\_%' ESCAPE '\\\\'";
+        let scratch = "SELECT datname FROM pg_database WHERE datname ~ '_restore_'";
         let sessions =
             "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'backstop%'";
         for question in [scratch, sessions] {
@@ -127,7 +132,7 @@ impl Site {
         let beside = self.stack.uploads().parent().unwrap().to_owned();
         for entry in fs::read_dir(beside).unwrap() {
             let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-            if name.starts_with(".backstop") && !name.contains("before") {
+            if name.starts_with(".backstop") && !name.starts_with(KEPT_TREE) {
                 found.push(name);
             }
         }
@@ -144,7 +149,7 @@ impl Site {
         }
         for entry in fs::read_dir(self.stack.uploads().parent().unwrap()).unwrap() {
             let path = entry.unwrap().path();
-            if path.file_name().unwrap().to_string_lossy().contains("before") {
+            if path.file_name().unwrap().to_string_lossy().starts_with(KEPT_TREE) {
                 fs::remove_dir_all(path).unwrap();
             }
         }
