@@ -98,7 +98,8 @@ impl UnitRecord {
             let end = attempt.ended_at.unwrap_or(if open { now } else { attempt.started_at });
             end.duration_since(attempt.started_at).as_secs_f64().max(0.0)
         };
-        self.attempts.iter().map(lasted).sum()
+        // The sum of nothing is -0.0.
+        self.attempts.iter().map(lasted).fold(0.0, |sum, one| sum + one)
     }
 
     pub(super) fn attempt(&mut self, number: u32) -> Option<&mut AttemptRecord> {
