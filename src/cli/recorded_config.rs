@@ -7,7 +7,6 @@ use crate::error::{Code, Error, Result};
 use crate::repository::{create_dir, sync_dir, write_new};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 
 /// Where a config is looked for by itself, whatever the working directory.
 const SYSTEM: &str = "/etc/backstop";
@@ -43,24 +42,6 @@ pub(super) fn adopted(context: &Context, replace: bool) -> Result<Option<Context
         output.note(&format!("name it in later commands: --config {}", file.display()));
     }
     Ok(Some(adopted))
-}
-
-/// The command with a config, to look at what it would do: the recorded one goes into a directory
-/// that is gone with what is returned.
-///
-/// # Errors
-/// As [`adopted`].
-pub(super) fn borrowed(context: &Context) -> Result<Option<(TempDir, Context)>> {
-    if context.has_config() || context.other_repository().is_none() {
-        return Ok(None);
-    }
-    let (_, recorded) = newest(&context.without_config()?)?;
-    let place = tempfile::tempdir()
-        .map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
-    let file = place.path().join(&recorded.name);
-    write(&file, &recorded.text)?;
-    let adopted = context.with_config(file);
-    Ok(Some((place, adopted)))
 }
 
 /// The config of the newest backup, and that backup's name.

@@ -8,7 +8,6 @@ mod print;
 
 use super::Ending;
 use super::context::Context;
-use super::recorded_config;
 use crate::error::{Code, Error, Result};
 use crate::runbook::{Library, Registry};
 use clap::{Args, Subcommand, ValueEnum};
@@ -173,7 +172,7 @@ enum Action {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// End a run for good, or undo one that succeeded
+    /// End a run for good
     #[command(after_help = ABORT)]
     Abort {
         /// A run's id, a unique part of one, or `latest`
@@ -232,14 +231,8 @@ pub(super) async fn run(args: RunbookArgs, context: &Context) -> Result<Ending> 
         Action::Show { name, markdown } => look::show(&name, markdown, context),
         Action::Validate { file } => look::validate(&file, context),
         Action::Schema => look::schema(context),
-        Action::Plan { name, parameters } => {
-            let borrowed = recorded_config::borrowed(context)?;
-            let context = borrowed.as_ref().map_or(context, |(_, context)| context);
-            operate::plan(&name, &parameters.given, context).await
-        }
+        Action::Plan { name, parameters } => operate::plan(&name, &parameters.given, context).await,
         Action::Run { name, parameters, yes } => {
-            let adopted = recorded_config::adopted(context, false)?;
-            let context = adopted.as_ref().unwrap_or(context);
             operate::run(&name, &parameters.given, yes, context).await
         }
         Action::Resume { run, force, yes } => operate::resume(&run, force, yes, context).await,

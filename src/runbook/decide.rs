@@ -89,13 +89,8 @@ pub fn abort(state_dir: &Path, wanted: &str, reason: &str, rollback: bool) -> Re
     let entry = Entry::AbortRequested { who: Who::current(), reason: reason.to_owned(), rollback };
     run.into_recorder().record_if(entry, &mut |state| match state.ended() {
         None => Ok(()),
-        // What it did can still be undone.
-        Some(Ended::Succeeded) if rollback => Ok(()),
         Some(Ended::Aborted) => Err(refused("abort run", wanted).cause("it is aborted")),
-        Some(Ended::Succeeded) => Err(refused("abort run", wanted)
-            .cause("it has succeeded")
-            .hint("with --rollback, what it did is undone")),
-        Some(Ended::Failed) => Err(refused("abort run", wanted).cause("it has failed")),
+        Some(_) => Err(refused("abort run", wanted).cause("it has ended")),
     })?;
     Ok(Decided { run: id, alive })
 }

@@ -92,17 +92,15 @@ impl Library {
         found.unwrap_or_else(|| Err(not_found(wanted, &names)))
     }
 
-    /// The runbook of a disaster: the first own one, else the shipped one. That another own one is
-    /// broken does not stand in the way.
+    /// The runbook of a disaster.
     ///
     /// # Errors
     /// As [`find`](Self::find).
     pub fn for_disaster(&self, disaster: &str, registry: &Registry) -> Result<Checked> {
-        let fits = |checked: &Checked| checked.runbook.disaster.as_deref() == Some(disaster);
-        let own = self.own(registry)?.into_iter().filter_map(|(_, checked)| checked.ok());
-        let shipped = self.shipped(registry).filter_map(Result::ok);
-        match own.chain(shipped).find(fits) {
-            Some(checked) => self.find(&checked.runbook.name, registry),
+        let listed = self.list(registry)?;
+        let fits = |one: &&Listed| one.disaster.as_deref() == Some(disaster);
+        match listed.iter().find(fits) {
+            Some(one) => self.find(&one.name, registry),
             None => self.find(disaster, registry),
         }
     }

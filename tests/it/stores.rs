@@ -1,5 +1,6 @@
 //! Repositories on object stores, and copies of repositories there.
 
+mod moves;
 mod sftp;
 
 use crate::support::cluster::bin_dir;

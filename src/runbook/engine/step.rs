@@ -222,7 +222,7 @@ impl Drive<'_> {
         Ok((asked && !failing).then(|| self.abort()))
     }
 
-    pub(super) fn abort(&self) -> Flow {
+    fn abort(&self) -> Flow {
         let wish = self.ask(|state| state.abort.clone());
         let (cause, rollback) = match wish {
             Some((who, reason, rollback)) => {

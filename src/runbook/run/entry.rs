@@ -187,7 +187,7 @@ pub enum Entry {
     },
     /// All that was to be undone is.
     RolledBack,
-    /// The run has ended. The last line, unless what it did is undone later.
+    /// The run has ended. Always the last line.
     RunEnded {
         /// How.
         state: super::state::Ended,

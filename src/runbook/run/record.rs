@@ -98,8 +98,7 @@ impl UnitRecord {
             let end = attempt.ended_at.unwrap_or(if open { now } else { attempt.started_at });
             end.duration_since(attempt.started_at).as_secs_f64().max(0.0)
         };
-        // The sum of nothing is -0.0.
-        self.attempts.iter().map(lasted).fold(0.0, |sum, one| sum + one)
+        self.attempts.iter().map(lasted).sum()
     }
 
     pub(super) fn attempt(&mut self, number: u32) -> Option<&mut AttemptRecord> {

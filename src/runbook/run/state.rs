@@ -230,9 +230,6 @@ impl RunState {
             Entry::Paused { step, reason } => self.paused = Some((step.clone(), reason.clone())),
             Entry::AbortRequested { who, reason, rollback } => {
                 self.abort = Some((who.clone(), reason.clone(), *rollback));
-                if self.phase == Phase::Ended(Ended::Succeeded) {
-                    self.phase = Phase::Forward;
-                }
             }
             Entry::Failing { step, error, rollback, aborted } => {
                 self.failure = Some((step.clone(), error.clone()));

@@ -123,13 +123,7 @@ impl Bench {
     pub(super) async fn start(&self, engine: &Engine, text: &str) -> Result<(String, Outcome)> {
         let text = text.replace("EFFECTS", &self.effects().display().to_string());
         let checked = check("bench.yaml", &text, &engine.registry)?;
-        let given = fs::read_to_string(self.dir.join("parameters")).unwrap_or_default();
-        let given: Vec<(String, String)> = given
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        let parameters = Parameters::resolve(&checked.runbook, &given, &engine.setting.config)?;
+        let parameters = Parameters::resolve(&checked.runbook, &[], &engine.setting.config)?;
         engine.start(&checked, parameters).await
     }
 

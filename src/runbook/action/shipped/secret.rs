@@ -40,7 +40,6 @@ pub(in crate::runbook) struct With {
     /// The new secret; without it one is made.
     secret: Option<String>,
     /// Where the new secret is kept, with mode 0600, for whoever needs it next.
-    #[schemars(with = "Option<String>", example = &"/etc/backstop/secrets/database")]
     file: Option<PathBuf>,
     /// How many characters a made secret has.
     #[serde(default = "forty")]
