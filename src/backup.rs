@@ -181,9 +181,12 @@ async fn take(
     let id = &workplace.record.id;
 
     progress.step("preflight");
-    let plan = Plan::prepare(setting, request).await?;
+    // The one walks through the trees, the other reads what an earlier backup has of them.
+    let (plan, trees) =
+        tokio::join!(Plan::prepare(setting, request), workplace.parent_trees(setting));
+    let plan = plan?;
     plan.check_space(setting, workplace.repository, workplace.record.kind)?;
-    let trees = workplace.parent_trees(setting).await?;
+    let trees = trees?;
     let incoming = workplace.incoming()?;
     let definitions = definitions::write(&plan, incoming.path(), setting).await?;
     let mut archives = archives::Writer::create(incoming.path(), id, trees, setting)?;

@@ -236,10 +236,14 @@ fn run(cli: Cli, output: &Output) -> Result<Ending> {
     let result = runtime.block_on(dispatch(cli, output));
     // Blocking work that is still running has been cancelled and ends by itself.
     runtime.shutdown_timeout(Duration::from_secs(5));
+    crate::storage::close();
     result
 }
 
 async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
+    if !matches!(cli.command, Command::Guardian(_)) {
+        signal::end_connections_first()?;
+    }
     let context = Context::new(cli.global, output.clone());
     match cli.command {
         Command::Backup(args) => backup::run(args, &context).await,

@@ -7,12 +7,14 @@
 mod one;
 mod sent;
 
+pub(crate) use one::{pins, send};
+pub(crate) use sent::Sent;
+
 use crate::backup::open_repository;
 use crate::catalog::BackupRecord;
 use crate::config::{Config, Copy};
 use crate::error::{Code, Error, Result};
 use crate::setting::Setting;
-use sent::Sent;
 use serde::Serialize;
 
 /// What was done for one copy.

@@ -23,6 +23,7 @@ mod probe;
 mod published;
 mod receive;
 mod relocation;
+mod transit;
 
 pub use checksums::{Checksums, hash_blob, hash_file};
 pub use deletion::Deletion;
@@ -68,6 +69,8 @@ pub struct Repository {
     identities: Identities,
     id: String,
     pace: Pace,
+    /// Whether it has gone from here already, or is still coming here.
+    in_transit: bool,
 }
 
 /// What a repository lies in.
@@ -89,7 +92,8 @@ impl Repository {
         let header = Header::read(path)?;
         let storage = Arc::new(LocalStorage::new(path));
         let (home, identities) = (Home::Directory(path.to_path_buf()), Identities::default());
-        Ok(Self { home, storage, identities, id: header.id, pace: Pace::default() })
+        let (pace, in_transit) = (Pace::default(), false);
+        Ok(Self { home, storage, identities, id: header.id, pace, in_transit })
     }
 
     /// The same, with what encrypted backups are read with.
@@ -113,7 +117,7 @@ impl Repository {
     fn open_on(storage: Arc<dyn Storage>, state_dir: &Path, pace: Pace) -> Result<Self> {
         let header = Header::read_from(storage.as_ref())?;
         let (home, identities) = (Home::Store(state_dir.to_path_buf()), Identities::default());
-        Ok(Self { home, storage, identities, id: header.id, pace })
+        Ok(Self { home, storage, identities, id: header.id, pace, in_transit: false })
     }
 
     /// The repository's directory, where it is one.
@@ -152,7 +156,9 @@ impl Repository {
             Home::Directory(path) => {
                 let lock = Lock::take(&path.join(LOCK), mode, wait)?;
                 // It may have gone while somebody waited for it.
-                relocation::refuse_elsewhere(path)?;
+                if !self.in_transit {
+                    relocation::refuse_elsewhere(path)?;
+                }
                 Ok(lock)
             }
             Home::Store(state_dir) => {

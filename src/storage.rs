@@ -60,6 +60,13 @@ pub fn open(place: &Place) -> Result<Arc<dyn Storage>> {
     })
 }
 
+/// Ends the connections that outlive their process by themselves, those of SSH, where a store is
+/// still used when the process ends; requests that it makes from now on fail. Waits a few
+/// seconds at most.
+pub fn close() {
+    object_store::close();
+}
+
 /// Where objects lie. Every method blocks; none may be called on an async thread.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! One file tree as an earlier backup has it, compared file by file with what is there now.
 
 use super::entry::{Entry, Kind, tree_order};
-use super::index::{IndexReader, Row, Rows};
+use super::index::{IndexReader, Row};
 use crate::error::Result;
 use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
@@ -64,9 +64,9 @@ pub struct Held {
     pub is_as_before: bool,
 }
 
-/// The rows of one component in an earlier backup's index. One row is in memory at a time.
+/// The rows of one component in an earlier backup's index. Some hundreds are in memory at a time.
 pub struct Base {
-    rows: Rows,
+    rows: Box<dyn Iterator<Item = Result<Row>> + Send>,
     next: Option<Row>,
     trusted_before_ns: i64,
 }
@@ -78,7 +78,7 @@ impl Base {
         let started_ns =
             i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX });
         Self {
-            rows: index.rows(Some(component)),
+            rows: index.rows_ahead(component),
             next: None,
             trusted_before_ns: started_ns.saturating_sub(COARSEST_CLOCK_NS),
         }

@@ -1,7 +1,7 @@
 //! Every content that an earlier backup holds, to be found by size and hash: a file that was
 //! renamed or copied is not stored again.
 
-use super::index::{IndexReader, Place, Row};
+use super::index::{Content, IndexReader, Place};
 use crate::error::Result;
 
 /// How many contents are kept, the largest first; 56 bytes each. What lies beyond is stored
@@ -51,8 +51,8 @@ impl Contents {
 
     fn read_most(index: &IndexReader, most: usize) -> Result<Self> {
         let mut contents = Self::default();
-        for row in index.rows(None) {
-            contents.add(row?);
+        for content in index.contents() {
+            contents.add(&content?);
             if contents.held.len() >= most + most / 4 {
                 contents.keep_largest(most);
             }
@@ -67,24 +67,22 @@ impl Contents {
         Ok(contents)
     }
 
-    fn add(&mut self, row: Row) {
-        let (Some(sha256), Some(place)) = (row.sha256, row.place) else { return };
-        if row.entry.size == 0 {
+    fn add(&mut self, content: &Content) {
+        let Content { size, sha256, place, .. } = *content;
+        if size == 0 {
             return;
         }
-        let archive = (row.stored_in, row.archive);
-        let number = match self.archives.iter().rposition(|known| *known == archive) {
-            Some(number) => number,
-            None => {
-                self.archives.push(archive);
-                self.archives.len() - 1
-            }
-        };
+        let (stored_in, archive) = (content.stored_in.as_str(), content.archive.as_str());
+        let is_it = |known: &(String, String)| known.0 == stored_in && known.1 == archive;
+        let number = self.archives.iter().rposition(is_it).unwrap_or_else(|| {
+            self.archives.push((stored_in.to_owned(), archive.to_owned()));
+            self.archives.len() - 1
+        });
         let (Ok(archive), Ok(frame)) = (u16::try_from(number), u32::try_from(place.frame)) else {
             return;
         };
         let Place { offset, sparse, .. } = place;
-        self.held.push(Held { sha256, size: row.entry.size, offset, frame, archive, sparse });
+        self.held.push(Held { sha256, size, offset, frame, archive, sparse });
     }
 
     fn keep_largest(&mut self, most: usize) {

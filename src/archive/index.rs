@@ -31,6 +31,7 @@
 //! The changes of a backup have the same columns, and at the end `gone`, bool: the file was in
 //! the parent's tree and is not there any more; the other columns may tell what it was.
 
+mod ahead;
 mod bytes;
 mod column;
 mod group;
@@ -41,6 +42,7 @@ mod schema;
 mod writer;
 
 pub use reader::{IndexReader, Rows};
+pub use row::Content;
 pub use writer::{IndexWriter, StoredIndex};
 
 use super::entry::Entry;

@@ -8,8 +8,8 @@
 
 use super::check::is_safe;
 use super::entry::Kind;
-use super::extract::Locate;
-use super::frame::{FrameCursor, FrameReader, FrameSplicer, Spliced, read_error};
+use super::extract::{Archives, Locate, OpenArchive};
+use super::frame::{FrameSplicer, Spliced, read_error};
 use super::index::{IndexReader, IndexWriter, Place, Row};
 use super::tar::{SparseMap, TarWriter, padding};
 use super::write::Tree;
@@ -17,8 +17,6 @@ use crate::error::{Code, Error, Result};
 use std::io::{self, Read, Seek, SeekFrom};
 use tokio_util::sync::CancellationToken;
 
-/// How many archives are open at a time; each holds one decompressed frame.
-const MOST_OPEN: usize = 6;
 const CHUNK: usize = 256 << 10;
 
 /// Writes the archive of `tree` and its rows into `index`: all that `rows` list of the
@@ -34,7 +32,8 @@ pub fn splice_tree(
     cancel: &CancellationToken,
 ) -> Result<Spliced> {
     let output = FrameSplicer::create(tree.archive, tree.level, tree.recipients)?;
-    let mut splicing = Splicing { sources: Sources::new(locate), output, run: None, position: 0 };
+    let mut splicing =
+        Splicing { sources: Sources(Archives::new(locate)), output, run: None, position: 0 };
     let written = |e| Error::io("write archive", tree.archive, e);
     let mut offsets = Vec::new();
     for row in rows.rows(Some(tree.component)) {
@@ -189,7 +188,7 @@ impl Splicing<'_> {
     }
 }
 
-fn copy(from: &mut Opened, start: u64, end: u64, output: &mut FrameSplicer) -> io::Result<()> {
+fn copy(from: &mut OpenArchive, start: u64, end: u64, output: &mut FrameSplicer) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK.min(usize::try_from(end - start).unwrap_or(CHUNK))];
     from.cursor.seek(SeekFrom::Start(start))?;
     let mut position = start;
@@ -203,37 +202,13 @@ fn copy(from: &mut Opened, start: u64, end: u64, output: &mut FrameSplicer) -> i
     Ok(())
 }
 
-/// The archives, the one that was used last first.
-struct Sources<'a> {
-    locate: Locate<'a>,
-    open: Vec<Opened>,
-}
+/// The archives that are copied from.
+struct Sources<'a>(Archives<'a>);
 
-struct Opened {
-    source: Source,
-    frames: FrameReader,
-    cursor: FrameCursor,
-}
-
-impl<'a> Sources<'a> {
-    fn new(locate: Locate<'a>) -> Self {
-        Self { locate, open: Vec::new() }
-    }
-
-    fn at(&mut self, source: &Source) -> io::Result<&mut Opened> {
-        let opened = match self.open.iter().position(|open| open.source == *source) {
-            Some(number) => self.open.remove(number),
-            None => {
-                self.open.truncate(MOST_OPEN - 1);
-                let blob = (self.locate)(&source.stored_in, &source.archive);
-                let frames = blob.and_then(|blob| FrameReader::open(&blob));
-                let frames = frames.map_err(|e| super::frame::damaged(e.to_string()))?;
-                let cursor = frames.read_at(0);
-                Opened { source: source.clone(), frames, cursor }
-            }
-        };
-        self.open.insert(0, opened);
-        Ok(&mut self.open[0])
+impl Sources<'_> {
+    fn at(&mut self, source: &Source) -> io::Result<&mut OpenArchive> {
+        let opened = self.0.at(&source.stored_in, &source.archive);
+        opened.map_err(|e| super::frame::damaged(e.to_string()))
     }
 
     /// Whether the archive's tar has these bytes at `start`.

@@ -121,10 +121,7 @@ impl Known {
             Err(e) if e.kind() == ErrorKind::NotFound => BTreeMap::new(),
             Err(e) => return Err(Error::io("read", &file, e)),
         };
-        let path = match &place {
-            Place::Directory(path) => path.clone(),
-            Place::Store(store) => PathBuf::from(store.url.to_string()),
-        };
+        let path = place.key();
         let (state_dir, identities) =
             (setting.config.state.dir.clone(), setting.identities.clone());
         Ok(Self { file, path, place, state_dir, identities, ids })

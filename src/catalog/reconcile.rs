@@ -105,7 +105,7 @@ impl Session {
     /// lie in `backups`, or in no directory of this host.
     fn published_names(&self, backups: Option<&Path>) -> Result<HashMap<String, (String, bool)>> {
         // A record of what lies in a store names no path at all.
-        let nowhere = Path::new("\0");
+        let (nowhere, on_store) = (Path::new("\0"), backups.is_none());
         let here = serde_json::to_string(backups.unwrap_or(nowhere))
             .map_err(|e| failed("read backups from", e))?;
         // Records are stored as they were written: to look for the text is far cheaper than to
@@ -114,11 +114,11 @@ impl Session {
         let read = || -> duckdb::Result<HashMap<String, (String, bool)>> {
             let mut statement = self.connection.prepare(
                 "SELECT name, id, CASE WHEN contains(record::VARCHAR, ?) THEN true \
-                 ELSE (record->>'path') IS NULL END \
+                 ELSE ? AND (record->>'path') IS NULL END \
                  FROM backups WHERE status IN ('completed', 'verified')",
             )?;
             let row = |row: &duckdb::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
-            statement.query_map([here], row)?.collect()
+            statement.query_map(duckdb::params![here, on_store], row)?.collect()
         };
         read().map_err(|e| failed("read backups from", e))
     }

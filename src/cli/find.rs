@@ -1,13 +1,13 @@
 //! `backstop find`: where and when a file existed.
 
 use super::context::Context;
+use super::time::Stretch;
 use super::{Ending, table};
 use crate::browse::{self, Criteria, Found};
 use crate::error::Result;
 use crate::repository::manifest::Reason;
 use crate::size;
 use clap::Args;
-use jiff::Timestamp;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,12 +24,8 @@ pub(super) struct FindArgs {
     /// COMPONENT/path
     #[arg(default_value = "", hide_default_value = true)]
     pattern: String,
-    /// In backups of this time or later: 2026-11-21, 2026-11-21T03:00:00Z, or 7d for a week ago
-    #[arg(long, value_name = "TIME", value_parser = super::time::parse_start)]
-    since: Option<Timestamp>,
-    /// In backups of this time or earlier
-    #[arg(long, value_name = "TIME", value_parser = super::time::parse_end)]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    time: Stretch,
     /// In backups taken for this reason
     #[arg(long, value_enum)]
     reason: Option<Reason>,
@@ -48,7 +44,15 @@ pub(super) struct FindArgs {
 }
 
 pub(super) fn run(args: FindArgs, context: &Context) -> Result<Ending> {
-    let FindArgs { pattern, since, until, reason, min_size, max_size, sha256, limit } = args;
+    let FindArgs {
+        pattern,
+        time: Stretch { since, until },
+        reason,
+        min_size,
+        max_size,
+        sha256,
+        limit,
+    } = args;
     let criteria = Criteria { pattern, since, until, reason, min_size, max_size, sha256, limit };
     let found = browse::find(&context.query_lists(None)?, &criteria)?;
     context.output.result(&found, || describe(&found))?;

@@ -17,7 +17,7 @@ pub(super) fn parent(place: &str) -> Option<&str> {
     place.strip_suffix(ALL)
 }
 
-/// The catalogs and indexes of all of them, for questions. What is no repository is passed over.
+/// The catalogs and indexes of all of them, for questions. What is no repository, or none any more, is passed over.
 ///
 /// # Errors
 /// `repository_not_found` where there is none at all.
@@ -32,7 +32,10 @@ pub(super) fn query(context: &Context, parent: &str) -> Result<Query> {
         let (session, repository) = match context.catalog_of(&setting) {
             Ok((session, Some(repository))) => (session, repository),
             Ok((_, None)) => continue,
-            Err(e) if e.code() == Code::RepositoryNotFound => continue,
+            // One that has gone is found where it is now, if that is below the same place.
+            Err(e) if matches!(e.code(), Code::RepositoryNotFound | Code::RepositoryMoved) => {
+                continue;
+            }
             Err(e) => return Err(e),
         };
         let indexes = browse::indexes(&setting, &repository, &session.list()?, None)?;

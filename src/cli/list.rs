@@ -1,6 +1,7 @@
 //! `backstop list`: the backups, newest first.
 
 use super::context::Context;
+use super::time::Stretch;
 use super::{Ending, show, table};
 use crate::browse;
 use crate::catalog::{BackupRecord, Status};
@@ -10,7 +11,6 @@ use crate::repository::BackupId;
 use crate::repository::manifest::{Kind, Reason};
 use crate::size;
 use clap::Args;
-use jiff::Timestamp;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,12 +28,8 @@ const STATUSES: [&str; 6] =
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ListArgs {
-    /// Started at this time or later
-    #[arg(long, value_name = "TIME", value_parser = super::time::parse_start)]
-    since: Option<Timestamp>,
-    /// Started at this time or earlier
-    #[arg(long, value_name = "TIME", value_parser = super::time::parse_end)]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    time: Stretch,
     /// Taken for this reason
     #[arg(long, value_enum)]
     reason: Option<Reason>,
@@ -79,8 +75,7 @@ impl ListArgs {
             None => record.labels.contains_key(wanted),
         };
         let has_status = |wanted: &String| show::status(record).eq_ignore_ascii_case(wanted);
-        self.since.is_none_or(|since| record.started_at >= since)
-            && self.until.is_none_or(|until| record.started_at <= until)
+        self.time.has(record.started_at)
             && self.reason.is_none_or(|reason| record.reason == reason)
             && self.kind.is_none_or(|kind| record.kind == kind)
             && self.labels.iter().all(has_label)

@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   backstop repo check              is it built as it should be
   backstop repo rebuild-catalog    read the repository into a new catalog
-  backstop repo move /mnt/backups  to another directory, also on another disk
+  backstop repo move /mnt/backups  to another directory, disk or object store
   backstop repo consolidate 4f2a   make a full backup of an incremental one
 
 `backstop verify` reads what is stored.";
@@ -38,10 +38,15 @@ The new backup is of the same instant as the old one, which is left as it is.";
 
 const MOVE: &str = "\
 Examples:
-  backstop repo move /mnt/backups/shop    run it again where it was cut off
+  backstop repo move /mnt/backups/shop         run it again where it was cut off
+  backstop repo move s3://acme-backups/shop    to an object store
 
-The config is yours: set repository.path afterwards. Until then every command says where the
-repository has gone.";
+A store is spoken to as the config says of one in the same bucket or on the same host, else with
+what its own tools find in the environment. From or to a store every backup is sent, read back
+and compared before anything is removed; no other host may write backups meanwhile.
+
+The config is yours: name the new place in [repository] afterwards. Until then every command says
+where the repository has gone.";
 
 /// The arguments of `backstop repo`.
 #[derive(Debug, Args)]
@@ -59,11 +64,12 @@ enum Action {
     /// Move the catalog aside and build a new one
     #[command(after_help = REBUILD)]
     RebuildCatalog,
-    /// Move the repository to another directory
+    /// Move the repository to another directory or object store
     #[command(after_help = MOVE)]
     Move {
-        /// A new or empty directory
-        dir: PathBuf,
+        /// A new or empty directory, or the url of a prefix in a store
+        #[arg(value_name = "DIR|URL")]
+        to: PathBuf,
     },
     /// Write a full backup of what a backup and those it needs hold
     #[command(after_help = CONSOLIDATE)]
@@ -88,8 +94,8 @@ pub(super) async fn run(args: RepoArgs, context: &Context) -> Result<Ending> {
             context.output.result(&rebuilt, || describe(&rebuilt))?;
             Ok(if rebuilt.unreadable.is_empty() { Ending::Done } else { Ending::Degraded })
         }
-        Action::Move { dir } => {
-            let work = upkeep::relocate(&setting, &dir);
+        Action::Move { to } => {
+            let work = upkeep::relocate(&setting, &to);
             let moved = until_interrupted(&context.cancel, work).await?;
             let config = setting.config_file.as_deref();
             context.output.result(&moved, || arrived(&moved, config))?;
@@ -136,13 +142,29 @@ fn tell(made: &Consolidated) -> String {
 }
 
 fn arrived(moved: &Moved, config: Option<&Path>) -> String {
-    let to = moved.to.display();
-    let place = match config {
-        Some(file) => format!("in {}", file.display()),
-        None => "(BACKUP_DIR in the environment)".into(),
+    let (from, to) = (moved.from.display(), moved.to.display());
+    let place = match (config, moved.on_store) {
+        (Some(file), _) => format!("in {}", file.display()),
+        (None, true) => "(BACKSTOP_REPOSITORY__URL in the environment)".into(),
+        (None, false) => "(BACKUP_DIR in the environment)".into(),
+    };
+    let was_on_store = moved.from.to_string_lossy().contains("://");
+    let change = match (was_on_store, moved.on_store) {
+        (false, false) => format!("set repository.path = \"{to}\" {place}"),
+        (true, false) => format!(
+            "set repository.path = \"{to}\" {place}, and remove repository.url, .options and \
+             .credentials"
+        ),
+        (false, true) => format!(
+            "set repository.url = \"{to}\" {place} with the options and credentials of that \
+             store, and remove repository.path"
+        ),
+        (true, true) => format!(
+            "set repository.url = \"{to}\" {place}, with the options and credentials of that store"
+        ),
     };
     format!(
-        "{} moved to {to}\nNow set repository.path = \"{to}\" {place}\n",
+        "{} moved from {from} to {to}\nNow {change}\n",
         size::count(moved.backups as u64, "backup", "backups"),
     )
 }

@@ -1,16 +1,35 @@
 //! Times on the command line: a day, a time of day, a full timestamp, or so long ago.
 
+use clap::Args;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+/// The flags of a stretch of time.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Stretch {
+    /// Backups of this time or later: 2026-11-21, 2026-11-21T03:00:00Z, or 7d for a week ago
+    #[arg(long, value_name = "TIME", value_parser = parse_start)]
+    pub(super) since: Option<Timestamp>,
+    /// Backups of this time or earlier
+    #[arg(long, value_name = "TIME", value_parser = parse_end)]
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Stretch {
+    /// Whether `time` lies in it.
+    pub(super) fn has(self, time: Timestamp) -> bool {
+        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until)
+    }
+}
+
 /// The beginning of the day or second that `text` names.
-pub(super) fn parse_start(text: &str) -> Result<Timestamp, String> {
+fn parse_start(text: &str) -> Result<Timestamp, String> {
     parse(text, false)
 }
 
 /// The end of the day or second that `text` names.
-pub(super) fn parse_end(text: &str) -> Result<Timestamp, String> {
+fn parse_end(text: &str) -> Result<Timestamp, String> {
     parse(text, true)
 }
 

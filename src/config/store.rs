@@ -1,6 +1,6 @@
 //! An object store in the config: where it is, and what it asks to be told.
 
-use super::StoreUrl;
+use super::{StoreUrl, real_path};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -19,6 +19,31 @@ impl std::fmt::Display for Place {
         match self {
             Self::Directory(path) => path.display().fmt(f),
             Self::Store(store) => store.url.fmt(f),
+        }
+    }
+}
+
+impl Place {
+    /// Under what the place is remembered: its path, or the url of the store.
+    pub fn key(&self) -> PathBuf {
+        match self {
+            Self::Directory(path) => path.clone(),
+            Self::Store(store) => PathBuf::from(store.url.to_string()),
+        }
+    }
+
+    /// Whether one of the two lies in the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Store(one), Self::Store(other)) => {
+                one.url.overlaps(&other.url) && one.options.endpoint == other.options.endpoint
+            }
+            (Self::Directory(one), Self::Directory(other)) => {
+                let unset = one.as_os_str().is_empty() || other.as_os_str().is_empty();
+                let (one, other) = (real_path(one), real_path(other));
+                !unset && (one.starts_with(&other) || other.starts_with(&one))
+            }
+            _ => false,
         }
     }
 }

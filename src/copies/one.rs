@@ -71,8 +71,9 @@ fn send_missing(
     missing.sort_by_key(|backup| backup.manifest().sequence);
     for backup in &missing {
         setting.check_interrupted("sync copies of")?;
-        match send(setting, &target, backup, &lock, synced) {
+        match send(setting, &target, backup, &lock, &synced.copy, &mut synced.sent_bytes) {
             Ok(()) => {
+                synced.sent.push(backup.manifest().name.clone());
                 sent.add(&backup.manifest().name);
                 there.insert(backup.manifest().name.clone());
                 sent.keep(&there)?;
@@ -136,12 +137,15 @@ fn is_whole(target: &Repository, name: &str) -> Result<bool> {
     }
 }
 
-fn send(
+/// Sends one backup to `target`, which progress calls `shown`. What it has contents in must be
+/// there already.
+pub(crate) fn send(
     setting: &Setting,
     target: &Repository,
     backup: &PublishedBackup,
     lock: &Lock,
-    synced: &mut Synced,
+    shown: &str,
+    sent_bytes: &mut u64,
 ) -> Result<()> {
     let manifest = backup.manifest();
     refuse_damaged(backup, "send")?;
@@ -149,30 +153,28 @@ fn send(
         let needed = backup.sibling(&elsewhere.backup)?.manifest().name.clone();
         if !is_whole(target, &needed)? {
             return Err(Error::new(Code::BackupDamaged, "send", &manifest.name)
-                .cause(format!("it needs {needed}, which the copy lacks")));
+                .cause(format!("it needs {needed}, which {shown} lacks")));
         }
     }
     let alike = manifest.parent.as_ref().and_then(|parent| {
         let parent = backup.sibling(parent).ok()?;
         target.backup(&parent.manifest().name).ok()
     });
-    let task = format!("{} to {}", manifest.name, synced.copy);
+    let task = format!("{} to {shown}", manifest.name);
     let total: u64 = manifest.objects.iter().map(|object| object.size).sum();
     let report = |event| setting.progress.report(event);
     report(Event::Started { task: task.clone(), total_bytes: Some(total) });
     let mut advance = |bytes| {
-        synced.sent_bytes += bytes;
+        *sent_bytes += bytes;
         report(Event::Advanced { task: task.clone(), bytes });
     };
     let received = target.receive(backup, alike.as_ref(), &setting.cancel, &mut advance, lock);
     report(Event::Finished { task: task.clone() });
-    received?;
-    synced.sent.push(manifest.name.clone());
-    Ok(())
+    received.map(drop)
 }
 
 /// What is kept by hand here is so there. What only the copy holds is kept as it says itself.
-fn pins(source: &Repository, target: &Repository, lock: &Lock) -> Result<()> {
+pub(crate) fn pins(source: &Repository, target: &Repository, lock: &Lock) -> Result<()> {
     let (ours, theirs) = (source.pins()?, target.pins()?);
     for (id, pin) in ours.iter().filter(|(id, pin)| theirs.get(*id) != Some(*pin)) {
         target.pin(id, pin, lock)?;

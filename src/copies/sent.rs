@@ -8,30 +8,30 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "sent.json";
 
 /// The names of backups that were seen whole in a copy. Losing this costs requests alone.
-pub(super) struct Sent {
+pub(crate) struct Sent {
     file: PathBuf,
     names: BTreeSet<String>,
 }
 
 impl Sent {
     /// As the directory of a copy remembers it.
-    pub(super) fn read(dir: &Path) -> Self {
+    pub(crate) fn read(dir: &Path) -> Self {
         let file = dir.join(FILE);
         let text = std::fs::read(&file).unwrap_or_default();
         Self { file, names: serde_json::from_slice(&text).unwrap_or_default() }
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
     /// Remembers one more.
-    pub(super) fn add(&mut self, name: &str) {
+    pub(crate) fn add(&mut self, name: &str) {
         self.names.insert(name.to_owned());
     }
 
     /// Forgets what is not `there` any more, and writes the rest down.
-    pub(super) fn keep(&mut self, there: &BTreeSet<String>) -> Result<()> {
+    pub(crate) fn keep(&mut self, there: &BTreeSet<String>) -> Result<()> {
         self.names.retain(|name| there.contains(name));
         if let Some(dir) = self.file.parent() {
             create_dir(dir)?;

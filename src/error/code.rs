@@ -54,7 +54,7 @@ codes! {
     /// The repository does not exist or is not one.
     RepositoryNotFound = "repository_not_found", exit 5, "check repository.path; the first backup creates it";
     /// The repository lies elsewhere now, or is on its way.
-    RepositoryMoved = "repository_moved", exit 5, "set repository.path to where the message says it is";
+    RepositoryMoved = "repository_moved", exit 5, "let [repository] name the place that the message names";
     /// Another repository lies where the known one was.
     RepositoryReplaced = "repository_replaced", exit 1, "mount the file system that belongs there; the message names the file that remembers the id";
     /// The store of a repository does not answer.

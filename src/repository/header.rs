@@ -3,7 +3,7 @@
 use super::lease::{self, LEASES, Pace};
 use super::manifest::FORMAT;
 use super::probe::{Probe, probe};
-use super::relocation::refuse_elsewhere;
+use super::relocation::{MovedTo, MovingFrom, Way, refuse, refuse_elsewhere};
 use super::{BackupId, write_replacing};
 use crate::clock;
 use crate::error::{Code, Error, Result};
@@ -11,7 +11,7 @@ use crate::storage::Storage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) const NAME: &str = "backstop-repository.json";
 
@@ -30,6 +30,12 @@ pub(super) struct Header {
     /// What the store was found to do; none in a directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     store: Option<Probe>,
+    /// On a store: where the repository has gone to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moved_to: Option<PathBuf>,
+    /// On a store: from where the repository is still coming here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moving_from: Option<PathBuf>,
 }
 
 impl Header {
@@ -48,10 +54,35 @@ impl Header {
 
     /// Reads the header of the repository on a store.
     pub(super) fn read_from(storage: &dyn Storage) -> Result<Self> {
-        match storage.read(NAME)? {
-            Some(text) => Self::parse(&text, &storage.shown(NAME), &storage.shown("")),
-            None => Err(missing(&storage.shown(""))),
-        }
+        let header = Self::look(storage)?.ok_or_else(|| missing(&storage.shown("")))?;
+        refuse(&storage.shown(""), header.gone(), header.coming())?;
+        Ok(header)
+    }
+
+    /// The header on a store, wherever the repository is now; none where there is none.
+    pub(super) fn look(storage: &dyn Storage) -> Result<Option<Self>> {
+        let text = storage.read(NAME)?;
+        text.map(|text| Self::parse(&text, &storage.shown(NAME), &storage.shown(""))).transpose()
+    }
+
+    /// Where the repository has gone to from this store.
+    pub(super) fn gone(&self) -> Option<MovedTo> {
+        self.moved_to.clone().map(|to| MovedTo { id: self.id.clone(), to })
+    }
+
+    /// From where it is still coming to this store.
+    pub(super) fn coming(&self) -> Option<MovingFrom> {
+        self.moving_from.clone().map(|from| MovingFrom { id: self.id.clone(), from })
+    }
+
+    /// Says on a store that the repository is on its way, or lies there again.
+    pub(super) fn mark(mut self, storage: &dyn Storage, way: Way<'_>) -> Result<()> {
+        (self.moved_to, self.moving_from) = match way {
+            Way::To(to) => (Some(to.to_path_buf()), None),
+            Way::From(from) => (None, Some(from.to_path_buf())),
+            Way::Here => (None, None),
+        };
+        storage.write(NAME, &self.text(&storage.shown(""))?)
     }
 
     fn parse(text: &[u8], file: &str, repository: &str) -> Result<Self> {
@@ -67,7 +98,8 @@ impl Header {
     /// A new one; `id` is that of the repository it is to be a copy of.
     fn new(id: Option<&str>, store: Option<Probe>) -> Result<Self> {
         let id = id.map_or_else(|| BackupId::random().map(String::from), |id| Ok(id.to_owned()))?;
-        Ok(Self { format: FORMAT, id, created_at: clock::now(), store })
+        let created_at = clock::now();
+        Ok(Self { format: FORMAT, id, created_at, store, moved_to: None, moving_from: None })
     }
 
     fn text(&self, repository: &str) -> Result<Vec<u8>> {
@@ -86,19 +118,36 @@ impl Header {
     /// Makes a prefix of a store a repository, unless somebody else does so at the same time.
     ///
     /// Each claims it before looking whether others do, and makes way if so. So of several, one
-    /// at most has seen no claim but its own.
+    /// at most has seen no claim but its own. Those of one repository's own copy or move write the
+    /// same header, so they do not heed each other, nor what a killed one left.
     ///
     /// # Errors
     /// `repository_not_found` where something else lies there, `storage_failed` where the store
     /// is not fit.
     pub(super) fn create_on(storage: &dyn Storage, id: Option<&str>, pace: Pace) -> Result<()> {
+        Self::create_coming(storage, id, None, pace)
+    }
+
+    /// The same for a repository that is still coming there.
+    pub(super) fn create_coming(
+        storage: &dyn Storage,
+        id: Option<&str>,
+        from: Option<&Path>,
+        pace: Pace,
+    ) -> Result<()> {
         refuse_foreign(storage)?;
         let store = probe(storage)?;
-        let header = Self::new(id, Some(store))?.text(&storage.shown(""))?;
-        let claim = format!("{LEASES}/{CLAIM}{}", BackupId::random()?);
+        let header =
+            Self { moving_from: from.map(Path::to_path_buf), ..Self::new(id, Some(store))? }
+                .text(&storage.shown(""))?;
+        let unique = BackupId::random()?;
+        let (ours, claim) = match id {
+            Some(id) => (format!("{CLAIM}{id}-"), format!("{LEASES}/{CLAIM}{id}-{unique}")),
+            None => (format!("{CLAIM}{unique}"), format!("{LEASES}/{CLAIM}{unique}")),
+        };
         for attempt in 1..=ATTEMPTS {
             storage.write(&claim, b"")?;
-            let alone = is_alone(storage, &claim, pace)?;
+            let alone = is_alone(storage, &claim, &ours, pace)?;
             let created = match alone && storage.size(NAME)?.is_none() {
                 true => storage.write(NAME, &header),
                 false => Ok(()),
@@ -106,7 +155,7 @@ impl Header {
             storage.remove(&claim)?;
             created?;
             if storage.size(NAME)?.is_some() {
-                return Ok(());
+                return forget_claims(storage, &ours);
             }
             std::thread::sleep(pace.age.mul_f64(attempt as f64 / 10.0 * fraction(&claim, attempt)));
         }
@@ -115,21 +164,29 @@ impl Header {
     }
 }
 
-/// Whether nobody else claims the prefix. Who died while claiming it is forgotten.
-fn is_alone(storage: &dyn Storage, ours: &str, pace: Pace) -> Result<bool> {
+/// Whether nobody else claims the prefix, whose claims do not begin with `ours`. Who died while
+/// claiming it is forgotten.
+fn is_alone(storage: &dyn Storage, claim: &str, ours: &str, pace: Pace) -> Result<bool> {
     let mut alone = true;
     for name in storage.names(LEASES)? {
         let object = format!("{LEASES}/{name}");
-        if !name.starts_with(CLAIM) || object == ours {
+        if !name.starts_with(CLAIM) || name.starts_with(ours) {
             continue;
         }
-        match lease::age(storage, &object, ours)? {
+        match lease::age(storage, &object, claim)? {
             Some(age) if age > pace.stale => storage.remove(&object)?,
             // One that is gone meanwhile was there when it was listed.
             _ => alone = false,
         }
     }
     Ok(alone)
+}
+
+/// Removes what killed ones of ours left.
+fn forget_claims(storage: &dyn Storage, ours: &str) -> Result<()> {
+    let names = storage.names(LEASES)?;
+    let mut left = names.iter().filter(|name| name.starts_with(ours));
+    left.try_for_each(|name| storage.remove(&format!("{LEASES}/{name}")))
 }
 
 /// Some number from 0 to 1 that others do not have at the same time.

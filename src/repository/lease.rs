@@ -18,7 +18,7 @@
 //! | writer | deleter |
 //! | --- | --- |
 //! | 1. writes `leases/write-ID.json`, naming every backup it may build upon | 1. writes `leases/delete-ID.json`, naming every backup it is about to delete |
-//! | 2. reads the deleters' leases; backs off where one names what it needs | 2. reads the writers' leases, *then* the manifests of backups it does not know; spares what any of them needs |
+//! | 2. reads the header and the deleters' leases; backs off where one names what it needs | 2. reads the writers' leases, *then* the manifests of backups it does not know; spares what any of them needs |
 //! | 3. looks whether what it needs is still there | 3. waits ([`Pace::age`]), and does 2 again |
 //! | 4. writes its objects | 4. deletes: the manifest first, then the rest |
 //! | 5. does 2 and 3 again, writes the manifest, and does 2 and 3 once more | 5. removes its lease |
@@ -34,6 +34,13 @@
 //! deleters have nothing to fear from each other: removing twice is no error.
 //!
 //! Waiting in step 3 is for stores whose listings lag a little; it is not needed elsewhere.
+//!
+//! # A repository that leaves
+//!
+//! `repo move` says in the header where the repository has gone, and *then* looks at the
+//! writers' leases; if there is one, it takes that back. A writer looks at the header whenever
+//! it looks at the deleters' leases, so after it has written its own. So here as well one of the
+//! two always sees the other: nothing is published in a place that was left.
 //!
 //! # The dead and the sleeping
 //!
@@ -51,6 +58,7 @@
 
 mod clear;
 mod deleter;
+mod present;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -59,6 +67,7 @@ mod writer;
 
 pub(super) use clear::clear;
 pub(super) use deleter::{Deleter, remove};
+pub(super) use present::who_writes;
 pub(super) use writer::{Needs, Writer};
 
 use super::BackupId;

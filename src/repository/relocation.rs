@@ -1,5 +1,6 @@
 //! Two small files by which a move of a repository can be cut off at any point: one where it
-//! comes to says that it is not there yet, one where it was says where it has gone.
+//! comes to says that it is not there yet, one where it was says where it has gone. On a store
+//! the header says the same, which everybody reads anyway.
 
 use super::durable::write_replacing;
 use crate::error::{Code, Error, Result};
@@ -16,7 +17,7 @@ const MOVING: &str = "backstop-moving.json";
 pub struct MovedTo {
     /// The repository's id.
     pub id: String,
-    /// Its new directory.
+    /// Its new directory, or the url of a store.
     pub to: PathBuf,
 }
 
@@ -25,8 +26,19 @@ pub struct MovedTo {
 pub struct MovingFrom {
     /// The repository's id.
     pub id: String,
-    /// Its old directory.
+    /// Its old directory, or the url of a store.
     pub from: PathBuf,
+}
+
+/// What a header on a store says of the way of its repository.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// It has gone there.
+    To(&'a Path),
+    /// It is still coming from there.
+    From(&'a Path),
+    /// It lies here.
+    Here,
 }
 
 impl MovedTo {
@@ -70,31 +82,44 @@ pub fn is_relocation_file(name: &str) -> bool {
 
 /// Refuses a directory from which a repository has gone, or to which one is still coming.
 pub(super) fn refuse_elsewhere(path: &Path) -> Result<()> {
+    refuse(&path.to_string_lossy(), MovedTo::read(path)?, MovingFrom::read(path)?)
+}
+
+/// Refuses the place `shown` because of what it says.
+pub(super) fn refuse(
+    shown: &str,
+    moved: Option<MovedTo>,
+    moving: Option<MovingFrom>,
+) -> Result<()> {
     let refused = |cause: String, hint: String| {
-        let error = Error::new(Code::RepositoryMoved, "open repository", path.display());
+        let error = Error::new(Code::RepositoryMoved, "open repository", shown);
         Err(error.cause(cause).hint(hint))
     };
-    if let Some(moved) = MovedTo::read(path)? {
+    if let Some(moved) = moved {
         let to = moved.to.display();
+        let key = if is_url(&moved.to) { "url" } else { "path" };
         return refused(
             format!("the repository {} was moved to {to}", moved.id),
-            format!("set repository.path to {to}"),
+            format!("set repository.{key} to {to}"),
         );
     }
-    if let Some(moving) = MovingFrom::read(path)? {
+    if let Some(moving) = moving {
+        // What a store says cannot be asked for here: how it is spoken to, the other config says.
         let switched = MovedTo::read(&moving.from).ok().flatten();
         if switched.is_none_or(|moved| moved.id != moving.id) {
+            let from = moving.from.display();
             return refused(
-                format!("it is still being moved here from {}", moving.from.display()),
-                format!(
-                    "go on with `backstop repo move {}` and the config that names {}",
-                    path.display(),
-                    moving.from.display()
-                ),
+                format!("it is still being moved here from {from}"),
+                format!("go on with `backstop repo move {shown}` and the config that names {from}"),
             );
         }
     }
     Ok(())
+}
+
+/// Whether what such a file names is no directory.
+fn is_url(place: &Path) -> bool {
+    place.to_str().is_some_and(|text| text.contains("://"))
 }
 
 fn read<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<Option<T>> {

@@ -23,7 +23,7 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use opendal::{Buffer, ErrorKind};
 use ranges::Ranges;
-use runtime::{patience, wait};
+use runtime::patience;
 use service::Connection;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Access {
         bytes: usize,
         request: impl Future<Output = opendal::Result<T>> + Send,
     ) -> Result<Option<T>> {
-        match wait(patience(bytes), request)? {
+        match self.connection.threads.wait(patience(bytes), request)? {
             Some(Ok(answer)) => Ok(Some(answer)),
             Some(Err(e)) if e.kind() == ErrorKind::NotFound => Ok(None),
             Some(Err(e)) => Err(self.connection.failures.of(attempted, self.shown(name), &e)),
@@ -372,6 +372,11 @@ impl Storage for ObjectStore {
         let operator = &self.access.connection.operator;
         self.access.ask("remove", name, 0, operator.delete(name)).map(drop)
     }
+}
+
+/// Ends the connections that are still open, for a process that ends.
+pub(super) fn close() {
+    runtime::close();
 }
 
 fn refuses_to_replace(kind: ErrorKind) -> bool {

@@ -1,4 +1,7 @@
-//! A repository moves to another directory, on the same file system or another one.
+//! A repository moves to another place.
+//!
+//! From one directory to another, on the same file system or not, here; [`far`] does the same
+//! where one of the two is a store.
 //!
 //! 1. Every backup is copied, verified, synced and named in the new place, one after the
 //!    other. The old place counts, and the new one says that it is not ready.
@@ -8,9 +11,11 @@
 //!
 //! Cut off at any point, the same command goes on where it was.
 
+mod far;
+
 use super::copy::Copying;
 use crate::backup::{lock, remember_repository, require_space};
-use crate::config::real_path;
+use crate::config::{Copy, Place, real_path};
 use crate::error::{Code, Error, Result};
 use crate::repository::{
     Lock, LockMode, MovedTo, MovingFrom, Repository, create_dir, is_relocation_file, sync_dir,
@@ -32,29 +37,45 @@ const PINS: &str = "pins";
 /// What was moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Moved {
-    /// Where the repository was. A file there says where it is now.
+    /// Where the repository was, a directory or a url. What is left there says where it is now.
     pub from: PathBuf,
-    /// Where it is now: what `repository.path` must say from now on.
+    /// Where it is now: what `repository.path` or `repository.url` must say from now on.
     pub to: PathBuf,
     /// How many backups lie there.
     pub backups: usize,
     /// Bytes that had to be copied by this run; none on the same file system.
     pub copied_bytes: u64,
+    /// Whether it lies on a store now.
+    #[serde(skip)]
+    pub on_store: bool,
 }
 
-/// Moves the repository to `to`, a new or empty directory, or one to which it is being moved.
+/// Moves the repository to `to`, a new or empty directory or prefix of a store, or one to which
+/// it is being moved.
 ///
 /// # Errors
-/// `usage` where it cannot go there, `disk_full`, `interrupted`; the repository is whole in
-/// one of the two places then, and the command can be run again.
+/// `usage` where it cannot go there, `disk_full`, `interrupted`, what a store answers; the
+/// repository is whole in one of the two places then, and the command can be run again.
 pub async fn relocate(setting: &Setting, to: &Path) -> Result<Moved> {
-    if let Some(url) = &setting.config.repository.url {
-        return Err(refused(to, &format!("the repository lies on a store, {url}"))
-            .hint("name the directory in [[repository.copies]] and run `backstop sync`"));
+    let to = match to.to_str().filter(|text| text.contains("://")) {
+        Some(url) => setting.config.place(url)?,
+        None => Place::Directory(std::path::absolute(to).map_err(|e| Error::io("look at", to, e))?),
+    };
+    refuse_copies(setting, &to)?;
+    if let Place::Directory(path) = &to {
+        refuse_inside_of_trees(setting, path)?;
     }
-    let from = setting.config.repository.path.clone();
-    let to = std::path::absolute(to).map_err(|e| Error::io("look at", to, e))?;
-    refuse_inside_of_trees(setting, &to)?;
+    match (setting.config.repository.place(), to) {
+        (Place::Directory(from), Place::Directory(to)) => between(setting, from, to).await,
+        (from, to) => {
+            let part = setting.clone();
+            setting.blocking(move || far::relocate(&part, &from, &to)).await
+        }
+    }
+}
+
+/// From one directory to another.
+async fn between(setting: &Setting, from: PathBuf, to: PathBuf) -> Result<Moved> {
     if let Some(moved) = MovedTo::read(&from)? {
         if moved.to != to {
             return Err(refused(&to, &format!("it was moved to {}", moved.to.display()))
@@ -67,6 +88,22 @@ pub async fn relocate(setting: &Setting, to: &Path) -> Result<Moved> {
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;
     let part = setting.clone();
     setting.blocking(move || relocate_locked(&part, &repository, &lock, to)).await
+}
+
+/// Refuses a place where a copy is, or in one: no command would accept the config then.
+fn refuse_copies(setting: &Setting, to: &Place) -> Result<()> {
+    let copies = &setting.config.repository.copies;
+    match copies.iter().find(|copy: &&Copy| copy.place().overlaps(to)) {
+        None => Ok(()),
+        Some(copy) => {
+            let cause = format!("it and the copy {} at {} overlap", copy.name, copy.place());
+            Err(refused(&to.key(), &cause).hint(
+                "choose another place; a copy becomes the repository without a move: run \
+                 `backstop sync`, then let [repository] name it and remove it from \
+                 [[repository.copies]]",
+            ))
+        }
+    }
 }
 
 /// Refuses a place in a tree that is backed up: no command would accept the config then.
@@ -220,7 +257,7 @@ fn clear(setting: &Setting, from: PathBuf, to: PathBuf, id: String, copied: u64)
     }
     sync_dir(&from)?;
     let backups = repository.names()?.len();
-    Ok(Moved { from, to, backups, copied_bytes: copied })
+    Ok(Moved { from, to, backups, copied_bytes: copied, on_store: false })
 }
 
 fn remove(path: &Path) -> Result<()> {

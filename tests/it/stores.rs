@@ -1,5 +1,8 @@
 //! Repositories on object stores, and copies of repositories there.
 
+mod moves;
+mod sftp;
+
 use crate::support::cluster::bin_dir;
 use crate::support::host::{Host, listing};
 use crate::support::store::{S3Server, SECRET, WebdavServer};

@@ -15,7 +15,7 @@ const MOST_OPEN: usize = 6;
 pub type Locate<'a> = &'a dyn Fn(&str, &str) -> Result<Blob>;
 
 /// Archives, the one that was used last first.
-pub(super) struct Archives<'a> {
+pub(in crate::archive) struct Archives<'a> {
     locate: Locate<'a>,
     /// Whether damaged archives are read as far as they go.
     salvage: bool,
@@ -24,15 +24,15 @@ pub(super) struct Archives<'a> {
 
 /// One archive, read at any place. Rows come in the order of the tree, and so do the members
 /// of each archive: reading goes forward in all of them.
-pub(super) struct OpenArchive {
+pub(in crate::archive) struct OpenArchive {
     stored_in: String,
     archive: String,
-    frames: FrameReader,
-    pub(super) cursor: FrameCursor,
+    pub(in crate::archive) frames: FrameReader,
+    pub(in crate::archive) cursor: FrameCursor,
 }
 
 impl<'a> Archives<'a> {
-    pub(super) fn new(locate: Locate<'a>) -> Self {
+    pub(in crate::archive) fn new(locate: Locate<'a>) -> Self {
         Self { locate, salvage: false, open: Vec::new() }
     }
 
@@ -55,7 +55,7 @@ impl<'a> Archives<'a> {
         let Some(place) = row.place.filter(|_| row.entry.kind == Kind::File) else {
             return Ok(None);
         };
-        let archive = self.at(row)?;
+        let archive = self.at(&row.stored_in, &row.archive)?;
         let read = |cursor: &mut FrameCursor| {
             cursor.seek(SeekFrom::Start(place.offset))?;
             place.sparse.then(|| SparseMap::read(cursor, row.entry.size)).transpose()
@@ -64,20 +64,24 @@ impl<'a> Archives<'a> {
         Ok(Some((archive, map.map(|(map, _)| map))))
     }
 
-    fn at(&mut self, row: &Row) -> Result<&mut OpenArchive> {
-        let is_it =
-            |open: &OpenArchive| open.stored_in == row.stored_in && open.archive == row.archive;
+    /// The archive of this path in the backup of this id.
+    pub(in crate::archive) fn at(
+        &mut self,
+        stored_in: &str,
+        archive: &str,
+    ) -> Result<&mut OpenArchive> {
+        let is_it = |open: &OpenArchive| open.stored_in == stored_in && open.archive == archive;
         let opened = match self.open.iter().position(is_it) {
             Some(number) => self.open.remove(number),
             None => {
                 self.open.truncate(MOST_OPEN - 1);
-                let blob = (self.locate)(&row.stored_in, &row.archive)?;
+                let blob = (self.locate)(stored_in, archive)?;
                 let frames = match self.salvage {
                     true => FrameReader::salvage(&blob)?,
                     false => FrameReader::open(&blob)?,
                 };
                 let cursor = frames.read_at(0);
-                let (stored_in, archive) = (row.stored_in.clone(), row.archive.clone());
+                let (stored_in, archive) = (stored_in.to_owned(), archive.to_owned());
                 OpenArchive { stored_in, archive, frames, cursor }
             }
         };

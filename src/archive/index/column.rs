@@ -5,6 +5,9 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::RowGroupReader;
+use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescriptor;
 use std::vec::IntoIter;
 
@@ -89,11 +92,30 @@ pub(super) enum Reading {
     Bytes(Batches<parquet::data_type::ByteArrayType>),
     Number(Batches<parquet::data_type::Int64Type>),
     Flag(Batches<parquet::data_type::BoolType>),
+    /// All rows have this value, as the statistics say: nothing is decompressed.
+    Same(Value),
+    /// Nobody asks for it.
+    Unread,
+}
+
+/// One value, of any type.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Null,
+    Bytes(ByteArray),
+    Number(i64),
+    Flag(bool),
 }
 
 impl Reading {
-    pub(super) fn new(reader: ColumnReader, optional: bool) -> Result<Self> {
-        Ok(match reader {
+    /// Begins to read the column at `place` of a row group.
+    pub(super) fn begin(group: &dyn RowGroupReader, place: usize) -> Result<Self> {
+        let chunk = group.metadata().column(place);
+        if let Some(value) = same(chunk, group.metadata().num_rows()) {
+            return Ok(Self::Same(value));
+        }
+        let optional = chunk.column_descr().max_def_level() > 0;
+        Ok(match group.get_column_reader(place)? {
             ColumnReader::ByteArrayColumnReader(r) => Self::Bytes(Batches::new(r, optional)),
             ColumnReader::Int64ColumnReader(r) => Self::Number(Batches::new(r, optional)),
             ColumnReader::BoolColumnReader(r) => Self::Flag(Batches::new(r, optional)),
@@ -102,15 +124,58 @@ impl Reading {
     }
 
     pub(super) fn bytes(&mut self) -> Result<Option<ByteArray>> {
-        if let Self::Bytes(batches) = self { batches.next() } else { Err(wrong_type()) }
+        match self {
+            Self::Bytes(batches) => batches.next(),
+            Self::Same(Value::Bytes(value)) => Ok(Some(value.clone())),
+            Self::Same(Value::Null) => Ok(None),
+            _ => Err(wrong_type()),
+        }
     }
 
     pub(super) fn signed(&mut self) -> Result<Option<i64>> {
-        if let Self::Number(batches) = self { batches.next() } else { Err(wrong_type()) }
+        match self {
+            Self::Number(batches) => batches.next(),
+            Self::Same(Value::Number(value)) => Ok(Some(*value)),
+            Self::Same(Value::Null) => Ok(None),
+            _ => Err(wrong_type()),
+        }
     }
 
     pub(super) fn flag(&mut self) -> Result<Option<bool>> {
-        if let Self::Flag(batches) = self { batches.next() } else { Err(wrong_type()) }
+        match self {
+            Self::Flag(batches) => batches.next(),
+            Self::Same(Value::Flag(value)) => Ok(Some(*value)),
+            Self::Same(Value::Null) => Ok(None),
+            _ => Err(wrong_type()),
+        }
+    }
+}
+
+/// The value that all rows of a column have, where its statistics prove that there is one. Long
+/// texts are cut in them, which `is_exact` tells.
+fn same(chunk: &ColumnChunkMetaData, rows: i64) -> Option<Value> {
+    let statistics = chunk.statistics()?;
+    let optional = chunk.column_descr().max_def_level() > 0;
+    match statistics.null_count_opt() {
+        Some(nulls) if optional && i64::try_from(nulls) == Ok(rows) => return Some(Value::Null),
+        Some(0) => {}
+        _ if !optional => {}
+        _ => return None,
+    }
+    match statistics {
+        Statistics::ByteArray(found) if found.min_is_exact() && found.max_is_exact() => {
+            let (min, max) = found.min_opt().zip(found.max_opt())?;
+            (min.data() == max.data()).then(|| Value::Bytes(min.clone()))
+        }
+        Statistics::Int64(found) => {
+            let (min, max) = found.min_opt().zip(found.max_opt())?;
+            (min == max).then_some(Value::Number(*min))
+        }
+        Statistics::Boolean(found) => {
+            let (min, max) = found.min_opt().zip(found.max_opt())?;
+            (min == max).then_some(Value::Flag(*min))
+        }
+        _ => None,
     }
 }
 

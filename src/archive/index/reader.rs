@@ -1,7 +1,7 @@
 //! Reads an index row by row.
 
 use super::column::Reading;
-use super::row::Columns;
+use super::row::{self, Columns, Content};
 use super::schema::{at, changes_schema, schema};
 use super::{Row, indexed_path};
 use crate::error::{Code, Error, Result};
@@ -65,6 +65,13 @@ impl IndexReader {
         groups.reverse();
         let component = component.map(str::to_owned);
         Rows { index: self.clone(), component, groups, columns: Columns::default(), left: 0 }
+    }
+
+    /// Every content that a row of any component has, with where it lies: only the columns that
+    /// tell of it are read.
+    pub fn contents(&self) -> Contents {
+        let groups = (0..self.file.metadata().num_row_groups()).rev().collect();
+        Contents { index: self.clone(), groups, columns: Columns::default(), left: 0 }
     }
 
     /// The rows of changes, those of one component, each with whether the file is gone.
@@ -147,12 +154,8 @@ impl Rows {
 
     fn begin(&mut self, number: usize) -> Result<(), ParquetError> {
         let group = self.index.file.get_row_group(number)?;
-        let columns = group.metadata().columns();
         self.left = group.metadata().num_rows().unsigned_abs();
-        let readings = (0..=self.index.last).map(|place| {
-            let optional = columns[place].column_descr().max_def_level() > 0;
-            Reading::new(group.get_column_reader(place)?, optional)
-        });
+        let readings = (0..=self.index.last).map(|place| Reading::begin(group.as_ref(), place));
         self.columns = readings.collect::<Result<_, ParquetError>>()?;
         Ok(())
     }
@@ -166,6 +169,50 @@ impl Rows {
             (self.left, self.groups) = (0, Vec::new());
         }
         row.map_err(|e| read_error(&self.index.name, e)).transpose()
+    }
+}
+
+/// The contents of an index.
+pub struct Contents {
+    index: IndexReader,
+    groups: Vec<usize>,
+    columns: Columns,
+    left: u64,
+}
+
+impl Contents {
+    fn advance(&mut self) -> Result<Option<Content>, ParquetError> {
+        loop {
+            if self.left == 0 {
+                let Some(number) = self.groups.pop() else { return Ok(None) };
+                let group = self.index.file.get_row_group(number)?;
+                self.left = group.metadata().num_rows().unsigned_abs();
+                let readings =
+                    (0..=self.index.last).map(|place| match row::OF_CONTENT.contains(&place) {
+                        true => Reading::begin(group.as_ref(), place),
+                        false => Ok(Reading::Unread),
+                    });
+                self.columns = readings.collect::<Result<_, ParquetError>>()?;
+                continue;
+            }
+            self.left -= 1;
+            if let Some(content) = self.columns.content()? {
+                return Ok(Some(content));
+            }
+        }
+    }
+}
+
+impl Iterator for Contents {
+    type Item = Result<Content>;
+
+    fn next(&mut self) -> Option<Result<Content>> {
+        let content = self.advance();
+        if content.is_err() {
+            // What follows damage cannot be trusted.
+            (self.left, self.groups) = (0, Vec::new());
+        }
+        content.map_err(|e| read_error(&self.index.name, e)).transpose()
     }
 }
 

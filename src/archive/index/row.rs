@@ -6,10 +6,41 @@ use super::schema::at;
 use super::writer::SPARSE;
 use super::{Place, Row};
 use crate::archive::entry::{Entry, Kind};
+use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+
+/// The columns that a [`Content`] is read from.
+pub(super) const OF_CONTENT: [usize; 7] =
+    [at::SIZE, at::SHA256, at::STORED_IN, at::ARCHIVE, at::FRAME, at::OFFSET, at::DATA_KIND];
+
+/// What a file holds, and where that lies.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// Bytes of the file.
+    pub size: u64,
+    /// Their hash.
+    pub sha256: [u8; 32],
+    /// The id of the backup that holds them.
+    pub stored_in: Text,
+    /// The archive's path in that backup.
+    pub archive: Text,
+    /// Their place in the archive.
+    pub place: Place,
+}
+
+/// A text of a column, which many rows may share.
+#[derive(Debug, Clone)]
+pub struct Text(ByteArray);
+
+impl Text {
+    /// The text; empty where it is none, which no index has.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.0.data()).unwrap_or_default()
+    }
+}
 
 /// The columns of one row group.
 #[derive(Default)]
@@ -25,13 +56,7 @@ impl Columns {
     /// The next row.
     pub(super) fn row(&mut self) -> Result<Row> {
         let entry = self.entry()?;
-        let sha256 = match self.text_or_null(at::SHA256)? {
-            Some(hex) => Some(unhex(&hex).ok_or_else(|| broken("sha256"))?),
-            None => None,
-        };
-        let (frame, offset) = (self.number_or_null(at::FRAME)?, self.number_or_null(at::OFFSET)?);
-        let sparse = self.text_or_null(at::DATA_KIND)?.is_some_and(|kind| kind == SPARSE);
-        let place = |(frame, offset)| Place { frame, offset, sparse };
+        let (sha256, place) = (self.sha256()?, self.place()?);
         Ok(Row {
             component: self.text(at::COMPONENT)?,
             entry,
@@ -39,8 +64,30 @@ impl Columns {
             changed: required(self.0[at::CHANGED].flag()?)?,
             stored_in: self.text(at::STORED_IN)?,
             archive: self.text(at::ARCHIVE)?,
-            place: frame.zip(offset).map(place),
+            place,
         })
+    }
+
+    /// The next row of an index of which only [`OF_CONTENT`] is read; none where it has no
+    /// content.
+    pub(super) fn content(&mut self) -> Result<Option<Content>> {
+        let (size, sha256, place) = (self.number(at::SIZE)?, self.sha256()?, self.place()?);
+        let stored_in = Text(required(self.0[at::STORED_IN].bytes()?)?);
+        let archive = Text(required(self.0[at::ARCHIVE].bytes()?)?);
+        let content = |(sha256, place)| Content { size, sha256, stored_in, archive, place };
+        Ok(sha256.zip(place).map(content))
+    }
+
+    fn sha256(&mut self) -> Result<Option<[u8; 32]>> {
+        let hex = self.0[at::SHA256].bytes()?;
+        hex.map(|hex| unhex(hex.data()).ok_or_else(|| broken("sha256"))).transpose()
+    }
+
+    fn place(&mut self) -> Result<Option<Place>> {
+        let (frame, offset) = (self.number_or_null(at::FRAME)?, self.number_or_null(at::OFFSET)?);
+        let sparse =
+            self.0[at::DATA_KIND].bytes()?.is_some_and(|it| it.data() == SPARSE.as_bytes());
+        Ok(frame.zip(offset).map(|(frame, offset)| Place { frame, offset, sparse }))
     }
 
     /// Whether its file is gone; of an index none is. To be asked once for each row.
@@ -119,15 +166,25 @@ fn small(value: u64) -> Result<u32> {
     u32::try_from(value).map_err(|_| broken("number"))
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+fn unhex(text: &[u8]) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
+    let (pairs, []) = text.as_chunks::<2>() else { return None };
+    if pairs.len() != bytes.len() {
         return None;
     }
-    for (number, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * number..2 * number + 2], 16).ok()?;
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
     }
     Some(bytes)
+}
+
+fn digit(character: u8) -> Option<u8> {
+    match character {
+        b'0'..=b'9' => Some(character - b'0'),
+        b'a'..=b'f' => Some(character - b'a' + 10),
+        b'A'..=b'F' => Some(character - b'A' + 10),
+        _ => None,
+    }
 }
 
 fn broken(what: &str) -> ParquetError {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::archive::contents::Contents;
 use crate::archive::frame::FRAME_SIZE;
+use crate::archive::frame::FrameReader;
 use crate::archive::sample::{
     COMPONENT, Packed, assert_same, pack, pack_onto, plant, silent, trees,
 };

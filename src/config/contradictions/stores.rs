@@ -2,7 +2,7 @@
 
 use super::{Search, child, entry, is_variable, real_path};
 use crate::config::problem::quoted_list;
-use crate::config::{Config, Credentials, Place, Service, StoreOptions, StoreUrl};
+use crate::config::{Config, Credentials, Service, StoreOptions, StoreUrl};
 use std::path::Path;
 
 /// What the config says of one place.
@@ -56,7 +56,7 @@ impl Search<'_> {
                     .map(|(at, it)| (entry("repository.copies", at), it.place())),
             );
             for (what, other) in others {
-                if overlap(&place, &other) {
+                if place.overlaps(&other) {
                     let message = format!("{place} and {what} at {other} lie in one another");
                     self.report(&key, message);
                 }
@@ -165,20 +165,6 @@ impl Search<'_> {
                 self.report(key, message);
             }
         }
-    }
-}
-
-fn overlap(one: &Place, other: &Place) -> bool {
-    match (one, other) {
-        (Place::Store(one), Place::Store(other)) => {
-            one.url.overlaps(&other.url) && one.options.endpoint == other.options.endpoint
-        }
-        (Place::Directory(one), Place::Directory(other)) => {
-            let unset = one.as_os_str().is_empty() || other.as_os_str().is_empty();
-            let (one, other) = (real_path(one), real_path(other));
-            !unset && (one.starts_with(&other) || other.starts_with(&one))
-        }
-        _ => false,
     }
 }
 

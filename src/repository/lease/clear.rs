@@ -8,7 +8,7 @@ use crate::repository::{BACKUPS, BackupId};
 use crate::storage::Storage;
 
 /// An object that is written to learn the store's time.
-const CLOCK: &str = "clock-";
+pub(super) const CLOCK: &str = "clock-";
 
 /// Takes over the leases that belong to nobody any more, removes the objects of backups that
 /// were never published, finishes deletions that were begun, and returns what was removed.

@@ -2,7 +2,9 @@
 
 use super::{DELETE, Held, LEASES, Lease, Pace, WRITE, all};
 use crate::error::{Code, Error, Result};
+use crate::repository::header::Header;
 use crate::repository::manifest::MANIFEST;
+use crate::repository::relocation::refuse;
 use crate::repository::{BACKUPS, BackupId};
 use crate::storage::Storage;
 use std::collections::BTreeMap;
@@ -49,7 +51,8 @@ impl Writer {
         self.held.change(&mut |lease| lease.writes = Some(name.to_owned()))
     }
 
-    /// Fails where the lease is lost, or something that is needed is gone or going.
+    /// Fails where the lease is lost, something that is needed is gone or going, or the
+    /// repository itself has gone.
     pub(in crate::repository) fn confirm(&self) -> Result<()> {
         self.held.confirm()?;
         self.look()
@@ -60,6 +63,8 @@ impl Writer {
     }
 
     fn look(&self) -> Result<()> {
+        let header = Header::look(self.storage.as_ref())?;
+        refuse(&self.storage.shown(""), header.and_then(|header| header.gone()), None)?;
         // A stale one counts as well, until it is cleared away: its holder may have begun.
         for other in all(self.storage.as_ref(), DELETE)? {
             let hit = match &other.lease {

@@ -1,6 +1,7 @@
 //! From an address, options and credentials to a connection.
 
 use super::failure::Failures;
+use super::runtime::{Own, Threads};
 use super::stream::Streaming;
 use crate::config::{Credentials, KnownHosts, Service, Store};
 use crate::error::{Code, Error, Result};
@@ -13,6 +14,8 @@ const ANY_REGION: &str = "us-east-1";
 /// A connection and what is particular about the service.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// Dropped first: what a connection of SSH leaves to the operator then has ended.
+    pub(super) threads: Threads,
     pub(super) operator: Operator,
     pub(super) failures: Failures,
     /// Whether an object appears at once and whole; elsewhere it gets its name by a rename.
@@ -63,7 +66,11 @@ pub(super) fn connect(store: &Store) -> Result<Connection> {
         Service::Webdavs => streaming(store, secrets, "https"),
         _ => None,
     };
-    Ok(Connection { operator, failures, atomic: !directories, streaming, directories })
+    let threads = match store.url.service() {
+        Service::Sftp => Threads::Own(Own::start()?),
+        _ => Threads::Shared,
+    };
+    Ok(Connection { threads, operator, failures, atomic: !directories, streaming, directories })
 }
 
 fn streaming(store: &Store, secrets: Secrets, scheme: &str) -> Option<Streaming> {

@@ -3,6 +3,7 @@
 //! A user sees which tests were skipped and why. `BACKSTOP_TEST_REQUIRE=docker,root` or `all`
 //! names what must not be missing: there such a test fails instead.
 
+use super::ssh::SshServer;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::Command;
@@ -23,6 +24,8 @@ pub(crate) enum Need {
     Strace,
     /// The `age` command, which did not come from here.
     Age,
+    /// An SSH server that can be started, and its client.
+    Sshd,
 }
 
 impl Need {
@@ -34,6 +37,7 @@ impl Need {
             Self::Pyarrow => "pyarrow",
             Self::Strace => "strace",
             Self::Age => "age",
+            Self::Sshd => "sshd",
         }
     }
 
@@ -45,6 +49,7 @@ impl Need {
             Self::Pyarrow => succeeds(&python(), &["-c", "import pyarrow.parquet"]),
             Self::Strace => succeeds("strace", &["-f", "--seccomp-bpf", "-qq", "true"]),
             Self::Age => succeeds("age", &["--version"]),
+            Self::Sshd => SshServer::is_there(),
         }
     }
 }

@@ -111,3 +111,32 @@ fn damaged_indexes_are_refused() {
     std::fs::write(&path, b"").unwrap();
     assert_eq!(code(&path), Some(Code::BackupDamaged));
 }
+
+#[test]
+fn what_all_rows_share_comes_back_in_each_of_them() {
+    // Statistics cut what is longer than 64 bytes.
+    for archive in ["files/uploads.tar.zst".to_owned(), "long/".repeat(40)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rows: Vec<Row> = (0..9).map(|at| row("a", format!("{at}").as_bytes())).collect();
+        for (number, row) in rows.iter_mut().enumerate() {
+            row.archive.clone_from(&archive);
+            row.entry.size = number as u64 / 4;
+            row.entry.user = None;
+            row.entry.xattrs.clear();
+            row.sha256 = (number != 3).then_some([number as u8; 32]);
+        }
+        let index = IndexReader::open(&Blob::file(&written(dir.path(), &rows)).unwrap()).unwrap();
+        assert_eq!(index.rows(None).map(Result::unwrap).collect::<Vec<_>>(), rows);
+        assert_eq!(index.rows_ahead("a").map(Result::unwrap).collect::<Vec<_>>(), rows);
+        assert_eq!(index.rows_ahead("b").count(), 0);
+        let contents: Vec<_> = index.contents().map(Result::unwrap).collect();
+        let with_content = rows.iter().filter(|row| row.sha256.is_some());
+        assert_eq!(contents.len(), 8);
+        for (content, row) in contents.iter().zip(with_content) {
+            assert_eq!((content.size, Some(content.sha256)), (row.entry.size, row.sha256));
+            let found = (content.stored_in.as_str(), content.archive.as_str());
+            assert_eq!(found, (row.stored_in.as_str(), archive.as_str()));
+            assert_eq!(Some(content.place), row.place);
+        }
+    }
+}
