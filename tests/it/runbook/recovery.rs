@@ -326,3 +326,24 @@ fn lost_files_come_back_beside_newer_ones_and_can_be_taken_away() {
     assert_eq!(fs::read_to_string(place.file("kept")).unwrap(), "newer");
     assert_eq!(place.beside(), Vec::<String>::new());
 }
+
+#[test]
+fn without_tables_all_that_have_a_key_are_looked_through() {
+    let place = Place::new();
+    place.sql("CREATE TABLE loose (x int); INSERT INTO loose VALUES (1)");
+    place.ends("- {id: backup, action: backup.create}\n", Ended::Succeeded);
+    let whole = place.sql(CONTENT);
+    // Its items are gone with it, and come back after it.
+    place.sql(
+        "DELETE FROM item WHERE customer = 4; DELETE FROM customer WHERE id = 4; DELETE FROM loose",
+    );
+    let steps = "- {id: data, action: database.restore, with: {database: shop, backup: latest}}\n\
+         - {id: some, action: database.copy_rows, with: {database: shop, restore: '{{ steps.data.restore }}', tables: [customer], where: id = 5}}\n\
+         - {id: all, action: database.copy_rows, with: {database: shop, restore: '{{ steps.data.restore }}'}}\n\
+         - {id: gone, action: database.drop_scratch, with: {restore: '{{ steps.data.restore }}'}}\n";
+    let found = place.ends(steps, Ended::Succeeded);
+    assert_eq!((&found["some"]["rows"], &found["all"]["rows"]), (&0.into(), &11.into()));
+    assert_eq!(found["all"]["summary"], "1 of public.customer, 10 of public.item");
+    assert_eq!(place.sql(CONTENT), whole);
+    assert_eq!(place.sql("SELECT count(*) FROM loose"), "0", "its rows cannot be told apart");
+}

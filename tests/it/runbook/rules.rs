@@ -190,6 +190,18 @@ async fn a_probe_adopts_repeats_or_clears_away_what_was_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_script_prints_beyond_the_limit_is_left_out_and_the_script_goes_on() {
+    let bench = Bench::new();
+    let steps = "- {id: loud, action: shell, with: {script: 'head -c 40000000 /dev/zero | base64 -w 1000 ; echo end > EFFECTS/end'}}\n";
+    let (run, outcome) = bench.start(&bench.engine(), &runbook(steps)).await.unwrap();
+    assert!(succeeded(&outcome), "{:?}", bench.view(&run));
+    assert_eq!(bench.effect("end"), ["end"]);
+    let log = bench.state_dir().join("runs").join(&run).join("logs/loud.1.log");
+    let size = fs::metadata(log).unwrap().len();
+    assert!((16 << 20..17 << 20).contains(&size), "{size}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_timeout_ends_a_script_with_all_its_children() {
     let bench = Bench::new();
     let steps = "- id: spawn\n  action: shell\n  timeout: 2s\n  with:\n    script: 'setsid sleep 997 & sleep 998 & echo $! > EFFECTS/pid; sleep 999'\n";

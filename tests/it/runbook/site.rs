@@ -141,9 +141,7 @@ impl Site {
 
     /// Removes what runs have kept, so that it does not fill the disk.
     pub(super) fn purge(&self, state: &Path) {
-        let kept = self.sql(
-            "SELECT datname FROM pg_database WHERE datname ~ '_(before|restore)_'",
-        );
+        let kept = self.sql("SELECT datname FROM pg_database WHERE datname ~ '_(before|restore)_'");
         for name in kept.lines() {
             self.sql_in("postgres", &format!("DROP DATABASE \"{name}\""));
         }

@@ -15,6 +15,17 @@ fn kill_in_the_middle(
     look: fn(&Place) -> String,
     wanted: fn(&str) -> bool,
 ) {
+    kill_until(Ended::Succeeded, steps, harm, look, wanted);
+}
+
+/// The same for a run that comes to this end.
+fn kill_until(
+    end: Ended,
+    steps: &str,
+    harm: &str,
+    look: fn(&Place) -> String,
+    wanted: fn(&str) -> bool,
+) {
     let prepared = || {
         let place = Place::backed_up();
         fs::remove_dir_all(place.bench.state_dir().join("runs")).unwrap();
@@ -23,11 +34,11 @@ fn kill_in_the_middle(
         fs::write(place.bench.dir.join("runbook.yaml"), runbook(steps)).unwrap();
         place
     };
-    let succeeded = format!("{:?}", Outcome::Ended(Ended::Succeeded));
+    let ended = format!("{:?}", Outcome::Ended(end));
     let outcome = |place: &Place| fs::read_to_string(place.bench.dir.join("outcome")).unwrap();
     let reference = prepared();
     assert!(attempt(&reference.bench, None, 0));
-    assert_eq!(outcome(&reference), succeeded, "{:#?}", reference.bench.view("latest"));
+    assert_eq!(outcome(&reference), ended, "{:#?}", reference.bench.view("latest"));
     let expected = look(&reference);
     let trace = fs::read_to_string(reference.bench.dir.join("points")).unwrap();
     let mut tried = 0;
@@ -35,7 +46,7 @@ fn kill_in_the_middle(
         let place = prepared();
         assert!(!attempt(&place.bench, Some(number + 1), 0), "{point}");
         assert!(attempt(&place.bench, None, 0));
-        assert_eq!(outcome(&place), succeeded, "{point}: {:#?}", place.bench.view("latest"));
+        assert_eq!(outcome(&place), ended, "{point}: {:#?}", place.bench.view("latest"));
         assert_eq!(look(&place), expected, "killed at {point}");
         tried += 1;
     }
@@ -147,6 +158,29 @@ fn lost_files_come_back_once_wherever_the_runner_is_killed() {
         |point| {
             point.starts_with("After") && (point.contains("back") || point.contains("gone"))
                 || point.starts_with("MidEffect")
+        },
+    );
+}
+
+#[test]
+fn a_rollback_leads_back_wherever_the_runner_is_killed() {
+    kill_until(
+        Ended::Failed,
+        "- {id: new, action: database.create, with: {database: shop, dbname: 'recovery_undone_{{ run.id }}'}}\n\
+         - {id: data, action: database.restore, with: {database: shop, backup: latest}}\n\
+         - {id: copied, action: database.copy_rows, with: {database: shop, restore: '{{ steps.data.restore }}'}}\n\
+         - {id: swap, action: database.swap, with: {restore: '{{ steps.data.restore }}'}}\n\
+         - {id: bad, action: shell, idempotent: true, with: {script: exit 1}, on_failure: rollback}\n",
+        LOSS,
+        |place| {
+            let run = place.bench.view("latest").id;
+            let made =
+                format!("SELECT count(*) FROM pg_database WHERE datname = 'recovery_undone_{run}'");
+            format!("{} {}", left(place), Cluster::shared().psql("postgres", &made))
+        },
+        |point| {
+            let undone = point.contains(".compensate") && point.starts_with("After");
+            undone || (point.starts_with("MidEffect") && point.contains("compensate"))
         },
     );
 }
