@@ -41,7 +41,7 @@ pub use paths::restore_paths;
 pub use quarantine::{Quarantine, quarantine, release};
 pub use record::{RestoreRecord, Stage};
 pub use recover::{Recovery, guard, recover, resume};
-pub use rollback::{purge, rollback, rollback_target};
+pub use rollback::{purge, require_way_back, rollback, rollback_target};
 pub use salvage::Lost;
 pub use soundness::{Depth, Soundness, examine};
 pub use staged::{Staged, discard_staged, find_staged, stage, swap_staged};

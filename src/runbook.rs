@@ -50,4 +50,4 @@ pub use run::{
 };
 pub use schema::schema;
 pub use secret::Secrets;
-pub use view::{RunView, StepView, WaitingView, view};
+pub use view::{RunView, StepView, WaitingView, unfinished, view};

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use crate::browse::{RecordedConfig, recorded_config_file};
+use crate::catalog::BackupRecord;
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::repository::{create_dir, sync_dir, write_new};
@@ -18,11 +19,13 @@ const SYSTEM: &str = "/etc/backstop";
 /// # Errors
 /// `config_not_found` where no repository is named either; `usage` where it holds backups of
 /// several stacks; what reading the backup says.
-pub(super) fn adopted(context: &Context, replace: bool) -> Result<Option<Context>> {
+pub(super) fn adopted(context: &Context, wanted: &str, replace: bool) -> Result<Option<Context>> {
     if !replace && (context.has_config() || context.other_repository().is_none()) {
         return Ok(None);
     }
-    let (name, recorded) = newest(&context.without_config()?)?;
+    let (record, recorded) = find(&context.without_config()?, wanted)?;
+    refuse_another_stack(context, &record)?;
+    let name = &record.name;
     let file = match (context.config_file(), &recorded.path) {
         (Some(named), _) => named,
         (None, Some(path)) => path.clone(),
@@ -39,6 +42,9 @@ pub(super) fn adopted(context: &Context, replace: bool) -> Result<Option<Context
             "the config names the repository {own}: change that where it is gone for good"
         ));
     }
+    if recorded.path.as_ref().is_some_and(|was| was.parent() != file.parent()) {
+        output.note("it lay elsewhere: look at its relative paths, which begin where it is");
+    }
     if Path::new(SYSTEM) != file.parent().unwrap_or(Path::new("")) {
         output.note(&format!("name it in later commands: --config {}", file.display()));
     }
@@ -50,11 +56,11 @@ pub(super) fn adopted(context: &Context, replace: bool) -> Result<Option<Context
 ///
 /// # Errors
 /// As [`adopted`].
-pub(super) fn borrowed(context: &Context) -> Result<Option<(TempDir, Context)>> {
+pub(super) fn borrowed(context: &Context, wanted: &str) -> Result<Option<(TempDir, Context)>> {
     if context.has_config() || context.other_repository().is_none() {
         return Ok(None);
     }
-    let (_, recorded) = newest(&context.without_config()?)?;
+    let (_, recorded) = find(&context.without_config()?, wanted)?;
     let place = tempfile::tempdir()
         .map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
     let file = place.path().join(&recorded.name);
@@ -63,21 +69,37 @@ pub(super) fn borrowed(context: &Context) -> Result<Option<(TempDir, Context)>> 
     Ok(Some((place, adopted)))
 }
 
-/// The config of the newest backup, and that backup's name.
-fn newest(context: &Context) -> Result<(String, RecordedConfig)> {
+/// A config that is there is that of another stack only by mistake.
+fn refuse_another_stack(context: &Context, record: &BackupRecord) -> Result<()> {
+    match context.with_own_repository().loaded() {
+        Ok(own) if own.config.stack.name != record.stack => {
+            Err(Error::new(Code::Usage, "take the config of", &record.name)
+                .cause(format!(
+                    "it is of the stack {}, the config here is that of {}",
+                    record.stack, own.config.stack.name
+                ))
+                .hint("name another file with --config"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The backup and its config.
+fn find(context: &Context, wanted: &str) -> Result<(BackupRecord, RecordedConfig)> {
     let catalog = context.reconciled()?;
     let records = catalog.list()?;
     let stacks: BTreeSet<&str> =
         records.iter().filter(|it| it.is_published()).map(|it| it.stack.as_str()).collect();
-    if stacks.len() > 1 {
+    if stacks.len() > 1 && wanted == "latest" {
         let stacks: Vec<&str> = stacks.into_iter().collect();
         return Err(Error::new(Code::Usage, "find the config in", "the repository")
             .cause(format!("it holds backups of several stacks: {}", stacks.join(", ")))
-            .hint("write that of one with `backstop config recorded ID --to DIR`, then name it with --config"));
+            .hint("say which backup: --param backup=ID"));
     }
-    let record = catalog.find("latest")?;
+    let record = catalog.find(wanted)?;
     let backup = context.repository()?.backup(&record.name)?;
-    Ok((record.name, recorded_config_file(&backup)?))
+    let recorded = recorded_config_file(&backup)?;
+    Ok((record, recorded))
 }
 
 /// Writes the file, and says where what was there is kept.

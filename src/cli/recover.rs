@@ -3,7 +3,7 @@
 use super::Ending;
 use super::context::Context;
 use crate::error::{Code, Error, Result};
-use crate::restore;
+use crate::{restore, runbook};
 use clap::Args;
 
 const EXAMPLES: &str = "\
@@ -22,6 +22,12 @@ pub(super) async fn run(_args: RecoverArgs, context: &Context) -> Result<Ending>
     let setting = context.setting()?;
     let recovery = restore::recover(&setting).await?;
     context.output.result(&recovery, || recovery.to_string())?;
+    for run in runbook::unfinished(&setting.config.state.dir, &setting.config.stack.name)? {
+        context.output.note(&format!(
+            "run {run} of a runbook has not ended, and may have left the stack as it stands: \
+             `backstop runbook status {run}`, then resume or abort it"
+        ));
+    }
     match recovery.failed.first() {
         None => Ok(Ending::Done),
         Some(first) => Err(Error::new(Code::NotResumed, "recover", "everything").cause(first)),

@@ -24,6 +24,9 @@ pub(super) struct RecoverFromArgs {
     /// Agree to every step beforehand
     #[arg(long, short)]
     yes: bool,
+    /// Also while another run of this stack has not ended
+    #[arg(long)]
+    force: bool,
     /// Put the config of the newest backup in the place of the one that is there, which is kept.
     /// Where there is none, that is done by itself
     #[arg(long, requires = "repository")]
@@ -31,7 +34,9 @@ pub(super) struct RecoverFromArgs {
 }
 
 pub(super) async fn run(args: RecoverFromArgs, context: &Context) -> Result<Ending> {
-    let adopted = recorded_config::adopted(context, args.recorded_config)?;
+    let adopted =
+        recorded_config::adopted(context, args.parameters.backup(), args.recorded_config)?;
     let context = adopted.as_ref().unwrap_or(context);
-    runbook::recover_from(&args.disaster, &args.parameters, args.yes, context).await
+    let consent = runbook::Consent { yes: args.yes, force: args.force };
+    runbook::recover_from(&args.disaster, &args.parameters, consent, context).await
 }

@@ -127,6 +127,9 @@ enum Action {
         /// Agree to every step beforehand
         #[arg(long, short)]
         yes: bool,
+        /// Also while another run of this stack has not ended
+        #[arg(long)]
+        force: bool,
     },
     /// Show where runs stand
     #[command(after_help = STATUS)]
@@ -209,10 +212,27 @@ pub(super) struct Parameters {
     given: Vec<(String, String)>,
 }
 
+impl Parameters {
+    /// The backup that is asked for.
+    pub(super) fn backup(&self) -> &str {
+        let given = self.given.iter().rev().find(|(name, _)| name == "backup");
+        given.map_or("latest", |(_, value)| value)
+    }
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, value) = pair.ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What a person has agreed to beforehand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Consent {
+    /// To every step.
+    pub(super) yes: bool,
+    /// That another run of the stack has not ended.
+    pub(super) force: bool,
 }
 
 /// What a person says about a step.
@@ -233,14 +253,14 @@ pub(super) async fn run(args: RunbookArgs, context: &Context) -> Result<Ending> 
         Action::Validate { file } => look::validate(&file, context),
         Action::Schema => look::schema(context),
         Action::Plan { name, parameters } => {
-            let borrowed = recorded_config::borrowed(context)?;
+            let borrowed = recorded_config::borrowed(context, parameters.backup())?;
             let context = borrowed.as_ref().map_or(context, |(_, context)| context);
             operate::plan(&name, &parameters.given, context).await
         }
-        Action::Run { name, parameters, yes } => {
-            let adopted = recorded_config::adopted(context, false)?;
+        Action::Run { name, parameters, yes, force } => {
+            let adopted = recorded_config::adopted(context, parameters.backup(), false)?;
             let context = adopted.as_ref().unwrap_or(context);
-            operate::run(&name, &parameters.given, yes, context).await
+            operate::run(&name, &parameters.given, Consent { yes, force }, context).await
         }
         Action::Resume { run, force, yes } => operate::resume(&run, force, yes, context).await,
         Action::Status { run, follow } => look::status(run.as_deref(), follow, context).await,
@@ -262,11 +282,11 @@ pub(super) async fn run(args: RunbookArgs, context: &Context) -> Result<Ending> 
 pub(super) async fn recover_from(
     disaster: &str,
     parameters: &Parameters,
-    yes: bool,
+    consent: Consent,
     context: &Context,
 ) -> Result<Ending> {
     let checked = library(context)?.for_disaster(disaster, &registry())?;
-    operate::begin(&checked, &parameters.given, yes, context).await
+    operate::begin(&checked, &parameters.given, consent, context).await
 }
 
 fn registry() -> Arc<Registry> {

@@ -1,18 +1,48 @@
 //! The tables that two databases have in common, so that their rows can be compared.
 
 use super::connection::Connection;
+use super::missing::resolve;
 use crate::error::Result;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const ATTEMPTED: &str = "list the tables of database";
 
-/// The tables that both databases have, as `schema.table`.
+/// The tables of two databases, as `schema.table`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommonTables {
     /// Those with a primary key, which others refer to first.
     pub keyed: Vec<String>,
     /// Those without: their rows cannot be told apart.
     pub unkeyed: Vec<String>,
+    /// Those that only the restored database has.
+    pub missing: Vec<String>,
+}
+
+impl CommonTables {
+    /// The tables whose rows cannot come back, with the reason: those that are gone, and those
+    /// without a primary key that do not have as many rows in both.
+    ///
+    /// # Errors
+    /// `database_failed`.
+    pub async fn unsaved(&self, from: &Connection, live: &Connection) -> Result<Vec<String>> {
+        let mut unsaved: Vec<String> =
+            self.missing.iter().map(|table| format!("{table} (dropped)")).collect();
+        for table in &self.unkeyed {
+            if count(from, table).await? != count(live, table).await? {
+                unsaved.push(format!("{table} (no primary key)"));
+            }
+        }
+        Ok(unsaved)
+    }
+}
+
+/// How many rows a table has; none where it is gone.
+async fn count(connection: &Connection, table: &str) -> Result<Option<i64>> {
+    let Some((_, source)) = resolve(connection, ATTEMPTED, table).await? else {
+        return Ok(None);
+    };
+    let sql = format!("SELECT count(*) FROM {source}");
+    Ok(Some(connection.row(ATTEMPTED, &sql, &[]).await?.get(0)))
 }
 
 /// Finds them: neither system tables, nor those of an extension, nor partitions by themselves.
@@ -28,14 +58,17 @@ pub async fn common_tables(from: &Connection, live: &Connection) -> Result<Commo
     let theirs = from.rows(ATTEMPTED, TABLES, &[]).await?;
     let theirs: Vec<String> = theirs.iter().map(|row| row.get(0)).collect();
     let mut found = CommonTables::default();
+    let mut ours = BTreeSet::new();
     for row in live.rows(ATTEMPTED, TABLES, &[]).await? {
         let (table, keyed): (String, bool) = (row.get(0), row.get(1));
+        ours.insert(table.clone());
         match (theirs.contains(&table), keyed) {
             (true, true) => found.keyed.push(table),
             (true, false) => found.unkeyed.push(table),
             (false, _) => {}
         }
     }
+    found.missing = theirs.into_iter().filter(|table| !ours.contains(table)).collect();
     let needs = references(live).await?;
     found.keyed = referred_first(found.keyed, &needs);
     Ok(found)

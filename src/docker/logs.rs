@@ -1,7 +1,7 @@
 //! What a container said, and what became of its file system.
 
 use super::inspect::Kind;
-use super::{Docker, failed};
+use super::{Docker, UNBOUNDED, failed};
 use crate::error::{Error, Result};
 use bollard::models::ChangeType;
 use bollard::query_parameters::LogsOptions;
@@ -25,6 +25,23 @@ impl Docker {
         while let Some(line) = lines.next().await {
             let line = line.map_err(|e| failed("read the log of container", container, e))?;
             file.write_all(&line.into_bytes()).map_err(written)?;
+        }
+        file.sync_all().map_err(written)
+    }
+
+    /// Writes the whole file system of a container into the file `to`, which exists, as a tar archive,
+    /// whether it runs or not (`GET /containers/ID/export`). Its volumes are not in it.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::DockerFailed`]; [`crate::error::Code::Io`] and its kin.
+    pub async fn export(&self, container: &str, to: &Path) -> Result<()> {
+        let written = |e| Error::io("write", to, e);
+        let mut file = std::fs::OpenOptions::new().append(true).open(to).map_err(written)?;
+        let client = self.patient(UNBOUNDED);
+        let mut chunks = std::pin::pin!(client.export_container(container));
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|e| failed("export container", container, e))?;
+            file.write_all(&chunk).map_err(written)?;
         }
         file.sync_all().map_err(written)
     }

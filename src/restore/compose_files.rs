@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A compose project as a backup knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,6 +79,12 @@ pub fn compose_projects(
         let stored = detail.compose_files.iter().filter(|file| there.contains(&*file.object));
         let stored: Vec<(&ComposeFile, PathBuf)> =
             stored.map(|file| (file, place(file, &home, dir.is_some(), was.as_deref()))).collect();
+        let places: BTreeSet<&PathBuf> = stored.iter().map(|(_, path)| path).collect();
+        if places.len() < stored.len() {
+            return Some(Err(Error::new(Code::RestoreFailed, "bring back the files of", name)
+                .cause(format!("two of them would become one in {}", home.display()))
+                .hint("let them go to where they were: leave out the directory")));
+        }
         let of_role = |role: ComposeRole| {
             stored.iter().filter(move |(file, _)| file.role == role).map(|(_, path)| path.clone())
         };
@@ -89,27 +95,42 @@ pub fn compose_projects(
             .iter()
             .map(|(file, path)| Described { object: file.object.clone(), path: path.clone() })
             .collect();
-        Some(ComposeProject { project: name.clone(), dir: home, files, env_file, described })
+        Some(Ok(ComposeProject { project: name.clone(), dir: home, files, env_file, described }))
     };
     let found = names.into_iter().map(|name| {
-        project(name).ok_or_else(|| {
-            Error::new(Code::FileNotFound, "find the compose files of", name)
+        project(name).unwrap_or_else(|| {
+            Err(Error::new(Code::FileNotFound, "find the compose files of", name)
                 .cause(format!("the backup {} does not say where they were", manifest.name))
-                .hint("name the directory that they go to")
+                .hint("name the directory that they go to"))
         })
     });
     found.collect()
 }
 
-/// Where a file goes.
+/// Where a file goes. One that was outside of its project's directory goes into the new one.
 fn place(file: &ComposeFile, home: &Path, moved: bool, was: Option<&Path>) -> PathBuf {
+    let path = without_dots(&file.path);
     if !moved {
-        return file.path.clone();
+        return path;
     }
-    match was.and_then(|was| file.path.strip_prefix(was).ok()) {
+    match was.map(without_dots).and_then(|was| path.strip_prefix(was).ok().map(Path::to_owned)) {
         Some(inside) => home.join(inside),
-        None => home.join(file.path.file_name().unwrap_or_default()),
+        None => home.join(path.file_name().unwrap_or_default()),
     }
+}
+
+/// The path without `.` and `..`: compose writes them as they were typed, and what they lead to
+/// must not depend on which directories are there.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// What bringing the files of `projects` back would change; `key` is part of the names under which
@@ -138,27 +159,61 @@ pub fn compose_changes(
     Ok(changes)
 }
 
-/// Makes the changes. Doing it again does nothing.
+/// Makes the changes. Doing it again does nothing; what somebody has written since the first time
+/// is kept under a further name. Returns where what was replaced is kept.
 ///
 /// # Errors
 /// Those of writing; `key_missing` and `key_wrong`.
-pub fn change_compose_files(backup: &PublishedBackup, changes: &[ComposeChange]) -> Result<()> {
+pub fn change_compose_files(
+    backup: &PublishedBackup,
+    changes: &[ComposeChange],
+) -> Result<Vec<PathBuf>> {
+    let mut all_kept = Vec::new();
     for change in changes {
         let (path, dir) = (&change.path, change.path.parent().unwrap_or(Path::new("/")));
         let failed = |e| Error::io("replace", path, e);
         create_dir(dir)?;
-        let like = match change.exists {
-            // The name leads to the old content or to the new, at any moment.
-            true => match fs::hard_link(path, &change.kept) {
-                Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(failed(e)),
-                _ => fs::metadata(&change.kept).map_err(failed)?,
-            },
-            false => fs::metadata(dir).map_err(failed)?,
+        let wanted = backup.read(&change.object)?;
+        let like = match fs::read(path) {
+            Ok(found) if found == wanted => None,
+            Ok(_) => Some(keep(path, &change.kept).map_err(failed)?),
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) => return Err(failed(e)),
         };
-        write_replacing(path, &backup.read(&change.object)?)?;
-        give(path, &like, change.exists).map_err(failed)?;
+        let like = like.unwrap_or_else(|| change.kept.clone());
+        match fs::metadata(&like) {
+            Ok(replaced) => {
+                write_replacing(path, &wanted)?;
+                give(path, &replaced, true).map_err(failed)?;
+                all_kept.push(like);
+            }
+            Err(_) => {
+                write_replacing(path, &wanted)?;
+                give(path, &fs::metadata(dir).map_err(failed)?, false).map_err(failed)?;
+            }
+        }
     }
-    Ok(())
+    Ok(all_kept)
+}
+
+/// Gives what is at `path` a further name: `kept`, or where something else has that, `kept-2` and
+/// so on. The path leads to the old content or to the new one, at any moment.
+fn keep(path: &Path, kept: &Path) -> std::io::Result<PathBuf> {
+    let found = fs::read(path)?;
+    for number in 1.. {
+        let mut name = kept.to_owned().into_os_string();
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        let name = PathBuf::from(name);
+        match fs::hard_link(path, &name) {
+            Ok(()) => return Ok(name),
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
+            Err(_) if fs::read(&name)? == found => return Ok(name),
+            Err(_) => {}
+        }
+    }
+    Ok(kept.to_owned())
 }
 
 /// The owner of what was replaced, and its mode; a new one stays unreadable for others.
@@ -193,7 +248,7 @@ pub fn unchange_compose_files(
             }
             _ => {}
         }
-        let (from, gone) = match change.exists {
+        let (from, gone) = match change.exists || change.kept.exists() {
             true => (&change.kept, fs::rename(&change.kept, &change.path)),
             false => (&change.path, fs::remove_file(&change.path)),
         };
@@ -209,4 +264,38 @@ pub fn unchange_compose_files(
         }
     }
     Ok(stay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> ComposeFile {
+        ComposeFile { object: "o".into(), path: path.into(), role: ComposeRole::Compose }
+    }
+
+    #[test]
+    fn no_file_goes_outside_of_the_directory_that_is_named() {
+        let (home, was) = (Path::new("/new"), Some(Path::new("/srv/shop")));
+        let place = |path| place(&file(path), home, true, was);
+        assert_eq!(place("/srv/shop/deploy/a.yml"), Path::new("/new/deploy/a.yml"));
+        assert_eq!(place("/srv/shop/../other/a.yml"), Path::new("/new/a.yml"));
+        assert_eq!(place("/srv/shop/./a.yml"), Path::new("/new/a.yml"));
+        assert_eq!(
+            super::place(&file("/srv/x/../a.yml"), home, false, was),
+            Path::new("/srv/a.yml")
+        );
+    }
+
+    #[test]
+    fn what_is_replaced_is_kept_however_often_it_was_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, kept) = (dir.path().join("a"), dir.path().join("a.before"));
+        for (content, name) in [("one", "a.before"), ("two", "a.before-2"), ("two", "a.before-2")] {
+            write_replacing(&path, content.as_bytes()).unwrap();
+            assert_eq!(keep(&path, &kept).unwrap(), dir.path().join(name));
+        }
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "one");
+        assert_eq!(fs::read_to_string(dir.path().join("a.before-2")).unwrap(), "two");
+    }
 }

@@ -44,6 +44,21 @@ pub fn rollback_target(setting: &Setting, key: Option<&str>, purge: bool) -> Res
         .cause(format!("its stage is {}", record.stage.as_str())))
 }
 
+/// Fails unless a rollback of the restore `key` can begin, or there is nothing of it to roll back.
+///
+/// # Errors
+/// `nothing_to_roll_back` where a later restore has replaced parts of it, or what it replaced is
+/// kept no more.
+pub fn require_way_back(state_dir: &Path, key: &str) -> Result<()> {
+    let record = RestoreRecord::find(state_dir, key)?;
+    match record.stage {
+        Stage::Swapped => refuse_covered(state_dir, &record),
+        Stage::Purged => Err(Error::new(Code::NothingToRollBack, "roll back restore", key)
+            .cause("what it replaced is kept no more")),
+        _ => Ok(()),
+    }
+}
+
 /// Restores go back in the opposite order: what a later one put in place of the same
 /// component would otherwise be mixed with the state before an earlier one.
 fn refuse_covered(state_dir: &Path, record: &RestoreRecord) -> Result<()> {

@@ -129,11 +129,16 @@ pub async fn swap_staged(setting: &Setting, key: &str) -> Result<(RestoreRecord,
     }
 }
 
-/// Removes what was built and is not live, and its record. Does nothing where there is none.
+/// Removes what was built and never was live, and its record. Does nothing where there is none.
 ///
 /// # Errors
-/// `restore_failed` where it is live.
+/// `restore_failed` where it is live, or was: then it may hold what was written meanwhile.
 pub async fn discard_staged(setting: &Setting, key: &str) -> Result<()> {
+    if find_staged(setting, key)?.is_some_and(|record| record.stage == Stage::RolledBack) {
+        return Err(Error::new(Code::RestoreFailed, "remove what was built as", key)
+            .cause("it was live, and may hold what was written then")
+            .hint(format!("`backstop rollback {key} --purge` removes it")));
+    }
     let repository = open_repository(setting)?;
     let _lock = lock(setting, &repository, LockMode::Shared).await?;
     remove_earlier(setting, key).await

@@ -4,6 +4,7 @@
 use super::mirror::is_alive;
 use super::run::{Ended, Entry, Means, Run, RunState, StepState, Store, Verdict, Who};
 use crate::error::{Code, Error, Result};
+use crate::restore::require_way_back;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -86,6 +87,10 @@ pub fn resolve(
 pub fn abort(state_dir: &Path, wanted: &str, reason: &str, rollback: bool) -> Result<Decided> {
     let (run, alive) = open(state_dir, wanted)?;
     let id = run.id().to_owned();
+    if rollback && run.state.ended() == Some(Ended::Succeeded) {
+        // Before anything of it is touched.
+        swaps(&run.state).try_for_each(|key| require_way_back(state_dir, key))?;
+    }
     let entry = Entry::AbortRequested { who: Who::current(), reason: reason.to_owned(), rollback };
     run.into_recorder().record_if(entry, &mut |state| match state.ended() {
         None => Ok(()),
@@ -98,6 +103,12 @@ pub fn abort(state_dir: &Path, wanted: &str, reason: &str, rollback: bool) -> Re
         Some(Ended::Failed) => Err(refused("abort run", wanted).cause("it has failed")),
     })?;
     Ok(Decided { run: id, alive })
+}
+
+/// The keys of what the steps of a run have made live.
+fn swaps(state: &RunState) -> impl Iterator<Item = &str> {
+    let outputs = state.units.values().map(|unit| &unit.outputs);
+    outputs.filter(|it| it.get("live").is_some()).filter_map(|it| it.get("restore")?.as_str())
 }
 
 fn open(state_dir: &Path, wanted: &str) -> Result<(Run, bool)> {

@@ -46,23 +46,29 @@ impl Library {
         Self { own: own.map(Path::to_path_buf) }
     }
 
-    /// Every runbook, by name.
+    /// Every runbook, by name. One that cannot be run has the name of its file, and says why.
     ///
     /// # Errors
-    /// `runbook_invalid` for the first own one that cannot be run.
+    /// Where the directory cannot be read.
     pub fn list(&self, registry: &Registry) -> Result<Vec<Listed>> {
         let mut listed = BTreeMap::new();
-        let own = self.own(registry)?.into_iter().map(|(_, checked)| checked);
-        for checked in self.shipped(registry).chain(own) {
-            let checked = checked?;
-            let Checked { runbook, source, .. } = checked;
-            let entry = Listed {
-                name: runbook.name.clone(),
-                disaster: runbook.disaster,
-                title: runbook.title,
-                source,
+        let shipped = self.shipped(registry).map(|checked| (PathBuf::new(), checked));
+        for (file, checked) in shipped.chain(self.own(registry)?) {
+            let entry = match checked {
+                Ok(Checked { runbook, source, .. }) => Listed {
+                    name: runbook.name,
+                    disaster: runbook.disaster,
+                    title: runbook.title,
+                    source,
+                },
+                Err(error) => Listed {
+                    name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                    disaster: None,
+                    title: error.to_string(),
+                    source: file.display().to_string(),
+                },
             };
-            listed.insert(runbook.name, entry);
+            listed.insert(entry.name.clone(), entry);
         }
         Ok(listed.into_values().collect())
     }

@@ -160,6 +160,7 @@ impl Planner<'_> {
             with,
             self.checked.place_of(&step.id),
         ) {
+            Err(_) if due == Some(false) => Ok(action.to_owned()),
             Err(error) if due != Some(true) => Ok(format!("{action} ({error})")),
             described => described,
         };

@@ -1,7 +1,7 @@
 //! Runs as people and programs see them.
 
 use super::mirror::is_alive;
-use super::run::{Ended, Run, State, StepState};
+use super::run::{Ended, Run, State, StepState, Store};
 use super::{Runbook, check::check};
 use crate::clock;
 use crate::error::Result;
@@ -119,6 +119,17 @@ pub fn view(run: &Run, state_dir: &Path, registry: &Registry) -> Result<RunView>
         error: state.failure.as_ref().map(|(_, error)| error.clone()),
         steps: steps.collect(),
     })
+}
+
+/// The runs on `target` that have not ended, by their ids.
+///
+/// # Errors
+/// Where the state directory cannot be read.
+pub fn unfinished(state_dir: &Path, target: &str) -> Result<Vec<String>> {
+    let runs = Store::in_dir(state_dir).all(|_| {})?;
+    let open =
+        runs.iter().filter(|run| run.state.ended().is_none() && run.state.created.target == target);
+    Ok(open.map(|run| run.id().to_owned()).collect())
 }
 
 /// The steps with their titles, then the parts that were done by themselves.

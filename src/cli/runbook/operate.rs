@@ -4,7 +4,8 @@ use super::super::Ending;
 use super::super::context::Context;
 use super::super::signal::until_interrupted;
 use super::onlooker::Onlooker;
-use super::{library, print, registry, state_dir};
+use super::{Consent, library, print, registry, state_dir};
+use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::runbook::{self, Checked, Ended, Engine, Outcome, Parameters, Store};
 use std::sync::Arc;
@@ -30,26 +31,43 @@ pub(super) async fn plan(
 pub(super) async fn run(
     name: &str,
     given: &[(String, String)],
-    yes: bool,
+    consent: Consent,
     context: &Context,
 ) -> Result<Ending> {
     let checked = library(context)?.find(name, &registry())?;
-    begin(&checked, given, yes, context).await
+    begin(&checked, given, consent, context).await
 }
 
 /// Runs a runbook that was found.
 pub(super) async fn begin(
     checked: &Checked,
     given: &[(String, String)],
-    yes: bool,
+    consent: Consent,
     context: &Context,
 ) -> Result<Ending> {
-    let engine = engine(yes, context)?;
+    let engine = engine(consent.yes, context)?;
+    if !consent.force {
+        refuse_beside_another(&engine)?;
+    }
     let config = &engine.setting.config;
     let parameters = Parameters::resolve(&checked.runbook, given, config)?;
     let run = engine.start(checked, parameters);
     let (id, outcome) = until_interrupted(&context.cancel, run).await?;
     finish(&engine, &id, &outcome, context)
+}
+
+/// What one run has stopped or isolated, another one must not start.
+fn refuse_beside_another(engine: &Engine) -> Result<()> {
+    let config = &engine.setting.config;
+    match runbook::unfinished(&config.state.dir, &config.stack.name)?.first() {
+        None => Ok(()),
+        Some(run) => Err(Error::new(Code::RunRefused, "begin a run beside", run)
+            .cause("this run on the stack has not ended")
+            .hint(format!(
+                "`backstop runbook resume {run}` or `backstop runbook abort {run}` ends it; --force \
+                 begins another beside it"
+            ))),
+    }
 }
 
 pub(super) async fn resume(
@@ -60,17 +78,32 @@ pub(super) async fn resume(
 ) -> Result<Ending> {
     let run = Store::in_dir(&state_dir(context)?).find(wanted)?;
     // It goes on with the repository with which it was begun.
-    let context = &context.with_repository(run.state.created.labels.get(REPOSITORY).cloned());
+    let begun = run.state.created.labels.get(REPOSITORY);
+    let context = &context.with_repository(begun.cloned());
+    let now = elsewhere(&context.loaded()?.config);
+    if now.as_ref() != begun && !force {
+        let place =
+            |place: Option<&String>| place.map_or("the config's own", String::as_str).to_owned();
+        return Err(Error::new(Code::RunRefused, "resume run", run.id()).cause(format!(
+            "it works on the repository {}, not on {}",
+            place(begun),
+            place(now.as_ref())
+        )));
+    }
     let engine = engine(yes, context)?;
     let run = engine.resume(wanted, force);
     let (id, outcome) = until_interrupted(&context.cancel, run).await?;
     finish(&engine, &id, &outcome, context)
 }
 
+/// The repository, where it is another than the config's own.
+fn elsewhere(config: &Config) -> Option<String> {
+    (!config.is_at_home()).then(|| config.repository.place().to_string())
+}
+
 fn engine(yes: bool, context: &Context) -> Result<Engine> {
     let setting = context.setting()?;
-    let config = &setting.config;
-    let elsewhere = (!config.is_at_home()).then(|| config.repository.place().to_string());
+    let elsewhere = elsewhere(&setting.config);
     Ok(Engine {
         setting,
         registry: registry(),

@@ -238,14 +238,26 @@ impl Who {
     /// The user of this process. `sudo` and the like keep the name of the person behind it.
     pub fn current() -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let uid = rustix::process::getuid().as_raw().to_string();
-        let name = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or(uid);
+        let own = || login_name(rustix::process::getuid().as_raw());
+        let name = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(own);
         let user = match variable("SUDO_USER") {
             Some(person) if person != name => format!("{person} (as {name})"),
             _ => name,
         };
         Self { user, host: host::name() }
     }
+}
+
+/// The name of a user of this host (`/etc/passwd`), or the id.
+fn login_name(uid: u32) -> String {
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let id = uid.to_string();
+    let of = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1) == Some(id.as_str())).then(|| name.to_owned())
+    };
+    text.lines().find_map(of).unwrap_or(id.clone())
 }
 
 impl std::fmt::Display for Who {

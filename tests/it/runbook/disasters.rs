@@ -57,11 +57,16 @@ fn damaged_databases_and_files_are_replaced_and_can_be_had_back() {
     assert!(report["measured_rto_seconds"].as_f64().unwrap() > 0.0);
     assert!(report["measured_rpo_seconds"].as_f64().unwrap() > 0.0);
     assert!(report["evidence"].as_array().unwrap().len() >= 3, "{report}");
-    // What was replaced is there.
+    // What was replaced is there, and what was written since is not lost by going back to it.
+    site.upload(3);
+    let rows = "SELECT count(*) FROM uploads";
+    let since = site.sql(rows);
+    site.ran(&["runbook", "abort", "latest", "--rollback"]).ok();
+    assert_eq!(site.sql(rows), "10", "as it was when it was damaged");
+    let aside = site.sql("SELECT datname FROM pg_database WHERE datname ~ '_restore_'");
+    assert_eq!(site.sql_in(&aside, rows), since);
     let kept = site.ran(&["rollback", "--list", "--json"]).ok().json();
-    let key = kept[0]["key"].as_str().unwrap().to_owned();
-    site.ran(&["rollback", &key, "--yes"]).ok();
-    assert_eq!(site.state(), damaged);
+    assert_eq!(kept[0]["stage"], "rolled_back", "{kept}");
     site.ran(&["restore", backup["id"].as_str().unwrap(), "--yes", "--no-safety"]).ok();
     assert_eq!(site.state(), sound);
     site.purge(&site.path().join("state"));
@@ -89,6 +94,10 @@ fn a_database_that_cannot_be_recovered_is_left_as_it_was() {
     assert_eq!(site.state(), damaged, "everything was turned back");
     let run = site.ran(&["runbook", "status", "latest", "--json"]).ok().json();
     assert_eq!(run[0]["state"], "FAILED");
+    // What was live for a moment may hold what was written then.
+    let kept = site.ran(&["rollback", "--list", "--json"]).ok().json();
+    assert_eq!(kept[0]["stage"], "rolled_back", "{kept}");
+    site.ran(&["rollback", kept[0]["key"].as_str().unwrap(), "--purge", "--yes"]).ok();
     assert_eq!(site.left_over(run[0]["id"].as_str().unwrap()), Vec::<String>::new());
     site.stack.wait_until("the application is healthy", || site.stack.healthy());
 }
@@ -270,7 +279,10 @@ fn a_breach_is_isolated_preserved_and_undone_with_new_secrets() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
-    assert_eq!(names.len(), 3, "log, definition, changes: {names:?}");
+    assert_eq!(names, [id], "one directory a run");
+    let kept = fs::read_dir(evidence.join(id)).unwrap().count();
+    assert_eq!(kept, 4 + 1, "log, definition, changes, files, and those of the whole project");
+    assert_eq!(fs::read_dir(evidence.join(id).join("projects")).unwrap().count(), 8);
     let report = site.ran(&["runbook", "report", id, "--json"]).ok().json();
     let text = report["evidence"].to_string();
     assert!(text.contains("sha256_of_sha256sums") && text.contains(".log"), "{text}");

@@ -2,6 +2,7 @@
 //! becomes of them when the runner is killed in the middle.
 
 mod kills;
+mod rows;
 
 use super::bench::Bench;
 use crate::support::cluster::{Cluster, SUPERUSER, TestDatabase};
@@ -172,8 +173,8 @@ fn a_restored_database_is_verified_before_it_goes_live_and_can_go_back() {
     place.ends(&format!("{steps}{bad}"), Ended::Failed);
     assert_eq!(place.sql(CONTENT), changed, "the rollback turned it back");
     assert_eq!(fs::read_to_string(place.file("kept")).unwrap(), "changed");
-    assert_eq!(place.databases(), ["DB"]);
-    assert_eq!(place.beside(), Vec::<String>::new());
+    // What was live for a moment may hold what was written then: it is kept.
+    assert_eq!((place.databases().len(), place.beside().len()), (2, 1));
 
     let found = place.ends(steps, Ended::Succeeded);
     assert_eq!(place.sql(CONTENT), original);
@@ -182,7 +183,7 @@ fn a_restored_database_is_verified_before_it_goes_live_and_can_go_back() {
     let verified = &found["sound"]["evidence"]["verified"];
     assert!(verified["schema"]["objects"].as_u64().unwrap() > 3, "{verified}");
     assert!(verified["amcheck"]["indexes"].as_u64().unwrap() > 3, "{verified}");
-    assert_eq!(place.databases().len(), 2, "the replaced one is kept");
+    assert_eq!(place.databases().len(), 3, "the replaced one is kept");
     assert!(found["swap-data"]["kept"].as_str().unwrap().contains("_before_"));
 }
 
@@ -225,7 +226,7 @@ fn lost_rows_come_back_beside_newer_ones_and_can_be_taken_away() {
     assert_eq!(place.sql(CONTENT), before, "the rollback took them away");
     let drop = "- {id: drop, action: database.drop_scratch, with: {restore: '{{ steps.data.restore }}'}}\n";
     let found = place.ends(&format!("{steps}{drop}"), Ended::Succeeded);
-    assert_eq!(found["shown"]["summary"], "0 of public.customer, 15 of public.item");
+    assert_eq!(found["shown"]["summary"], "15 of public.item");
     assert_eq!(found["copied"]["rows"], 15);
     assert_eq!(found["shown"]["tables"][1]["shown"].as_array().unwrap().len(), 15);
     assert_eq!(place.sql("SELECT count(*) FROM item WHERE id BETWEEN 6 AND 20"), "15");
@@ -325,25 +326,4 @@ fn lost_files_come_back_beside_newer_ones_and_can_be_taken_away() {
     assert_eq!(fs::read_to_string(place.file("below/lost")).unwrap(), "lost");
     assert_eq!(fs::read_to_string(place.file("kept")).unwrap(), "newer");
     assert_eq!(place.beside(), Vec::<String>::new());
-}
-
-#[test]
-fn without_tables_all_that_have_a_key_are_looked_through() {
-    let place = Place::new();
-    place.sql("CREATE TABLE loose (x int); INSERT INTO loose VALUES (1)");
-    place.ends("- {id: backup, action: backup.create}\n", Ended::Succeeded);
-    let whole = place.sql(CONTENT);
-    // Its items are gone with it, and come back after it.
-    place.sql(
-        "DELETE FROM item WHERE customer = 4; DELETE FROM customer WHERE id = 4; DELETE FROM loose",
-    );
-    let steps = "- {id: data, action: database.restore, with: {database: shop, backup: latest}}\n\
-         - {id: some, action: database.copy_rows, with: {database: shop, restore: '{{ steps.data.restore }}', tables: [customer], where: id = 5}}\n\
-         - {id: all, action: database.copy_rows, with: {database: shop, restore: '{{ steps.data.restore }}'}}\n\
-         - {id: gone, action: database.drop_scratch, with: {restore: '{{ steps.data.restore }}'}}\n";
-    let found = place.ends(steps, Ended::Succeeded);
-    assert_eq!((&found["some"]["rows"], &found["all"]["rows"]), (&0.into(), &11.into()));
-    assert_eq!(found["all"]["summary"], "1 of public.customer, 10 of public.item");
-    assert_eq!(place.sql(CONTENT), whole);
-    assert_eq!(place.sql("SELECT count(*) FROM loose"), "0", "its rows cannot be told apart");
 }

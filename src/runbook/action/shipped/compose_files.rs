@@ -82,7 +82,7 @@ impl Action for ComposeRestore {
     const ABOUT: &'static str =
         "Brings back the files of compose projects; what they replace is kept.";
     const OUTPUTS: &'static [&'static str] =
-        &["projects", "others", "changed", "kept", "summary", "evidence"];
+        &["projects", "selectors", "others", "changed", "kept", "summary", "evidence"];
     const IDEMPOTENT: bool = true;
     const UNDOES: bool = true;
 
@@ -113,15 +113,15 @@ impl Action for ComposeRestore {
             [] => "all files are as they were".to_owned(),
             lines => lines.join(", "),
         };
-        if !with.dry_run {
-            change_compose_files(&backup, &changes)?;
-            scope.reach(Point::MidEffect);
-        }
-        let kept = changes.iter().filter(|it| it.exists && !with.dry_run).map(|it| &it.kept);
-        let kept: Vec<&PathBuf> = kept.collect();
+        let kept = match with.dry_run {
+            true => Vec::new(),
+            false => change_compose_files(&backup, &changes)?,
+        };
+        scope.reach(Point::MidEffect);
         let changed: Vec<&PathBuf> = changes.iter().map(|change| &change.path).collect();
         Ok(outputs([
             ("projects", json!(projects)),
+            ("selectors", projects.iter().map(|it| format!("compose={}", it.project)).collect()),
             ("others", json!(others(&backup))),
             ("changed", json!(changed)),
             ("kept", json!(kept)),

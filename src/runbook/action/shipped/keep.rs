@@ -6,7 +6,7 @@ use crate::backup::{self, Wish, open_repository};
 use crate::catalog::{BackupRecord, Catalog, Session};
 use crate::error::Result;
 use crate::repository::{Lock, LockMode, Repository};
-use crate::retention::{keep, unkeep};
+use crate::retention::keep;
 use crate::runbook::action::{Action, Outputs, Scope};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -52,7 +52,6 @@ impl Action for BackupKeep {
     const ABOUT: &'static str = "Keeps a backup by hand: no retention takes it.";
     const OUTPUTS: &'static [&'static str] = &["id", "name"];
     const IDEMPOTENT: bool = true;
-    const UNDOES: bool = true;
 
     fn check(with: &With) -> Result<(), String> {
         match with.backup.trim().is_empty() || with.reason.trim().is_empty() {
@@ -72,9 +71,5 @@ impl Action for BackupKeep {
         });
         let record = record.await?;
         Ok(outputs([("id", record.id.to_string().into()), ("name", record.name.into())]))
-    }
-
-    async fn undo(&self, with: &With, _: Option<&Outputs>, scope: &Scope) -> Result<()> {
-        change(with, scope, unkeep).await.map(drop)
     }
 }

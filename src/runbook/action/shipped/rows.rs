@@ -3,7 +3,7 @@
 use super::outputs;
 use super::sql::Session;
 use crate::database::{
-    CommonTables, Connection, Outcome, Wanted, bring_back, common_tables, find_missing, take_away,
+    Connection, Outcome, Wanted, bring_back, common_tables, find_missing, take_away,
 };
 use crate::error::{Code, Error, Result};
 use crate::restore::{Stage, find_staged};
@@ -85,21 +85,27 @@ impl With {
         Wanted { table: named.name().to_owned(), condition, key }
     }
 
-    /// The tables that are looked through.
+    /// The tables that are looked through, and, where none is named, those whose rows cannot come
+    /// back.
     async fn tables(
         &self,
         from: &Connection,
         live: &Connection,
         scope: &Scope,
-    ) -> Result<Vec<Wanted>> {
+    ) -> Result<(Vec<Wanted>, Vec<String>)> {
         if !self.tables.is_empty() {
-            return Ok(self.tables.iter().map(|named| self.wanted(named)).collect());
+            return Ok((self.tables.iter().map(|named| self.wanted(named)).collect(), Vec::new()));
         }
-        let CommonTables { keyed, unkeyed } = common_tables(from, live).await?;
-        for table in unkeyed {
+        let tables = common_tables(from, live).await?;
+        for table in &tables.unkeyed {
             scope.log.line(&format!("{table} has no primary key: its rows are not compared"));
         }
-        Ok(keyed.into_iter().map(|table| self.wanted(&Named::Name(table))).collect())
+        let unsaved = tables.unsaved(from, live).await?;
+        for table in &unsaved {
+            scope.log.line(&format!("cannot bring back: {table}"));
+        }
+        let wanted = tables.keyed.into_iter().map(|table| self.wanted(&Named::Name(table)));
+        Ok((wanted.collect(), unsaved))
     }
 }
 
@@ -154,7 +160,9 @@ async fn show(with: &With, scope: &Scope) -> Result<Outputs> {
     let (name, live) = (restored(with, scope)?, live(with, scope).await?);
     let from = Session::open(scope, &with.database, Some(&name)).await?;
     let mut found = Vec::new();
-    for wanted in with.tables(&from.connection, &live.connection, scope).await? {
+    let tables = with.tables(&from.connection, &live.connection, scope);
+    let (tables, unsaved) = live.finish(scope, tables).await?;
+    for wanted in tables {
         let work = find_missing(&from.connection, &live.connection, &wanted);
         let missing = live.finish(scope, work).await?;
         scope.log.line(&format!(
@@ -166,23 +174,34 @@ async fn show(with: &With, scope: &Scope) -> Result<Outputs> {
         found.push(missing);
     }
     let rows: u64 = found.iter().map(|missing| missing.rows).sum();
-    let summary = summary(found.iter().map(|missing| (missing.rows, missing.table.as_str())));
-    Ok(returned(rows, summary, json!(found), Value::Null))
+    let counts = found.iter().map(|missing| (missing.rows, missing.table.as_str()));
+    Ok(returned(rows, summary(counts, &unsaved), json!(found), unsaved, Value::Null))
 }
 
-/// How many rows of which tables, as people read it.
-fn summary<'a>(tables: impl Iterator<Item = (u64, &'a str)>) -> String {
+/// How many rows of which tables, and which tables cannot be helped, as people read it.
+fn summary<'a>(tables: impl Iterator<Item = (u64, &'a str)>, unsaved: &[String]) -> String {
     let some = tables.filter(|(rows, _)| *rows > 0);
     let some: Vec<String> = some.map(|(rows, table)| format!("{rows} of {table}")).collect();
-    if some.is_empty() { "none".into() } else { some.join(", ") }
+    let some = if some.is_empty() { "none".to_owned() } else { some.join(", ") };
+    match unsaved {
+        [] => some,
+        unsaved => format!("{some}; cannot bring back: {}", unsaved.join(", ")),
+    }
 }
 
-fn returned(rows: u64, summary: String, tables: Value, record: Value) -> Outputs {
+fn returned(
+    rows: u64,
+    summary: String,
+    tables: Value,
+    unsaved: Vec<String>,
+    record: Value,
+) -> Outputs {
     let evidence = json!({ "rows_brought_back": tables, "record": record });
     outputs([
         ("rows", rows.into()),
         ("summary", summary.into()),
         ("tables", tables),
+        ("unsaved", unsaved.into()),
         ("record", record),
         ("evidence", evidence),
     ])
@@ -193,7 +212,8 @@ impl Action for CopyRows {
     const NAME: &'static str = "database.copy_rows";
     const ABOUT: &'static str =
         "Brings rows that a restored database has and the live one lacks back into it.";
-    const OUTPUTS: &'static [&'static str] = &["rows", "summary", "tables", "record", "evidence"];
+    const OUTPUTS: &'static [&'static str] =
+        &["rows", "summary", "tables", "unsaved", "record", "evidence"];
     const PROBES: bool = true;
     const UNDOES: bool = true;
 
@@ -221,7 +241,8 @@ impl Action for CopyRows {
         let (name, live) = (restored(with, scope)?, live(with, scope).await?);
         let from = Session::open(scope, &with.database, Some(&name)).await?;
         scope.note("session", live.name.clone())?;
-        let tables = with.tables(&from.connection, &live.connection, scope).await?;
+        let tables = with.tables(&from.connection, &live.connection, scope);
+        let (tables, unsaved) = live.finish(scope, tables).await?;
         let path = record_of(scope);
         let mut record = create(&path)?;
         let transaction = live.connection.begin().await?;
@@ -233,8 +254,9 @@ impl Action for CopyRows {
             done.push(live.finish(scope, work).await?);
         }
         let rows: u64 = done.iter().map(|table| table.rows).sum();
-        let summary = summary(done.iter().map(|table| (table.rows, table.table.as_str())));
-        let found = returned(rows, summary, json!(done), json!(path));
+        let counts = done.iter().map(|table| (table.rows, table.table.as_str()));
+        let summary = summary(counts, &unsaved);
+        let found = returned(rows, summary, json!(done), unsaved, json!(path));
         // A successor that finds the transaction committed knows by this what it did.
         scope.note("answer", Value::Object(found.clone()))?;
         scope.reach(Point::MidEffect);
@@ -268,7 +290,7 @@ impl Action for CopyRows {
         live(with, scope).await?.connection.end_session(name).await
     }
 
-    /// Rows that somebody changed since stay, and are said to.
+    /// Rows that somebody changed since, or that others refer to, stay and are said to.
     async fn undo(&self, with: &With, _outputs: Option<&Outputs>, scope: &Scope) -> Result<()> {
         let records = records(scope);
         if with.dry_run || records.is_empty() {
@@ -279,7 +301,8 @@ impl Action for CopyRows {
             let work = take_away(&live.connection, &path);
             let (removed, left) = live.finish(scope, work).await?;
             scope.log.line(&format!(
-                "took {} away; {left} were changed since, or are gone",
+                "took {} away; {left} stay, as they were changed since or newer rows refer to \
+                 them, or are gone",
                 size::count(removed, "row", "rows")
             ));
         }

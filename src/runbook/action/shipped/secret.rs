@@ -6,7 +6,7 @@
 use super::outputs;
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
-use crate::repository::{sync_dir, write_replacing};
+use crate::repository::{create_dir, sync_dir, write_replacing};
 use crate::runbook::action::{Action, Outputs, Probe, Scope};
 use crate::runbook::child::ChildCommand;
 use schemars::JsonSchema;
@@ -82,6 +82,9 @@ impl With {
         // A weak secret could be guessed by it: only a made one has a digest.
         if self.secret.is_none() {
             scope.note(DIGEST, digest(&secret))?;
+        }
+        if let Some(dir) = file.parent() {
+            create_dir(dir)?;
         }
         write_replacing(&next, secret.as_bytes())?;
         Ok(secret)

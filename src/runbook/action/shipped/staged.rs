@@ -109,6 +109,20 @@ fn built_already(scope: &Scope) -> Result<Probe> {
     })
 }
 
+/// Removes what was built. What was live since may hold what was written then: it stays aside.
+async fn unbuild(scope: &Scope) -> Result<()> {
+    let (setting, key) = (logged(scope), key(scope));
+    match find_staged(&setting, &key)?.map(|record| record.stage) {
+        Some(Stage::RolledBack) => {
+            scope.log.line(&format!(
+                "what was live as {key} is kept: `backstop rollback {key} --purge` removes it"
+            ));
+            Ok(())
+        }
+        _ => discard_staged(&setting, &key).await,
+    }
+}
+
 fn not_empty(name: &str, value: &str) -> std::result::Result<(), String> {
     match value.trim().is_empty() {
         true => Err(format!("`{name}` is empty")),
@@ -141,7 +155,7 @@ impl Action for FilesRestore {
     }
 
     async fn undo(&self, _with: &Tree, _outputs: Option<&Outputs>, scope: &Scope) -> Result<()> {
-        discard_staged(&logged(scope), &key(scope)).await
+        unbuild(scope).await
     }
 }
 
@@ -174,7 +188,7 @@ impl Action for DatabaseRestore {
     }
 
     async fn undo(&self, _with: &Dump, _outputs: Option<&Outputs>, scope: &Scope) -> Result<()> {
-        discard_staged(&logged(scope), &key(scope)).await
+        unbuild(scope).await
     }
 }
 
@@ -232,14 +246,18 @@ async fn swapped_already(scope: &Scope, key: &str) -> Result<Probe> {
     })
 }
 
-async fn swap_back(scope: &Scope, key: &str) -> Result<()> {
+async fn swap_back(scope: &Scope, key: &str, outputs: Option<&Outputs>) -> Result<()> {
     put_right(scope).await?;
     let setting = logged(scope);
+    let was_done = outputs.is_some_and(|outputs| outputs.contains_key("live"));
     match find_staged(&setting, key)? {
         Some(record) if record.stage == Stage::Swapped => {
             rollback(&setting, record).await.map(drop)
         }
-        _ => Ok(()),
+        Some(record) if record.stage != Stage::Purged => Ok(()),
+        _ if !was_done => Ok(()),
+        _ => Err(Error::new(Code::NothingToRollBack, "swap back", key)
+            .cause("what it replaced is kept no more")),
     }
 }
 
@@ -272,8 +290,8 @@ impl Action for FilesSwap {
         swapped_already(scope, &with.restore).await
     }
 
-    async fn undo(&self, with: &Built, _outputs: Option<&Outputs>, scope: &Scope) -> Result<()> {
-        swap_back(scope, &with.restore).await
+    async fn undo(&self, with: &Built, outputs: Option<&Outputs>, scope: &Scope) -> Result<()> {
+        swap_back(scope, &with.restore, outputs).await
     }
 }
 
@@ -306,7 +324,7 @@ impl Action for DatabaseSwap {
         swapped_already(scope, &with.restore).await
     }
 
-    async fn undo(&self, with: &Built, _outputs: Option<&Outputs>, scope: &Scope) -> Result<()> {
-        swap_back(scope, &with.restore).await
+    async fn undo(&self, with: &Built, outputs: Option<&Outputs>, scope: &Scope) -> Result<()> {
+        swap_back(scope, &with.restore, outputs).await
     }
 }

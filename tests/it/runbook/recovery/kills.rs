@@ -54,6 +54,11 @@ fn kill_until(
     assert!(tried > 3, "{trace}");
 }
 
+/// What kind of database a name is that of.
+fn shape(name: &str) -> &'static str {
+    ["_before_", "_restore_"].into_iter().find(|kind| name.contains(kind)).unwrap_or_default()
+}
+
 /// Everything that a run may leave behind, without what differs from run to run.
 fn left(place: &Place) -> String {
     let run = place.bench.view("latest").id;
@@ -66,7 +71,11 @@ fn left(place: &Place) -> String {
         .map(|text| serde_json::from_slice(&text).unwrap())
         .filter(key)
         .collect();
-    let kept = |name: String| name.split("_before_").next().unwrap().to_owned();
+    // Their keys differ from run to run.
+    let kept = |name: String| match shape(&name) {
+        "" => name,
+        kind => name.split(kind).next().unwrap_or_default().to_owned() + kind,
+    };
     let databases: Vec<String> = place.databases().into_iter().map(kept).collect();
     let sessions = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{0}' OR starts_with(datname, '{0}_')",

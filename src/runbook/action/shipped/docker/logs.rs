@@ -21,6 +21,9 @@ pub(in crate::runbook) struct With {
     containers: Option<Vec<String>>,
     /// The directory, which is made.
     to: PathBuf,
+    /// Whether the whole file system of each is kept too, as a tar archive.
+    #[serde(default)]
+    filesystem: bool,
     /// Whether it is well that there is none of them.
     #[serde(default)]
     missing_ok: bool,
@@ -55,10 +58,10 @@ fn finish(partial: &Path, path: &Path, scope: &Scope) -> Result<Value> {
 async fn keep(
     docker: &Docker,
     container: &Container,
-    to: &Path,
+    with: &With,
     scope: &Scope,
 ) -> Result<Vec<Value>> {
-    let place = |ending: &str| to.join(format!("{}.{ending}", container.name));
+    let place = |ending: &str| with.to.join(format!("{}.{ending}", container.name));
     let path = place("log");
     let part = partial(&path)?;
     write_new(&part, b"")?;
@@ -72,6 +75,13 @@ async fn keep(
         let path = place(ending);
         let part = partial(&path)?;
         write_new(&part, text.as_bytes())?;
+        files.push(finish(&part, &path, scope)?);
+    }
+    if with.filesystem {
+        let path = place("tar");
+        let part = partial(&path)?;
+        write_new(&part, b"")?;
+        scope.unless_cancelled(docker.export(&container.id, &part)).await?;
         files.push(finish(&part, &path, scope)?);
     }
     Ok(files)
@@ -99,7 +109,7 @@ impl Action for DockerLogs {
         create_dir(&with.to)?;
         let mut files = Vec::new();
         for container in &containers {
-            files.extend(keep(&docker, container, &with.to, scope).await?);
+            files.extend(keep(&docker, container, with, scope).await?);
             scope.reach(Point::MidEffect);
         }
         sync_dir(&with.to)?;
