@@ -206,7 +206,9 @@ fn a_signal_pauses_and_a_second_runner_is_told_who_works() {
     while bench.effect("begun").is_empty() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    let (exit, _, said) = json(&bench, &["runbook", "run", "slow"]);
+    let (_, _, said) = json(&bench, &["runbook", "run", "slow"]);
+    assert!(said.contains("run_refused") && said.contains("has not ended"), "{said}");
+    let (exit, _, said) = json(&bench, &["runbook", "run", "slow", "--force"]);
     assert!(exit == 4 && said.contains(&format!("process {}", child.id())), "{said}");
     let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
