@@ -156,9 +156,11 @@ fn every_command_and_flag_of_the_readme_exists() {
     commands.retain(|command| command.starts_with(|c: char| c.is_ascii_lowercase()));
     assert!(commands.len() > 5, "{commands:?}");
     for command in commands {
-        let mut words = command.split_whitespace();
-        let help = host.run(&[words.next().unwrap(), "--help"]).ok().stdout;
-        for flag in words.filter(|word| word.starts_with("--")) {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let plain = words.iter().take_while(|word| !word.starts_with('-')).copied();
+        let asked: Vec<&str> = plain.chain(["--help"]).collect();
+        let help = host.run(&asked).ok().stdout;
+        for flag in words.iter().filter(|word| word.starts_with("--")) {
             assert!(
                 help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
                 "{command}"
