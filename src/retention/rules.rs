@@ -3,7 +3,8 @@
 //! The rules look at one *series* after the other: backups that the same table is about, that
 //! leave out the same parts of the stack, and that are all sound or all damaged. So neither a
 //! partial nor a damaged backup takes the place of a whole one, and where a verification calls
-//! all of them damaged, as many stay as if none were.
+//! all of them damaged, as many stay as if none were. Of several of one instant the rules see
+//! the full one alone.
 
 use super::bucket::Bucket;
 use super::policy::Group;
@@ -45,6 +46,7 @@ fn apply_to(selection: &mut Selection<'_>, series: &[usize], rules: &Rules) {
         }
         return;
     }
+    let series = &selection.instants(series);
     let last = rules.keep_last.unwrap_or_default();
     for place in series.iter().take(last as usize) {
         selection.keep(*place, format!("last {last}"));
@@ -105,6 +107,7 @@ fn least(selection: &mut Selection<'_>) {
         let Some(first) = places.first() else { continue };
         let rules = selection.policy.rules(selection.records[*first].reason);
         let Some(least) = rules.min_backups else { continue };
+        let places = selection.instants(&places);
         let stay = places.iter().filter(|place| selection.has_reason(**place)).count();
         let missing = (least as usize).saturating_sub(stay);
         let others: Vec<usize> = places

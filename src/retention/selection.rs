@@ -3,7 +3,7 @@
 use super::policy::{Group, Policy};
 use crate::catalog::BackupRecord;
 use crate::repository::BackupId;
-use crate::repository::manifest::Component;
+use crate::repository::manifest::{Component, Kind};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How many of the backups that need another one its reasons name.
@@ -14,7 +14,7 @@ pub(super) struct Selection<'a> {
     pub(super) records: &'a [BackupRecord],
     pub(super) policy: &'a Policy,
     /// The published backups of the stack, newest first, by their place in the history: a
-    /// clock that was set back changes nothing.
+    /// clock that was set back changes nothing. Of those of one instant, the full one is first.
     pub(super) history: Vec<usize>,
     stays: Vec<Stay>,
     /// The published backups that each one has contents in.
@@ -46,7 +46,8 @@ impl<'a> Selection<'a> {
             .collect();
         history.sort_by_key(|place| {
             let record = &records[*place];
-            std::cmp::Reverse((record.sequence, record.started_at, &record.id))
+            let is_full = record.kind == Kind::Full;
+            std::cmp::Reverse((record.sequence, record.started_at, is_full, &record.id))
         });
         Self {
             records,
@@ -132,6 +133,17 @@ impl<'a> Selection<'a> {
     /// Whether a backup is what a restore would want: sound, nothing left out.
     pub(super) fn is_whole(&self, place: usize) -> bool {
         self.sound[place] && self.records[place].omitted.is_empty()
+    }
+
+    /// Only the first of the backups of each instant: a consolidated one holds the same as the
+    /// one that it was made of. `places` are newest first.
+    pub(super) fn instants(&self, places: &[usize]) -> Vec<usize> {
+        let mut instants = places.to_vec();
+        instants.dedup_by_key(|place| {
+            let record = &self.records[*place];
+            (record.sequence, record.started_at)
+        });
+        instants
     }
 
     pub(super) fn group(&self, place: usize) -> Group {

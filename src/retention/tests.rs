@@ -213,6 +213,26 @@ fn damaged_and_partial_backups_take_no_place_from_whole_ones() {
 }
 
 #[test]
+fn backups_of_one_instant_count_once_and_the_full_one_stays() {
+    let mut history = daily(4);
+    history[2].kind = Kind::Incremental;
+    let mut consolidated = history[2].clone();
+    (consolidated.id, consolidated.kind) = (id(9), Kind::Full);
+    history.push(consolidated);
+    let stay = |history: &[BackupRecord], rules: Value| {
+        let choice = choose(history, &policy(rules), &[], None);
+        places_that_stay(&choice)
+    };
+    for rules in [json!({"keep_last": 3}), json!({"keep_daily": 3}), json!({"keep_within": "2d"})] {
+        assert_eq!(stay(&history, rules), [1, 3, 4]);
+    }
+    assert_eq!(stay(&history, json!({"keep_last": 1, "min_backups": 2})), [3, 4]);
+    assert_eq!(stay(&history, json!({"min_backups": 1})), [0, 1, 2, 3, 4]);
+    history[4] = damaged(history[4].clone());
+    assert_eq!(stay(&history, json!({"keep_last": 3})), [1, 2, 3, 4]);
+}
+
+#[test]
 fn what_needs_a_damaged_backup_is_not_the_last_good_one() {
     let history = vec![
         backup(1, "2026-11-01T12:00:00Z", &[]),

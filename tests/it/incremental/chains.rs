@@ -68,10 +68,18 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 6..20)
 }
 
-/// A host, and the backups that it should have: their ids and trees, oldest first.
+/// A backup that should be there.
+#[derive(Clone)]
+struct Taken {
+    id: String,
+    started_at: String,
+    tree: String,
+}
+
+/// A host, and the backups that it should have, oldest first.
 struct History {
     host: Host,
-    backups: Vec<(String, String)>,
+    backups: Vec<Taken>,
 }
 
 fn id(record: &Value) -> String {
@@ -91,7 +99,9 @@ impl History {
 
     fn back_up(&mut self, kind: &str) {
         let record = self.host.json(&["backup", "--kind", kind]);
-        self.backups.push((id(&record), listing(&self.host.live())));
+        let started_at = record["started_at"].as_str().unwrap().to_owned();
+        let tree = listing(&self.host.live());
+        self.backups.push(Taken { id: id(&record), started_at, tree });
     }
 
     fn happen(&mut self, act: &Act) {
@@ -106,15 +116,20 @@ impl History {
                     let mut all = verdicts.as_array().unwrap().iter();
                     all.find(|one| one["id"] == wanted).unwrap()["keep"] == false
                 };
-                let newest = self.backups.len().saturating_sub(*count);
-                let going: Vec<bool> = self.backups.iter().map(|(it, _)| goes(it)).collect();
-                assert!(!going[newest..].contains(&true), "{verdicts}");
+                let going: Vec<bool> = self.backups.iter().map(|it| goes(&it.id)).collect();
+                let mut instants = self.backups.iter().map(|it| &it.started_at).collect::<Vec<_>>();
+                instants.dedup();
+                let stays = |instant: &String| {
+                    let mut backups = self.backups.iter().zip(&going);
+                    backups.any(|(it, goes)| it.started_at == *instant && !goes)
+                };
+                assert!(instants.into_iter().rev().take(*count).all(stays), "{verdicts}");
                 let mut going = going.into_iter();
                 self.backups.retain(|_| !going.next().unwrap());
             }
             Act::Delete(number) => {
                 let place = number % self.backups.len();
-                let ran = self.host.run(&["delete", &self.backups[place].0, "--yes"]);
+                let ran = self.host.run(&["delete", &self.backups[place].id, "--yes"]);
                 match ran.code {
                     0 => drop(self.backups.remove(place)),
                     _ => drop(ran.failed(1, "backup_needed")),
@@ -124,16 +139,15 @@ impl History {
                 }
             }
             Act::Consolidate(number) => {
-                let (wanted, tree) = &self.backups[number % self.backups.len()];
-                let ran = self.host.run(&["repo", "consolidate", wanted, "--json"]);
+                let from = &self.backups[number % self.backups.len()];
+                let ran = self.host.run(&["repo", "consolidate", &from.id, "--json"]);
                 match ran.code {
                     // It has the same place in the history as the one that it is made of.
                     0 => {
-                        let made = id(&ran.json()["backup"]);
-                        let tree = tree.clone();
+                        let made = Taken { id: id(&ran.json()["backup"]), ..from.clone() };
                         // Made once, it is not made again.
-                        if !self.backups.iter().any(|(it, _)| *it == made) {
-                            self.backups.insert(number % self.backups.len() + 1, (made, tree));
+                        if !self.backups.iter().any(|it| it.id == made.id) {
+                            self.backups.insert(number % self.backups.len() + 1, made);
                         }
                     }
                     _ => drop(ran.ended(2)),
@@ -145,7 +159,7 @@ impl History {
     fn check(&self) -> Result<(), TestCaseError> {
         let listed = self.host.json(&["list"]);
         let mut listed: Vec<String> = listed.as_array().unwrap().iter().map(id).collect();
-        let mut wanted: Vec<String> = self.backups.iter().map(|(id, _)| id.clone()).collect();
+        let mut wanted: Vec<String> = self.backups.iter().map(|it| it.id.clone()).collect();
         listed.sort();
         wanted.sort();
         prop_assert_eq!(listed, wanted);
@@ -153,7 +167,7 @@ impl History {
         prop_assert_eq!(found.code, 0, "{:?}", found);
         let checked = self.host.run(&["repo", "check"]);
         prop_assert_eq!(checked.code, 0, "{:?}", checked);
-        for (id, tree) in &self.backups {
+        for Taken { id, tree, .. } in &self.backups {
             let to = self.host.path().join("restored");
             let ran = self.host.run(&["restore", id, "--to", to.to_str().unwrap()]);
             prop_assert_eq!(ran.code, 0, "{:?}", ran);
