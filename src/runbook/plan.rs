@@ -309,13 +309,13 @@ impl Planner<'_> {
             }
         };
         // Each expression by itself: one that is not known yet stays as it is written.
-        let mut parts = text.trim().split_inclusive("}}").map(|part| match part.split_once("{{") {
+        let parts = text.trim().split_inclusive("}}").map(|part| match part.split_once("{{") {
             Some((before, expression)) => {
                 format!("{before}{}", known(&format!("{{{{{expression}")))
             }
             None => part.to_owned(),
         });
-        let filled: String = parts.by_ref().collect();
+        let filled: String = parts.collect();
         self.secrets.mask(&filled)
     }
 

@@ -112,17 +112,11 @@ const CREATED: &[&str] = &[
     "evidence",
 ];
 
-const OUTPUTS: &[&str] = &[
-    "id",
-    "name",
-    "kind",
-    "reason",
-    "started_at",
-    "data_as_of",
-    "consistency",
-    "components",
-    "source_bytes",
-];
+/// What is known of any backup: all of that but the proof.
+const OUTPUTS: &[&str] = match CREATED.split_last() {
+    Some((_, described)) => described,
+    None => CREATED,
+};
 
 impl Action for BackupSelect {
     type With = Which;

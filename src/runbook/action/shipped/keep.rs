@@ -3,9 +3,9 @@
 use super::logged::logged;
 use super::outputs;
 use crate::backup::{self, Wish, open_repository};
-use crate::catalog::{BackupRecord, Catalog, Session};
+use crate::catalog::Catalog;
 use crate::error::Result;
-use crate::repository::{Lock, LockMode, Repository};
+use crate::repository::LockMode;
 use crate::retention::keep;
 use crate::runbook::action::{Action, Outputs, Scope};
 use schemars::JsonSchema;
@@ -21,29 +21,6 @@ pub(in crate::runbook) struct With {
     backup: String,
     /// Why, for people.
     reason: String,
-}
-
-/// Says something about the backup, to the repository first.
-async fn change(
-    with: &With,
-    scope: &Scope,
-    say: impl FnOnce(&Repository, &Lock, &mut Session, BackupRecord) -> Result<BackupRecord>
-    + Send
-    + 'static,
-) -> Result<BackupRecord> {
-    let setting = logged(scope);
-    let wish = Wish { backup: with.backup.clone(), ..Wish::default() };
-    let record = backup::choose(&setting, &wish).await?;
-    let part = setting.part();
-    setting
-        .blocking(move || {
-            let repository = open_repository(&part)?;
-            let lock = repository.lock(LockMode::Shared, part.lock_wait)?;
-            let mut catalog = Catalog::of(&part.config).session(&part.progress)?;
-            catalog.reconcile(&repository, &part.progress)?;
-            say(&repository, &lock, &mut catalog, record)
-        })
-        .await
 }
 
 impl Action for BackupKeep {
@@ -65,11 +42,18 @@ impl Action for BackupKeep {
     }
 
     async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
-        let reason = with.reason.clone();
-        let record = change(with, scope, move |repository, lock, catalog, record| {
-            keep(repository, lock, catalog, record, Some(reason))
+        let setting = logged(scope);
+        let wish = Wish { backup: with.backup.clone(), ..Wish::default() };
+        let record = backup::choose(&setting, &wish).await?;
+        let (part, reason) = (setting.part(), with.reason.clone());
+        let kept = setting.blocking(move || {
+            let repository = open_repository(&part)?;
+            let lock = repository.lock(LockMode::Shared, part.lock_wait)?;
+            let mut catalog = Catalog::of(&part.config).session(&part.progress)?;
+            catalog.reconcile(&repository, &part.progress)?;
+            keep(&repository, &lock, &mut catalog, record, Some(reason))
         });
-        let record = record.await?;
+        let record = kept.await?;
         Ok(outputs([("id", record.id.to_string().into()), ("name", record.name.into())]))
     }
 }
