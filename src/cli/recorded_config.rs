@@ -20,7 +20,7 @@ const SYSTEM: &str = "/etc/backstop";
 /// `config_not_found` where no repository is named either; `usage` where it holds backups of
 /// several stacks; what reading the backup says.
 pub(super) fn adopted(context: &Context, wanted: &str, replace: bool) -> Result<Option<Context>> {
-    if !replace && (context.has_config() || context.other_repository().is_none()) {
+    if !replace && !is_needed(context) {
         return Ok(None);
     }
     let (record, recorded) = find(&context.without_config()?, wanted)?;
@@ -57,7 +57,7 @@ pub(super) fn adopted(context: &Context, wanted: &str, replace: bool) -> Result<
 /// # Errors
 /// As [`adopted`].
 pub(super) fn borrowed(context: &Context, wanted: &str) -> Result<Option<(TempDir, Context)>> {
-    if context.has_config() || context.other_repository().is_none() {
+    if !is_needed(context) {
         return Ok(None);
     }
     let (_, recorded) = find(&context.without_config()?, wanted)?;
@@ -67,6 +67,11 @@ pub(super) fn borrowed(context: &Context, wanted: &str) -> Result<Option<(TempDi
     write(&file, &recorded.text)?;
     let adopted = context.with_config(file);
     Ok(Some((place, adopted)))
+}
+
+/// Whether there is no config, and a place to take one from.
+fn is_needed(context: &Context) -> bool {
+    context.other_repository().is_some() && !context.has_config()
 }
 
 /// A config that is there is that of another stack only by mistake.
