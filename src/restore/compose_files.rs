@@ -174,46 +174,40 @@ pub fn change_compose_files(
         let failed = |e| Error::io("replace", path, e);
         create_dir(dir)?;
         let wanted = backup.read(&change.object)?;
-        let like = match fs::read(path) {
-            Ok(found) if found == wanted => None,
-            Ok(_) => Some(keep(path, &change.kept).map_err(failed)?),
-            Err(e) if e.kind() == ErrorKind::NotFound => None,
-            Err(e) => return Err(failed(e)),
+        let kept = match fs::read(path) {
+            Ok(found) if found != wanted => keep(path, &found, &change.kept).map_err(failed)?,
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(e)),
+            _ => change.kept.clone(),
         };
-        let like = like.unwrap_or_else(|| change.kept.clone());
-        match fs::metadata(&like) {
-            Ok(replaced) => {
-                write_replacing(path, &wanted)?;
+        let replaced = fs::metadata(&kept).ok();
+        write_replacing(path, &wanted)?;
+        match replaced {
+            Some(replaced) => {
                 give(path, &replaced, true).map_err(failed)?;
-                all_kept.push(like);
+                all_kept.push(kept);
             }
-            Err(_) => {
-                write_replacing(path, &wanted)?;
-                give(path, &fs::metadata(dir).map_err(failed)?, false).map_err(failed)?;
-            }
+            None => give(path, &fs::metadata(dir).map_err(failed)?, false).map_err(failed)?,
         }
     }
     Ok(all_kept)
 }
 
-/// Gives what is at `path` a further name: `kept`, or where something else has that, `kept-2` and
-/// so on. The path leads to the old content or to the new one, at any moment.
-fn keep(path: &Path, kept: &Path) -> std::io::Result<PathBuf> {
-    let found = fs::read(path)?;
-    for number in 1.. {
-        let mut name = kept.to_owned().into_os_string();
-        if number > 1 {
-            name.push(format!("-{number}"));
-        }
-        let name = PathBuf::from(name);
+/// Gives `found`, which is at `path`, a further name: `kept`, or where something else has that,
+/// `kept-2` and so on. The path leads to the old content or to the new one, at any moment.
+fn keep(path: &Path, found: &[u8], kept: &Path) -> std::io::Result<PathBuf> {
+    let (mut name, mut number) = (kept.to_owned(), 1);
+    loop {
         match fs::hard_link(path, &name) {
             Ok(()) => return Ok(name),
             Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
             Err(_) if fs::read(&name)? == found => return Ok(name),
             Err(_) => {}
         }
+        number += 1;
+        let mut next = kept.as_os_str().to_owned();
+        next.push(format!("-{number}"));
+        name = next.into();
     }
-    Ok(kept.to_owned())
 }
 
 /// The owner of what was replaced, and its mode; a new one stays unreadable for others.
@@ -293,7 +287,7 @@ mod tests {
         let (path, kept) = (dir.path().join("a"), dir.path().join("a.before"));
         for (content, name) in [("one", "a.before"), ("two", "a.before-2"), ("two", "a.before-2")] {
             write_replacing(&path, content.as_bytes()).unwrap();
-            assert_eq!(keep(&path, &kept).unwrap(), dir.path().join(name));
+            assert_eq!(keep(&path, content.as_bytes(), &kept).unwrap(), dir.path().join(name));
         }
         assert_eq!(fs::read_to_string(&kept).unwrap(), "one");
         assert_eq!(fs::read_to_string(dir.path().join("a.before-2")).unwrap(), "two");
