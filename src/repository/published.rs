@@ -151,12 +151,8 @@ impl PublishedBackup {
     /// # Errors
     /// `backup_damaged` where the file is missing.
     pub fn fingerprint(&self) -> Result<String> {
-        let name = format!("{}/{CHECKSUMS}", self.dir);
-        let text = self.storage.read(&name)?.ok_or_else(|| {
-            Error::new(Code::BackupDamaged, "read", self.storage.shown(&name))
-                .cause("it is missing")
-        })?;
-        Ok(hash_bytes(&text))
+        let (_, sha256) = hash_blob(&CancellationToken::new(), &self.stored(CHECKSUMS)?)?;
+        Ok(sha256)
     }
 
     /// What `SHA256SUMS` says, as far as it can be read; nothing where it is damaged.

@@ -3,7 +3,7 @@
 use super::select::Wanted;
 use crate::docker::{Container, Docker};
 use crate::error::{Error, Result};
-use crate::repository::{create_dir, hash_file, sync_dir, write_new};
+use crate::repository::{create_dir, hash_file, sync_dir, write_new, write_replacing};
 use crate::runbook::action::shipped::outputs;
 use crate::runbook::action::{Action, Outputs, Point, Scope};
 use schemars::JsonSchema;
@@ -36,21 +36,25 @@ impl With {
     }
 }
 
-/// A file that is written anew by each attempt: whole under its name, or not there.
+/// A new empty file for what becomes `path`: that is whole, or not there.
 fn partial(path: &Path) -> Result<PathBuf> {
     let mut partial = path.to_path_buf().into_os_string();
     partial.push(".part");
     let partial = PathBuf::from(partial);
     match std::fs::remove_file(&partial) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &partial, e)),
-        _ => Ok(partial),
+        _ => write_new(&partial, b"").map(|()| partial),
     }
 }
 
 /// Makes what was written the file, and says what it is.
 fn finish(partial: &Path, path: &Path, scope: &Scope) -> Result<Value> {
-    let (bytes, sha256) = hash_file(scope.cancel(), partial)?;
     std::fs::rename(partial, path).map_err(|e| Error::io("rename to", path, e))?;
+    described(path, scope)
+}
+
+fn described(path: &Path, scope: &Scope) -> Result<Value> {
+    let (bytes, sha256) = hash_file(scope.cancel(), path)?;
     scope.log.line(&format!("{sha256}  {}", path.display()));
     Ok(json!({ "file": path, "bytes": bytes, "sha256": sha256 }))
 }
@@ -64,7 +68,6 @@ async fn keep(
     let place = |ending: &str| with.to.join(format!("{}.{ending}", container.name));
     let path = place("log");
     let part = partial(&path)?;
-    write_new(&part, b"")?;
     scope.unless_cancelled(docker.save_log(&container.id, &part)).await?;
     let mut files = vec![finish(&part, &path, scope)?];
     let texts = [
@@ -73,14 +76,12 @@ async fn keep(
     ];
     for (ending, text) in texts {
         let path = place(ending);
-        let part = partial(&path)?;
-        write_new(&part, text.as_bytes())?;
-        files.push(finish(&part, &path, scope)?);
+        write_replacing(&path, text.as_bytes())?;
+        files.push(described(&path, scope)?);
     }
     if with.filesystem {
         let path = place("tar");
         let part = partial(&path)?;
-        write_new(&part, b"")?;
         scope.unless_cancelled(docker.export(&container.id, &part)).await?;
         files.push(finish(&part, &path, scope)?);
     }
