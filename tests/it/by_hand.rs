@@ -157,9 +157,12 @@ fn every_command_and_flag_of_the_readme_exists() {
     assert!(commands.len() > 5, "{commands:?}");
     for command in commands {
         let words: Vec<&str> = command.split_whitespace().collect();
-        let plain = words.iter().take_while(|word| !word.starts_with('-')).copied();
-        let asked: Vec<&str> = plain.chain(["--help"]).collect();
-        let help = host.run(&asked).ok().stdout;
+        let help_of = |command: &[&str]| host.run(&[command, &["--help"]].concat()).ok().stdout;
+        let mut help = help_of(&words[..1]);
+        let is_below = |word: &&str| help.contains(&format!("\n  {word} "));
+        if help.contains("\nCommands:") && words.get(1).is_some_and(is_below) {
+            help = help_of(&words[..2]);
+        }
         for flag in words.iter().filter(|word| word.starts_with("--")) {
             assert!(
                 help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
