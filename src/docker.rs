@@ -6,6 +6,7 @@
 
 mod address;
 mod answers;
+mod blueprint;
 mod compose;
 mod container;
 mod definition;
@@ -19,6 +20,7 @@ mod select;
 mod volume;
 
 pub use address::Address;
+pub use blueprint::Blueprint;
 pub use container::{Container, Dependency, Health, Mount, RunState, Status};
 pub use definition::Definition;
 pub use exec::{Exec, Exit};

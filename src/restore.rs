@@ -7,6 +7,7 @@
 mod begin;
 mod checked;
 mod compose_files;
+mod containers;
 mod database_swap;
 mod databases;
 mod elsewhere;
@@ -33,6 +34,7 @@ pub use compose_files::{
     ComposeChange, ComposeProject, change_compose_files, compose_changes, compose_projects,
     unchange_compose_files,
 };
+pub use containers::{RecordedContainer, recorded_containers};
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
 pub use kept::{Kept, kept};

@@ -1,4 +1,4 @@
-//! What Docker says about an object, word for word.
+//! What Docker says about an object, and is told about one, word for word.
 //!
 //! The typed client drops what its API version does not know, and refuses what differs
 //! (a volume driver's `Status`). A recorded definition must lose nothing, so it is asked
@@ -85,6 +85,41 @@ impl Docker {
             }
             _ => Err(refused(message)),
         }
+    }
+
+    /// Posts a value as it is.
+    ///
+    /// # Errors
+    /// [`Code::ContainerNotFound`] for status 404, [`Code::DockerFailed`] for any other that is no
+    /// success; [`Code::DockerUnreachable`].
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        attempted: &str,
+        subject: &str,
+    ) -> Result<()> {
+        let (version, body) = (self.client.client_version(), body.to_string());
+        let request = format!(
+            "POST /v{version}{path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = tokio::time::timeout(PATIENCE, self.ask(&request))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|e| Error::new(Code::DockerUnreachable, attempted, subject).source(e))?;
+        let (status, body) = parse(&answer).ok_or_else(|| {
+            Error::new(Code::DockerFailed, attempted, subject).cause("no HTTP answer")
+        })?;
+        if (200..300).contains(&status) {
+            return Ok(());
+        }
+        let code = if status == 404 { Code::ContainerNotFound } else { Code::DockerFailed };
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let said = json["message"].as_str().map(str::to_owned);
+        let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+        Err(Error::new(code, attempted, subject).cause(said.trim()))
     }
 
     async fn ask(&self, request: &str) -> io::Result<Vec<u8>> {

@@ -1,0 +1,105 @@
+//! `docker.hold_images` and `docker.release_images`: the images of a backup's containers stay.
+
+use super::recreate::recorded;
+use crate::docker::Docker;
+use crate::error::Result;
+use crate::runbook::action::shipped::outputs;
+use crate::runbook::action::{Action, Outputs, Point, Scope};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// The repository of the names that hold images: the tag is the beginning of the image's id.
+const REPOSITORY: &str = "backstop-held";
+/// How much of an image's id is its tag.
+const TAG: usize = 12;
+
+pub(in crate::runbook) struct HoldImages;
+pub(in crate::runbook) struct ReleaseImages;
+
+/// Whose images.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::runbook) struct With {
+    /// The backup: a unique prefix of its id, its name, or `latest`.
+    backup: String,
+}
+
+fn check(with: &With) -> Result<(), String> {
+    match with.backup.trim().is_empty() {
+        true => Err("`backup` is empty".into()),
+        false => Ok(()),
+    }
+}
+
+/// The tag of an image whose id is `sha256:…`.
+fn tag(image: &str) -> &str {
+    let digits = image.split_once(':').map_or(image, |(_, digits)| digits);
+    digits.get(..TAG).unwrap_or(digits)
+}
+
+async fn images(with: &With, scope: &Scope) -> Result<BTreeSet<String>> {
+    let containers = recorded(&with.backup, scope).await?;
+    Ok(containers.iter().map(|it| it.blueprint.image().to_owned()).collect())
+}
+
+impl Action for HoldImages {
+    type With = With;
+    const NAME: &'static str = "docker.hold_images";
+    const ABOUT: &'static str = "Gives the images of a backup's containers a name, so that no `docker image prune` takes them.";
+    const OUTPUTS: &'static [&'static str] = &["images"];
+    const IDEMPOTENT: bool = true;
+    const UNDOES: bool = true;
+
+    fn check(with: &With) -> Result<(), String> {
+        check(with)
+    }
+
+    fn plan(&self, with: &With) -> String {
+        format!("hold the images of the containers of backup {}", with.backup)
+    }
+
+    async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
+        let docker = Docker::connect().await?;
+        let images = images(with, scope).await?;
+        for image in &images {
+            docker.tag_image(image, REPOSITORY, tag(image)).await?;
+            scope.log.line(&format!("{REPOSITORY}:{} is {image}", tag(image)));
+            scope.reach(Point::MidEffect);
+        }
+        Ok(outputs([("images", json!(images))]))
+    }
+
+    async fn undo(&self, with: &With, _: Option<&Outputs>, scope: &Scope) -> Result<()> {
+        release(with, scope).await
+    }
+}
+
+impl Action for ReleaseImages {
+    type With = With;
+    const NAME: &'static str = "docker.release_images";
+    const ABOUT: &'static str = "Takes the names away by which images were held.";
+    const IDEMPOTENT: bool = true;
+
+    fn check(with: &With) -> Result<(), String> {
+        check(with)
+    }
+
+    fn plan(&self, with: &With) -> String {
+        format!("hold the images of backup {} no more", with.backup)
+    }
+
+    async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
+        release(with, scope).await.map(|()| Outputs::new())
+    }
+}
+
+async fn release(with: &With, scope: &Scope) -> Result<()> {
+    let docker = Docker::connect().await?;
+    for image in images(with, scope).await? {
+        docker.untag_image(&format!("{REPOSITORY}:{}", tag(&image))).await?;
+        scope.reach(Point::MidEffect);
+    }
+    Ok(())
+}
