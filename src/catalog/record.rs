@@ -1,7 +1,7 @@
 //! One backup as lists and `--json` show it, whether it was published or failed.
 
 use crate::repository::manifest::{
-    Component, Consistency, Downtime, FORMAT, Kind, Level, Manifest, Object, Reason,
+    Component, Consistency, Downtime, FORMAT, Kind, Level, Manifest, Object, Readiness, Reason,
 };
 use crate::repository::{BackupId, Damage, Pin, PublishedBackup};
 use jiff::Timestamp;
@@ -143,9 +143,12 @@ pub struct BackupRecord {
     /// The backup that it builds upon.
     #[serde(default)]
     pub parent: Option<BackupId>,
-    /// Databases and file trees of the stack that `--only` left out.
+    /// Databases and file trees of the stack that `--only` or a checkpoint left out.
     #[serde(default)]
     pub omitted: Vec<String>,
+    /// How much of what the config names was there; none where that was not recorded.
+    #[serde(default)]
+    pub readiness: Option<Readiness>,
     /// When it was started, UTC.
     pub started_at: Timestamp,
     /// When it was finished or had failed, UTC.
@@ -206,6 +209,7 @@ impl BackupRecord {
             version_label: None,
             parent: None,
             omitted: Vec::new(),
+            readiness: None,
             started_at,
             finished_at: None,
             duration_seconds: None,
@@ -237,6 +241,7 @@ impl BackupRecord {
             version_label,
             parent,
             omitted,
+            readiness,
             started_at,
             finished_at,
             duration_seconds,
@@ -263,6 +268,7 @@ impl BackupRecord {
             version_label,
             parent,
             omitted,
+            readiness,
             started_at,
             finished_at: Some(finished_at),
             duration_seconds: Some(duration_seconds),
@@ -307,6 +313,7 @@ impl BackupRecord {
             parent: self.parent.clone(),
             config_file: None,
             omitted: self.omitted.clone(),
+            readiness: self.readiness.clone(),
             started_at: self.started_at,
             finished_at: self.finished_at.unwrap_or(self.started_at),
             duration_seconds: self.duration_seconds.unwrap_or_default(),

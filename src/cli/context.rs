@@ -144,6 +144,12 @@ impl Context {
         if !loaded.config.is_unknown() {
             claim_state(&loaded.config)?;
         }
+        self.unclaimed_setting()
+    }
+
+    /// The same for one that does not yet touch the state directory.
+    pub(super) fn unclaimed_setting(&self) -> Result<Setting> {
+        let loaded = self.loaded()?;
         let encryption = loaded.config.encryption.as_ref();
         Ok(Setting {
             recipients: Recipients::of(encryption)?,

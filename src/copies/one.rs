@@ -4,6 +4,7 @@ use super::Synced;
 use super::sent::Sent;
 use crate::backup::open_copy;
 use crate::config::Copy;
+use crate::deadline;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
 use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository};
@@ -21,7 +22,9 @@ pub(super) fn sync(setting: &Setting, source: &Repository, copy: &Copy) -> Synce
         error: None,
         failure: None,
     };
-    match send_missing(setting, source, copy, &mut synced) {
+    // A mount whose server is gone would keep this command for good.
+    let answers = copy.path.as_deref().map_or(Ok(()), deadline::answers);
+    match answers.and_then(|()| send_missing(setting, source, copy, &mut synced)) {
         Ok(()) => synced.complete = true,
         Err(e) => {
             synced.error = Some(e.to_json());

@@ -5,9 +5,11 @@
 
 mod encryption;
 mod files;
+mod readiness;
 
 pub use encryption::EncryptionDetail;
 pub use files::{Elsewhere, FilesDetail};
+pub use readiness::{Lacking, Readiness, ReadinessLevel};
 
 use super::BackupId;
 use crate::config::DumpFormat;
@@ -54,9 +56,12 @@ pub struct Manifest {
     pub version_label: Option<String>,
     /// The backup this one builds upon; none for a full one.
     pub parent: Option<BackupId>,
-    /// Databases and file trees of the stack that `--only` left out.
+    /// Databases and file trees of the stack that `--only` or a checkpoint left out.
     #[serde(default)]
     pub omitted: Vec<String>,
+    /// How much of what the config names was there; none in backups of before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Readiness>,
     /// The config file that it was taken with, on its host; its copy is an object of the backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_file: Option<PathBuf>,
