@@ -18,6 +18,7 @@ pub use report::{PhaseReport, Report};
 use crate::backup::readiness::{self, Found};
 use crate::backup::{self, Request, claim_state};
 use crate::catalog::BackupRecord;
+use crate::config::Config;
 use crate::copies;
 use crate::error::{Code, Error, Result};
 use crate::progress::Warnings;
@@ -61,7 +62,7 @@ pub async fn take(setting: &Setting, wish: &Wish) -> Result<Taken> {
     let readiness = left_alone.then(Readiness::copies_left_alone);
     let request = Request { readiness, ..request(wish) };
     let record = backup::backup(setting, &request).await?;
-    let mut attempt = Attempt::of(wish, &setting.config.stack.name).created(&record);
+    let mut attempt = Attempt::of(wish, &setting.config).created(&record);
     attempt.note_repairs(&heard.seen());
     let copies = setting.config.repository.copies.iter();
     let names: Vec<String> = copies.map(|copy| copy.name.clone()).collect();
@@ -74,7 +75,7 @@ pub async fn take(setting: &Setting, wish: &Wish) -> Result<Taken> {
 /// # Errors
 /// `interrupted` alone.
 pub async fn take_what_is_there(setting: &Setting, wish: &Wish) -> Result<Taken> {
-    let mut attempt = Attempt::of(wish, &setting.config.stack.name);
+    let mut attempt = Attempt::of(wish, &setting.config);
     if !setting.config.enabled {
         return Ok(attempt.skipped(&Found::disabled()).into());
     }
@@ -151,10 +152,16 @@ async fn send(
 }
 
 /// The attempt of a caller whose config, or whose phase, could not even be read.
-pub fn without_config(phase: &str, mode: Mode, error: Error) -> Attempt {
-    let attempt = Attempt::new(phase, mode, None);
+pub fn refused(phase: &str, mode: Mode, config: Option<&Config>, error: Error) -> Attempt {
+    let attempt = Attempt::new(phase, mode, config);
     match error.code() {
         Code::Usage => attempt.failed(ReadinessLevel::NotReady, &[], &error),
+        // All the places where one was looked for make no clear line.
+        Code::ConfigNotFound if error.to_json()["subject"] == "a config file" => {
+            let error = Error::new(Code::ConfigNotFound, "find", "a config file")
+                .cause("there is none yet; --config or $BACKSTOP_CONFIG names one");
+            attempt.skipped(&Found::without_config(error))
+        }
         _ => attempt.skipped(&Found::without_config(error)),
     }
 }

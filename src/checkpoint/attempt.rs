@@ -4,6 +4,7 @@ use super::Wish;
 use crate::backup::readiness::Found;
 use crate::catalog::BackupRecord;
 use crate::clock;
+use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::host;
 use crate::progress::Warning;
@@ -11,6 +12,7 @@ use crate::repository::BackupId;
 use crate::repository::manifest::{Lacking, ReadinessLevel};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The most characters of a phase that is kept, which may be no phase at all.
 const KEPT: usize = 200;
@@ -64,6 +66,9 @@ pub struct Attempt {
     pub host: String,
     /// Of which stack; none where no config told.
     pub stack: Option<String>,
+    /// The state directory that the config names. The attempt may be noted elsewhere, and two
+    /// stacks of a host may have one name.
+    pub state_dir: Option<PathBuf>,
     /// How it was asked for.
     pub mode: Mode,
     /// What came of it.
@@ -80,12 +85,14 @@ pub struct Attempt {
 
 impl Attempt {
     /// One that begins.
-    pub(super) fn new(phase: &str, mode: Mode, stack: Option<&str>) -> Self {
+    pub(super) fn new(phase: &str, mode: Mode, config: Option<&Config>) -> Self {
+        let config = config.filter(|config| !config.is_unknown());
         Self {
             phase: phase.chars().take(KEPT).collect(),
             at: clock::now(),
             host: host::name(),
-            stack: stack.filter(|name| !name.is_empty()).map(str::to_owned),
+            stack: config.map(|config| config.stack.name.clone()),
+            state_dir: config.map(|config| config.state.dir.clone()),
             mode,
             outcome: Outcome::Failed,
             level: ReadinessLevel::NotReady,
@@ -96,18 +103,18 @@ impl Attempt {
     }
 
     /// One that was passed by, since backups are turned off.
-    pub fn disabled(phase: &str, mode: Mode) -> Self {
-        Self::new(phase, mode, None).skipped(&Found::disabled())
+    pub fn disabled(phase: &str, mode: Mode, config: Option<&Config>) -> Self {
+        Self::new(phase, mode, config).skipped(&Found::disabled())
     }
 
     /// One that begins as it is wished.
-    pub(super) fn of(wish: &Wish, stack: &str) -> Self {
-        Self::new(&wish.phase.to_string(), wish.mode, Some(stack))
+    pub(super) fn of(wish: &Wish, config: &Config) -> Self {
+        Self::new(&wish.phase.to_string(), wish.mode, Some(config))
     }
 
     /// The same of a plain checkpoint that failed.
-    pub fn of_failure(wish: &Wish, stack: &str, error: &Error) -> Self {
-        Self::of(wish, stack).failed(ReadinessLevel::NotReady, &[], error)
+    pub fn of_failure(wish: &Wish, config: &Config, error: &Error) -> Self {
+        Self::of(wish, config).failed(ReadinessLevel::NotReady, &[], error)
     }
 
     pub(super) fn skipped(mut self, found: &Found) -> Self {

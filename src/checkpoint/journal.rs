@@ -51,9 +51,10 @@ pub fn read(config: Option<&Config>) -> Vec<Attempt> {
         // What a crash cut short is no attempt.
         attempts.extend(text.lines().filter_map(|line| serde_json::from_str(line).ok()));
     }
-    let own = config.map(|config| config.stack.name.as_str());
-    let is_own = |attempt: &Attempt| match (&attempt.stack, own) {
-        (Some(stack), Some(own)) => stack == own,
+    let is_own = |attempt: &Attempt| match (config, &attempt.stack, &attempt.state_dir) {
+        (Some(config), Some(stack), Some(dir)) => {
+            *stack == config.stack.name && *dir == config.state.dir
+        }
         _ => true,
     };
     attempts.retain(is_own);

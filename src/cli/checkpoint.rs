@@ -125,13 +125,13 @@ async fn take(word: &OsStr, mode: Mode, context: &Context) -> Result<Ending> {
     backup::refuse_elsewhere(&setting)?;
     match until_interrupted(&context.cancel, begin(&setting, &wish, context)).await {
         Ok(attempt) => {
-            note(&attempt, Some(&setting), context);
+            note(&attempt, &setting, context);
             context.output.result(&attempt, || attempt.line())?;
             Ok(Ending::Done)
         }
         Err(e) => {
-            let attempt = Attempt::of_failure(&wish, &setting.config.stack.name, &e);
-            note(&attempt, Some(&setting), context);
+            let attempt = Attempt::of_failure(&wish, &setting.config, &e);
+            note(&attempt, &setting, context);
             Err(e)
         }
     }
@@ -143,9 +143,8 @@ async fn begin(setting: &Setting, wish: &Wish, context: &Context) -> Result<Atte
 }
 
 /// Notes an attempt. Where nothing can be written the command goes on without.
-fn note(attempt: &Attempt, setting: Option<&Setting>, context: &Context) {
-    let config = setting.map(|setting| setting.config.as_ref());
-    if let Err(e) = checkpoint::note(config, attempt)
+fn note(attempt: &Attempt, setting: &Setting, context: &Context) {
+    if let Err(e) = checkpoint::note(Some(setting.config.as_ref()), attempt)
         && attempt.mode != Mode::Auto
     {
         context.progress.warn(e.code(), format!("the report will not tell of this: {e}"));

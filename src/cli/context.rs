@@ -78,6 +78,11 @@ impl Context {
         Ok(self.loaded.get_or_init(|| loaded).clone())
     }
 
+    /// The config, where it was loaded already.
+    pub(super) fn known(&self) -> Option<Arc<Loaded>> {
+        self.loaded.get().cloned()
+    }
+
     /// Whether there is a config. One that is damaged is one.
     pub(super) fn has_config(&self) -> bool {
         match Config::load(self.global.config.as_deref()) {

@@ -25,12 +25,14 @@ pub(super) async fn run(word: &OsStr, strict: bool, context: &Context) -> Result
         Ok((phase, setting)) => {
             let work = take(phase, &setting, context);
             let attempt = until_interrupted(&context.cancel, work).await?;
-            note(&attempt, Some(&setting), context);
+            note(&attempt, &setting, context);
             attempt
         }
         Err(e) => {
-            let attempt = checkpoint::without_config(&shown, Mode::Auto, e);
-            note(&attempt, None, context);
+            let known = context.known();
+            let config = known.as_ref().map(|loaded| &loaded.config);
+            let attempt = checkpoint::refused(&shown, Mode::Auto, config, e);
+            let _ = checkpoint::note(config, &attempt);
             attempt
         }
     };
@@ -40,9 +42,10 @@ pub(super) async fn run(word: &OsStr, strict: bool, context: &Context) -> Result
 
 /// Says nothing, but notes that the phase was passed by.
 pub(super) fn disabled(shown: &str, mode: Mode, context: &Context) -> Result<Ending> {
-    let attempt = Attempt::disabled(shown, mode);
     let loaded = answering(context).and_then(|()| context.loaded()).ok();
-    let _ = checkpoint::note(loaded.as_ref().map(|loaded| &loaded.config), &attempt);
+    let config = loaded.as_ref().map(|loaded| &loaded.config);
+    let attempt = Attempt::disabled(shown, mode, config);
+    let _ = checkpoint::note(config, &attempt);
     if context.output.is_json() {
         context.output.result(&attempt, String::new)?;
     }
@@ -50,9 +53,9 @@ pub(super) fn disabled(shown: &str, mode: Mode, context: &Context) -> Result<End
 }
 
 fn ready(word: &OsStr, context: &Context) -> Result<(Phase, Setting)> {
-    let phase = phase(word)?;
     answering(context)?;
     let setting = context.unclaimed_setting()?;
+    let phase = phase(word)?;
     backup::refuse_elsewhere(&setting)?;
     Ok((phase, setting))
 }
@@ -64,7 +67,7 @@ async fn take(phase: Phase, setting: &Setting, context: &Context) -> Result<Atte
         Ok(()) => context.recover_first().await,
         Err(_) => Ok(()),
     };
-    let failed = |e: &Error| Attempt::of_failure(&wish, &setting.config.stack.name, e);
+    let failed = |e: &Error| Attempt::of_failure(&wish, &setting.config, e);
     match resumed {
         Err(e) if e.code() == Code::NotResumed => return Ok(failed(&e)),
         Err(e) if e.code() == Code::Interrupted => return Err(e),
