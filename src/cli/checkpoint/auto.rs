@@ -23,10 +23,13 @@ pub(super) async fn run(word: &OsStr, strict: bool, context: &Context) -> Result
             return disabled(&shown, Mode::Auto, context);
         }
         Ok((phase, setting)) => {
-            let work = take(phase, &setting, context);
-            let attempt = until_interrupted(&context.cancel, work).await?;
-            note(&attempt, &setting, context);
-            attempt
+            let wish = Wish { phase, mode: Mode::Auto, local_only: is_local_only() };
+            let taken = until_interrupted(&context.cancel, take(&wish, &setting, context)).await;
+            // What a signal ended is told of, and keeps the signal's exit code.
+            let failed = |e: &Error| Attempt::of_failure(&wish, &setting.config, e);
+            let noted = taken.as_ref().map_or_else(failed, Clone::clone);
+            note(&noted, &setting, context);
+            taken?
         }
         Err(e) => {
             let known = context.known();
@@ -60,20 +63,19 @@ fn ready(word: &OsStr, context: &Context) -> Result<(Phase, Setting)> {
     Ok((phase, setting))
 }
 
-async fn take(phase: Phase, setting: &Setting, context: &Context) -> Result<Attempt> {
-    let wish = Wish { phase, mode: Mode::Auto, local_only: is_local_only() };
+async fn take(wish: &Wish, setting: &Setting, context: &Context) -> Result<Attempt> {
     // What a dead backstop left held comes first, where that can be found out.
     let resumed = match crate::deadline::answers(&setting.config.state.dir) {
         Ok(()) => context.recover_first().await,
         Err(_) => Ok(()),
     };
-    let failed = |e: &Error| Attempt::of_failure(&wish, &setting.config, e);
+    let failed = |e: &Error| Attempt::of_failure(wish, &setting.config, e);
     match resumed {
         Err(e) if e.code() == Code::NotResumed => return Ok(failed(&e)),
         Err(e) if e.code() == Code::Interrupted => return Err(e),
         _ => {}
     }
-    match checkpoint::take_what_is_there(setting, &wish).await {
+    match checkpoint::take_what_is_there(setting, wish).await {
         Ok(taken) => Ok(taken.attempt),
         Err(e) if e.code() == Code::Interrupted => Err(e),
         Err(e) => Ok(failed(&e)),

@@ -108,7 +108,7 @@ fn each_says(lines: &[String], outcome: &str, why: &str) {
 #[test]
 fn nothing_is_there() {
     let Some(machine) = Machine::empty() else { return };
-    each_says(&machine.bootstraps(), "skipped", "cannot find a config file");
+    each_says(&machine.bootstraps(), "skipped", "there is none yet");
     let ran = machine.run(&["backstop", "checkpoint", "auto", "pre-ansible", "--strict"]);
     ran.ended(3);
     // Not even backstop.
@@ -147,7 +147,7 @@ fn a_disk_that_is_read_only() {
     machine.disks = "mount --bind / / ; mount -o remount,bind,ro / ; \
                      mount -t tmpfs -o ro tmpfs /run; mount -t tmpfs -o ro tmpfs /dev/shm"
         .into();
-    each_says(&machine.bootstraps(), "skipped", "cannot find a config file");
+    each_says(&machine.bootstraps(), "skipped", "there is none yet");
     let place = machine.path().display().to_string();
     let machine = machine.configured(&format!(
         "[state]\ndir = \"{place}/state\"\n[repository]\npath = \"{place}/repository\"\n\

@@ -191,6 +191,8 @@ fn a_signal_keeps_its_own_meaning() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
+    let report = host.json(&["checkpoint", "report"]);
+    assert_eq!(report["phases"][0]["lacking"][0]["code"], "interrupted");
     holder.kill().unwrap();
     holder.wait().unwrap();
 }
