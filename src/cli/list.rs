@@ -162,9 +162,16 @@ fn holds(record: &BackupRecord) -> String {
         .filter(|(kind, _)| record.components.iter().any(|part| part.detail.type_name() == *kind))
         .map(|(_, shown)| *shown)
         .collect();
-    match (held.as_slice(), record.omitted.as_slice()) {
+    let lacking = [
+        ("no", record.omitted.iter().map(String::as_str).collect()),
+        ("not all of", record.unread()),
+    ];
+    let lacking = lacking.into_iter().filter(|(_, names)| !names.is_empty());
+    let lacking: Vec<String> =
+        lacking.map(|(what, names)| format!("{what} {}", names.join(", "))).collect();
+    match (held.as_slice(), lacking.as_slice()) {
         ([], _) => "-".into(),
         (_, []) => held.join(", "),
-        (_, omitted) => format!("{} (partial: no {})", held.join(", "), omitted.join(", ")),
+        (_, lacking) => format!("{} (partial: {})", held.join(", "), lacking.join("; ")),
     }
 }

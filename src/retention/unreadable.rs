@@ -1,10 +1,9 @@
 //! Backups that lie in the repository and cannot be read: nobody knows what they need.
 
 use crate::catalog::BackupRecord;
-use crate::clock;
 use crate::error::{Code, Error, Result};
+use crate::repository::Repository;
 use crate::repository::manifest::Kind;
-use crate::repository::{Repository, stamp_of_name};
 use std::collections::BTreeSet;
 
 /// A backup whose manifest is damaged or missing, and that no row of the catalog knows. With
@@ -33,7 +32,7 @@ impl Unreadable {
             .collect();
         let mut unreadable = Vec::new();
         for name in repository.names()?.into_iter().filter(|name| !listed.contains(name.as_str())) {
-            match repository.backup(&name) {
+            match repository.backup(&name).and_then(|backup| backup.require_proven()) {
                 Err(e) if e.code() == Code::BackupDamaged => unreadable.push(Self { name }),
                 Err(e) if e.code() != Code::BackupNotFound => {
                     return Err(Error::new(e.code(), attempted, repository.shown())
@@ -46,12 +45,10 @@ impl Unreadable {
         Ok(unreadable)
     }
 
-    /// Whether it may have contents in `record`: it is no full backup, and not the older one.
+    /// Whether it may have contents in `record`: it is no full backup. That its name has an earlier
+    /// time says nothing: the clock may have been set back.
     pub(super) fn may_need(&self, record: &BackupRecord) -> bool {
         let is_full = self.name.starts_with(&format!("backup_{}_", Kind::Full.as_str()));
-        let began = clock::name_stamp(record.started_at);
-        record.is_published()
-            && !is_full
-            && stamp_of_name(&self.name).is_none_or(|stamp| began.as_str() <= stamp)
+        record.is_published() && !is_full
     }
 }

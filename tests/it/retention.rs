@@ -121,6 +121,17 @@ fn what_a_backup_that_cannot_be_read_may_need_is_not_deleted() {
     assert!(said[id(&first)].1.contains("cannot be read and may need it"), "{said:?}");
     host.run(&["delete", id(&first), "--yes"]).failed(1, "backup_needed");
 
+    // One that can be read and is not what was written says nothing of what it needs either.
+    let (text, needed) = (String::from_utf8(whole.clone()).unwrap(), id(&first));
+    let last = needed.chars().last().unwrap();
+    let other = format!("{}{}", &needed[..31], if last == '0' { '1' } else { '0' });
+    assert!(text.contains(needed));
+    fs::write(&manifest, text.replace(needed, &other)).unwrap();
+    forget_catalog(&host);
+    assert_eq!(goes(&host), [Some(false), None, Some(false)]);
+    let listed = host.run(&["list"]).ok();
+    assert!(listed.stderr.contains("does not fit SHA256SUMS"), "{listed:?}");
+
     // With its manifest it is as good as it was.
     fs::write(&manifest, whole).unwrap();
     let to = host.path().join("restored");
