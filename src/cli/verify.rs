@@ -10,7 +10,7 @@ use clap::Args;
 
 const EXAMPLES: &str = "\
 Examples:
-  backstop verify                 read back every byte of the newest backup
+  backstop verify                 read back every byte of the newest whole backup
   backstop verify 4f2a            of the one whose id begins so
   backstop verify --all           of every backup
   backstop verify --all --level quick    only what is there, and how large it is
