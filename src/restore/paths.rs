@@ -37,8 +37,8 @@ pub async fn restore_paths(
     refuse_live(setting, docker.as_ref(), dir).await?;
 
     setting.progress.step("verify");
-    let trees = Tree::group(paths, dir);
-    for tree in &trees {
+    let mut trees = Tree::group(paths, dir);
+    for tree in &mut trees {
         tree.check(setting, &backup)?;
     }
     setting.progress.step("build");
@@ -90,8 +90,9 @@ impl Tree {
         trees.into_iter().map(tree).collect()
     }
 
-    /// Makes sure that everything wanted is in the backup, and its place free.
-    fn check(&self, setting: &Setting, backup: &PublishedBackup) -> Result<()> {
+    /// Makes sure that everything wanted is in the backup, and its place free. Paths that were
+    /// given as the index shows them become those of the files.
+    fn check(&mut self, setting: &Setting, backup: &PublishedBackup) -> Result<()> {
         if std::fs::read_dir(&self.target).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(occupied(&self.target));
         }
@@ -102,11 +103,12 @@ impl Tree {
                 .cause(format!("{} {}", damage.object, damage.fault)));
         }
         let index = IndexReader::open(&backup.open(INDEX)?)?;
-        for path in &self.paths {
-            if index.find(&self.component, &path.path)?.is_none() {
+        for path in &mut self.paths {
+            let Some(found) = index.find_shown(&self.component, &path.path)? else {
                 return Err(Error::new(Code::FileNotFound, "restore", path.to_string())
                     .cause(format!("{} has no such file", backup.manifest().name)));
-            }
+            };
+            path.path = found.entry.path;
         }
         Ok(())
     }

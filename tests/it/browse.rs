@@ -68,6 +68,8 @@ fn files_are_listed_and_read_out_of_any_backup() {
     assert_eq!(raw.stdout, b"odd");
     host.run(&["cat", &ids[0], "uploads/a"]).failed(5, "file_not_found");
     host.run(&["cat", &ids[0], "uploads/symlink"]).failed(5, "file_not_found");
+    // What is printed can be typed.
+    assert_eq!(cat(&ids[0], "uploads/not%FF utf8").stdout, b"odd");
     host.run(&["cat", &ids[0], "uploads/../x"]).failed(2, "usage");
 }
 
