@@ -4,12 +4,20 @@ use super::context::Context;
 use super::{Ending, table};
 use crate::browse::{self, Change, Difference, Stat};
 use crate::error::Result;
+use crate::printable::one_line;
 use clap::Args;
 
 const EXAMPLES: &str = "\
 Examples:
   backstop diff 4f2a latest
-  backstop diff 4f2a latest --stat";
+  backstop diff 4f2a latest --stat
+
+Each line begins with a mark:
+  +  only the second has it
+  -  only the first has it
+  M  content or type differ
+  m  only mode, owner or time differ
+  R  the second has the same content under another path, the first one is gone";
 
 /// The arguments of `backstop diff`.
 #[derive(Debug, Args)]
@@ -48,10 +56,10 @@ fn describe(one: &Difference) -> String {
         Change::Renamed => 'R',
     };
     let from = match &one.renamed_from {
-        Some(from) => format!("{}/{from} -> ", one.component),
+        Some(from) => format!("{}/{} -> ", one.component, one_line(from)),
         None => String::new(),
     };
-    format!("{sign} {from}{}/{}\n", one.component, one.path)
+    format!("{sign} {from}{}/{}\n", one.component, one_line(&one.path))
 }
 
 fn describe_stat(stats: &[Stat]) -> String {

@@ -68,7 +68,6 @@ fn describe(found: &[Found]) -> String {
         .map(|one| {
             let day = |time: &str| time.get(..16).unwrap_or(time).to_owned();
             vec![
-                format!("{}/{}", one.component, one.path),
                 if one.kind == "file" { size::bytes(one.size) } else { one.kind.clone() },
                 one.modified_at.as_deref().map(day).unwrap_or_default(),
                 day(&one.first_seen),
@@ -79,6 +78,8 @@ fn describe(found: &[Found]) -> String {
         })
         .collect();
     let header =
-        ["PATH", "SIZE", "MODIFIED (UTC)", "FIRST SEEN", "LAST SEEN", "BACKUPS", "NEWEST IN"];
+        ["SIZE", "MODIFIED (UTC)", "FIRST SEEN", "LAST SEEN", "BACKUPS", "NEWEST IN", "PATH"];
     table::table(&header, &rows)
+                // Last, since one long path would push all else away.
+                format!("{}/{}", one.component, one.path),
 }
