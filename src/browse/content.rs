@@ -27,8 +27,14 @@ pub fn write_content(
             .cause(cause)
             .hint("`backstop ls` lists the files of a backup, `backstop find` searches all")
     };
+    let manifest = backup.manifest();
+    let missing =
+        || not_found(path.absence(&manifest.name, &manifest.components, &manifest.omitted));
+    // Without any file tree there is no index.
+    if !path.has_tree(&manifest.components) {
+        return Err(missing());
+    }
     let index = IndexReader::open(&backup.open(INDEX)?)?;
-    let missing = || not_found(format!("{} has no such file", backup.manifest().name));
     let mut row = index.find_shown(&path.component, &path.path)?.ok_or_else(missing)?;
     if let (Kind::Hardlink, Some(target)) = (row.entry.kind, &row.entry.link_target) {
         row = index.find(&path.component, Path::new(target))?.ok_or_else(missing)?;

@@ -96,19 +96,28 @@ impl Tree {
         if std::fs::read_dir(&self.target).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(occupied(&self.target));
         }
+        let manifest = backup.manifest();
+        let missing = |path: &FilePath| {
+            Error::new(Code::FileNotFound, "restore", path.to_string()).cause(path.absence(
+                &manifest.name,
+                &manifest.components,
+                &manifest.omitted,
+            ))
+        };
+        // Without any file tree there is no index.
+        if let Some(path) = self.paths.iter().find(|path| !path.has_tree(&manifest.components)) {
+            return Err(missing(path));
+        }
         let damages =
             backup.check_bytes(&|object| object == INDEX, &setting.cancel, &mut |_| {})?;
         if let Some(damage) = damages.first() {
-            return Err(Error::new(Code::BackupDamaged, "restore from", &backup.manifest().name)
+            return Err(Error::new(Code::BackupDamaged, "restore from", &manifest.name)
                 .cause(format!("{} {}", damage.object, damage.fault)));
         }
         let index = IndexReader::open(&backup.open(INDEX)?)?;
         for path in &mut self.paths {
-            let Some(found) = index.find_shown(&self.component, &path.path)? else {
-                return Err(Error::new(Code::FileNotFound, "restore", path.to_string())
-                    .cause(format!("{} has no such file", backup.manifest().name)));
-            };
-            path.path = found.entry.path;
+            let found = index.find_shown(&self.component, &path.path)?;
+            path.path = found.ok_or_else(|| missing(path))?.entry.path;
         }
         Ok(())
     }
