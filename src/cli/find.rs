@@ -14,7 +14,10 @@ Examples:
   backstop find '*.jpg' --since 2026-11-01
   backstop find invoice-4711
   backstop find 'uploads/2024/*' --min-size 1MiB --json
-  backstop find --sha256 9f86d081";
+  backstop find --sha256 9f86d081
+
+A file with several names is found by its size or content under the first one, and by name
+under each: the others are of type hardlink.";
 
 /// The arguments of `backstop find`.
 #[derive(Debug, Args)]

@@ -11,7 +11,10 @@ use std::ffi::OsString;
 const EXAMPLES: &str = "\
 Examples:
   backstop history uploads/2024/a.jpg
-  backstop history etc/app.conf --json";
+  backstop history etc/app.conf --json
+
+Of a file with several names the first one has the content, and its history: the others only
+tell that they are links to it.";
 
 /// The arguments of `backstop history`.
 #[derive(Debug, Args)]
