@@ -15,6 +15,7 @@ mod lineage;
 mod list;
 mod path;
 mod reading;
+mod unreadable;
 
 pub use config::{RecordedConfig, recorded_config, recorded_config_file, write_descriptions};
 pub use containing::containing;
@@ -27,6 +28,7 @@ pub use indexes::indexes;
 pub use list::{Listed, list};
 pub use path::FilePath;
 pub use reading::{Reading, reading};
+pub use unreadable::Unreadable;
 
 use crate::backup::{CHANGES, INDEX};
 

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::{Ending, table};
 use crate::browse::{self, Change, Difference, Stat};
+use crate::catalog::Session;
 use crate::error::Result;
 use crate::printable::one_line;
 use clap::Args;
@@ -33,11 +34,12 @@ pub(super) struct DiffArgs {
 }
 
 pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Ending> {
-    let (query, (first, second)) = context.query_about(|catalog| {
+    let find = |catalog: &Session| {
         let (first, second) = (catalog.find(&args.first)?, catalog.find(&args.second)?);
-        Ok((Some(vec![first.id.clone(), second.id.clone()]), (first, second)))
-    })?;
-    let differences = browse::diff(&query, &first, &second)?;
+        Ok((vec![first.id.clone(), second.id.clone()], (first, second)))
+    };
+    let differences = context
+        .ask_about(find, |query, (first, second)| browse::diff(query, first, second))?;
     if args.stat {
         let stats = browse::stat(&differences);
         context.output.result(&stats, || describe_stat(&stats))?;
