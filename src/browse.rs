@@ -20,7 +20,7 @@ mod unreadable;
 pub use config::{RecordedConfig, recorded_config, recorded_config_file, write_descriptions};
 pub use containing::containing;
 pub use content::write_content;
-pub use diff::{Change, Difference, Stat, diff, stat};
+pub use diff::{Change, Difference, Stat, diff, stat, uncompared};
 pub use dump::write_dump;
 pub use find::{Criteria, Found, find};
 pub use history::{Event, Version, history};

@@ -3,8 +3,8 @@
 use super::context::Context;
 use super::{Ending, table};
 use crate::browse::{self, Change, Difference, Stat};
-use crate::catalog::Session;
-use crate::error::Result;
+use crate::catalog::{BackupRecord, Session};
+use crate::error::{Code, Result};
 use crate::printable::one_line;
 use clap::Args;
 
@@ -18,7 +18,8 @@ Each line begins with a mark:
   -  only the first has it
   M  content or type differ
   m  only mode, owner or time differ
-  R  the second has the same content under another path, the first one is gone";
+  R  the second has the same content under another path, the first one is gone
+File trees that only one of both holds are named and not compared (exit code 3).";
 
 /// The arguments of `backstop diff`.
 #[derive(Debug, Args)]
@@ -38,15 +39,32 @@ pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Ending> {
         let (first, second) = (catalog.find(&args.first)?, catalog.find(&args.second)?);
         Ok((vec![first.id.clone(), second.id.clone()], (first, second)))
     };
-    let differences = context
-        .ask_about(find, |query, (first, second)| browse::diff(query, first, second))?;
+    let (differences, is_whole) = context.ask_about(find, |query, (first, second)| {
+        let differences = browse::diff(query, first, second)?;
+        Ok((differences, name_uncompared(context, first, second)))
+    })?;
     if args.stat {
         let stats = browse::stat(&differences);
         context.output.result(&stats, || describe_stat(&stats))?;
     } else {
         context.output.result(&differences, || differences.iter().map(describe).collect())?;
     }
-    Ok(Ending::Done)
+    Ok(if is_whole { Ending::Done } else { Ending::Degraded })
+}
+
+/// Names the file trees that only one of both holds; whether there are none.
+fn name_uncompared(context: &Context, first: &BackupRecord, second: &BackupRecord) -> bool {
+    let uncompared = browse::uncompared(first, second);
+    for (tree, backup, is_omitted) in &uncompared {
+        let why = if *is_omitted {
+            "was taken with --only, which left it out"
+        } else {
+            "has no such file tree"
+        };
+        let message = format!("{tree} is not compared: {} {why}", backup.name);
+        context.progress.warn(Code::ComponentNotFound, message);
+    }
+    uncompared.is_empty()
 }
 
 fn describe(one: &Difference) -> String {

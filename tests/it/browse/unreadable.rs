@@ -113,7 +113,7 @@ fn a_damaged_copy_of_an_index_is_brought_anew() {
 }
 
 #[test]
-fn a_backup_without_the_tree_has_no_such_file() {
+fn a_backup_without_the_tree_has_no_such_file_and_is_not_compared() {
     let host = Host::with_database();
     let whole = host.back_up();
     let partial = host.json(&["backup", "--only", "databases"]);
@@ -129,6 +129,12 @@ fn a_backup_without_the_tree_has_no_such_file() {
     }
     let ran = host.run(&["cat", &id(&whole), "mail/one.txt"]).failed(5, "file_not_found");
     assert!(ran.stderr.contains("has no file tree mail"), "{ran:?}");
+    for (first, second) in [(&whole, &partial), (&partial, &whole)] {
+        let ran = host.run(&["diff", &id(first), &id(second), "--json"]).ended(3);
+        assert_eq!(ran.json(), serde_json::json!([]));
+        assert!(ran.stderr.contains("uploads is not compared"), "{ran:?}");
+    }
+    host.run(&["diff", &id(&whole), &id(&whole)]).ok();
 }
 
 #[test]
