@@ -36,6 +36,7 @@ pub use manifest::Manifest;
 pub use name::{backup_name, stamp_of_name};
 pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
+pub use receive::Received;
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
 use crate::config::Place;

@@ -7,10 +7,13 @@ mod coverage;
 mod deep;
 mod key;
 mod needed;
+mod noticed;
 mod sample;
 
 pub use key::{KeyCheck, check_key};
 pub use sample::{Share, sample};
+
+pub(crate) use noticed::{record_damage, still_damaged};
 
 use crate::backup::{lock, open_repository};
 use crate::catalog::{

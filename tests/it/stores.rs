@@ -229,11 +229,57 @@ fn damage_is_not_passed_on_to_copies() {
     let mut bytes = fs::read(&archive).unwrap();
     bytes[20] ^= 1;
     fs::write(&archive, bytes).unwrap();
-    host.run(&["sync"]).failed(6, "backup_damaged");
+    let ran = host.run(&["sync"]).failed(6, "backup_damaged");
+    assert!(ran.stderr.contains("--salvage"), "{ran:?}");
     for copy in [disk(&host), server.objects().join("copy")] {
         assert!(copy.join("backups").join(name(&sound)).join("manifest.json").is_file());
         assert!(!copy.join("backups").join(name(&damaged)).join("manifest.json").exists());
     }
+    let left = objects(&server, "copy");
+    let is_rest = |it: &&String| it.starts_with("leases/") || it.contains(name(&damaged));
+    assert_eq!(left.iter().filter(is_rest).count(), 0, "{left:?}");
+    assert_eq!(fs::read_dir(disk(&host).join("incoming")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_sync_finds_damaged_is_known_from_then_on_and_not_built_upon() {
+    let host = Host::with_files();
+    host.configure_repository(&format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"disk\"\npath = {:?}\n",
+        host.repository(),
+        disk(&host)
+    ));
+    let damaged: Value = host.run(&["backup", "--local-only", "--json"]).ok().json();
+    let archive = host.backup_dir(&damaged).join("files/uploads.tar.zst");
+    let whole = fs::read(&archive).unwrap();
+    let mut bytes = whole.clone();
+    bytes[20] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    let events = "SELECT event FROM events WHERE event = 'backup_verified'";
+    // What is known already is not recorded again.
+    for _ in 0..2 {
+        host.run(&["sync"]).failed(6, "backup_damaged");
+        let last = host.json(&["show", name(&damaged)])["last_verification"].clone();
+        assert_eq!(last["ok"], false, "{last}");
+        assert_eq!(last["damages"][0]["object"], "files/uploads.tar.zst", "{last}");
+        assert_eq!(host.json(&["sql", events]).as_array().unwrap().len(), 1);
+    }
+    // Nor does a look at sizes make it forgotten, or the loss of the catalog.
+    host.run(&["verify", "--level", "quick"]).ok();
+    fs::remove_file(host.state().join("catalog.duckdb")).unwrap();
+    let ran = host.run(&["backup", "--strict", "--json"]).ended(3);
+    let next = ran.json();
+    assert_eq!((&next["kind"], &next["parent"]), (&"full".into(), &Value::Null), "{ran:?}");
+    assert!(!ran.stderr.contains("catches up"), "{ran:?}");
+    let there = disk(&host).join("backups");
+    assert!(there.join(name(&next)).is_dir() && !there.join(name(&damaged)).exists());
+
+    // Mended, it is sent, and is sound once it was read.
+    fs::write(&archive, whole).unwrap();
+    host.run(&["sync"]).ok();
+    assert!(there.join(name(&damaged)).is_dir());
+    host.run(&["verify", name(&damaged)]).ok();
+    assert_eq!(host.json(&["show", name(&damaged)])["status"], "verified");
 }
 
 #[test]

@@ -113,7 +113,10 @@ impl Moving<'_> {
                 Ok(backup) => missing.push(backup),
                 // No backup, or none yet.
                 Err(e) if e.code() == Code::BackupNotFound => {}
-                Err(e) if e.code() == Code::BackupDamaged => damaged = Some(e),
+                Err(e) if e.code() == Code::BackupDamaged => {
+                    copies::unreadable(self.setting, &self.source, name, &e);
+                    damaged = Some(e);
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -151,8 +154,8 @@ impl Moving<'_> {
         match self.target.backup(name) {
             Ok(_) => {}
             Err(e) if e.code() == Code::BackupNotFound => {
-                let bytes = &mut self.copied_bytes;
-                copies::send(self.setting, &self.target, backup, theirs, &shown, bytes)?;
+                let (places, bytes) = ((&self.source, &self.target), &mut self.copied_bytes);
+                copies::send(self.setting, places, backup, theirs, &shown, bytes)?;
             }
             Err(e) if e.code() == Code::BackupDamaged => {
                 return self.discard(backup, theirs, &e.to_string());
