@@ -283,6 +283,24 @@ fn what_a_sync_finds_damaged_is_known_from_then_on_and_not_built_upon() {
 }
 
 #[test]
+fn what_is_not_published_on_a_store_is_no_damage() {
+    let (host, server) = (Host::with_files(), S3Server::start());
+    host.configure_repository(&host.store(&server, "shared"));
+    let record = host.back_up();
+    // As while another host writes.
+    let other = server.objects().join("shared/backups/backup_full_manual_being_written_0000");
+    fs::create_dir_all(other.join("files")).unwrap();
+    fs::write(other.join("files/uploads.tar.zst"), "so far").unwrap();
+    let ran = host.run(&["verify", "--all"]).ok();
+    assert!(ran.stderr.contains("being_written") && ran.stderr.contains("repo check"), "{ran:?}");
+    assert!(!ran.stdout.contains("being_written"), "{ran:?}");
+    // What was published, and lost its manifest, is damaged.
+    let there = server.objects().join("shared/backups").join(name(&record));
+    fs::remove_file(there.join("manifest.json")).unwrap();
+    host.run(&["verify", "--all"]).ended(6);
+}
+
+#[test]
 fn a_backup_that_fails_on_its_way_leaves_nothing_on_its_store() {
     let (host, server) = (Host::with_database(), S3Server::start());
     host.configure_repository(&host.store(&server, "failing"));
