@@ -301,6 +301,32 @@ fn what_is_not_published_on_a_store_is_no_damage() {
 }
 
 #[test]
+fn a_copy_that_is_gone_is_begun_anew_without_forgetting_the_repository() {
+    let host = Host::with_files();
+    host.configure_repository(&format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"disk\"\npath = {:?}\n",
+        host.repository(),
+        disk(&host)
+    ));
+    let record = host.back_up();
+    fs::remove_dir_all(disk(&host)).unwrap();
+    fs::create_dir(disk(&host)).unwrap();
+    for arguments in [&["sync"][..], &["--copy", "disk", "list"]] {
+        let ran = host.run(arguments).failed(5, "repository_not_found");
+        assert!(ran.stderr.contains("take the entry"), "{ran:?}");
+        assert!(!ran.stderr.contains("catalog.duckdb"), "{ran:?}");
+    }
+    let file = host.state().join("repositories.json");
+    let mut known: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let ours = host.repository().to_str().unwrap().to_owned();
+    known.as_object_mut().unwrap().retain(|place, _| *place == ours);
+    assert_eq!(known.as_object().unwrap().len(), 1, "{known}");
+    fs::write(&file, known.to_string()).unwrap();
+    host.run(&["sync"]).ok();
+    assert!(disk(&host).join("backups").join(name(&record)).is_dir());
+}
+
+#[test]
 fn a_backup_that_fails_on_its_way_leaves_nothing_on_its_store() {
     let (host, server) = (Host::with_database(), S3Server::start());
     host.configure_repository(&host.store(&server, "failing"));
