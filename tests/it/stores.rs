@@ -140,7 +140,7 @@ fn a_copy_out_of_reach_is_a_warning_and_the_next_sync_catches_up() {
     host.configure_repository(&copies(&host, &server));
     server.answer_only(0);
     let ran = host.run(&["backup"]).ok();
-    assert!(ran.stderr.contains("degraded: local-only: offsite"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("degraded: not everywhere: offsite"), "{}", ran.stderr);
     assert!(!ran.stderr.contains(SECRET), "{}", ran.stderr);
     let ran = host.run(&["backup", "--strict"]).ended(3);
     assert!(ran.stderr.contains("error[degraded]"), "{}", ran.stderr);
