@@ -122,6 +122,8 @@ fn copies_have_what_the_repository_has_and_stand_for_themselves() {
         assert_eq!((&one["complete"], &one["sent_bytes"]), (&true.into(), &0.into()), "{one}");
     }
     host.run(&["sync", "nowhere"]).failed(2, "usage");
+    let ran = host.run(&["--copy", "disk", "sync"]).failed(2, "usage");
+    assert!(ran.stderr.contains("leave --copy"), "{ran:?}");
 
     // The repository is lost; each copy takes its place.
     fs::remove_dir_all(host.repository()).unwrap();
