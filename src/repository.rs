@@ -243,6 +243,12 @@ impl Repository {
         }
     }
 
+    /// For how long [`deletion`](Self::deletion) waits for others who may need what goes; not at
+    /// all in a directory, where the lock keeps them away.
+    pub fn deletion_pause(&self) -> Option<Duration> {
+        self.directory().is_none().then_some(self.pace.age)
+    }
+
     /// Makes ready to delete backups, given by id and name. `knows` tells of a backup's name
     /// whether its needs were considered when they were chosen. Needs the lock.
     ///

@@ -79,7 +79,8 @@ fn a_store_may_be_the_only_home_of_a_repository() {
     // A host that never saw it reads it all the same.
     fs::remove_dir_all(host.state()).unwrap();
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 2);
-    host.run(&["delete", name(&next), "--yes"]).ok();
+    let ran = host.run(&["delete", name(&next), "--yes"]).ok();
+    assert!(ran.stderr.contains("waiting 20 s"), "{ran:?}");
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 1);
     let left = objects(&server, "only home");
     assert!(!left.iter().any(|object| object.contains(name(&next))), "{left:?}");
@@ -285,24 +286,6 @@ fn what_a_sync_finds_damaged_is_known_from_then_on_and_not_built_upon() {
 }
 
 #[test]
-fn what_is_not_published_on_a_store_is_no_damage() {
-    let (host, server) = (Host::with_files(), S3Server::start());
-    host.configure_repository(&host.store(&server, "shared"));
-    let record = host.back_up();
-    // As while another host writes.
-    let other = server.objects().join("shared/backups/backup_full_manual_being_written_0000");
-    fs::create_dir_all(other.join("files")).unwrap();
-    fs::write(other.join("files/uploads.tar.zst"), "so far").unwrap();
-    let ran = host.run(&["verify", "--all"]).ok();
-    assert!(ran.stderr.contains("being_written") && ran.stderr.contains("repo check"), "{ran:?}");
-    assert!(!ran.stdout.contains("being_written"), "{ran:?}");
-    // What was published, and lost its manifest, is damaged.
-    let there = server.objects().join("shared/backups").join(name(&record));
-    fs::remove_file(there.join("manifest.json")).unwrap();
-    host.run(&["verify", "--all"]).ended(6);
-}
-
-#[test]
 fn a_copy_that_is_gone_is_begun_anew_without_forgetting_the_repository() {
     let host = Host::with_files();
     host.configure_repository(&format!(
@@ -326,6 +309,24 @@ fn a_copy_that_is_gone_is_begun_anew_without_forgetting_the_repository() {
     fs::write(&file, known.to_string()).unwrap();
     host.run(&["sync"]).ok();
     assert!(disk(&host).join("backups").join(name(&record)).is_dir());
+}
+
+#[test]
+fn what_is_not_published_on_a_store_is_no_damage() {
+    let (host, server) = (Host::with_files(), S3Server::start());
+    host.configure_repository(&host.store(&server, "shared"));
+    let record = host.back_up();
+    // As while another host writes.
+    let other = server.objects().join("shared/backups/backup_full_manual_being_written_0000");
+    fs::create_dir_all(other.join("files")).unwrap();
+    fs::write(other.join("files/uploads.tar.zst"), "so far").unwrap();
+    let ran = host.run(&["verify", "--all"]).ok();
+    assert!(ran.stderr.contains("being_written") && ran.stderr.contains("repo check"), "{ran:?}");
+    assert!(!ran.stdout.contains("being_written"), "{ran:?}");
+    // What was published, and lost its manifest, is damaged.
+    let there = server.objects().join("shared/backups").join(name(&record));
+    fs::remove_file(there.join("manifest.json")).unwrap();
+    host.run(&["verify", "--all"]).ended(6);
 }
 
 #[test]

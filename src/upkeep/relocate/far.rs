@@ -16,6 +16,7 @@ use crate::copies::{self, Sent};
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository, create_dir};
+use crate::retention::announce_pause;
 use crate::setting::Setting;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -207,6 +208,7 @@ impl Moving<'_> {
         let names: BTreeSet<String> = targets.values().cloned().collect();
         let knows = |name: &str| names.contains(name);
         let cancel = &self.setting.cancel;
+        announce_pause(from, &self.setting.progress);
         let mut deletion = from.deletion(targets.clone(), &knows, cancel, lock)?;
         for (id, name) in &targets {
             self.setting.check_interrupted(ATTEMPTED)?;
