@@ -7,7 +7,7 @@
 mod one;
 mod sent;
 
-pub(crate) use one::{pins, send};
+pub(crate) use one::{pins, send, unreadable};
 pub(crate) use sent::Sent;
 
 use crate::backup::open_repository;

@@ -36,6 +36,7 @@ pub use manifest::Manifest;
 pub use name::{backup_name, stamp_of_name};
 pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
+pub use receive::Received;
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 
 use crate::config::Place;
@@ -240,6 +241,12 @@ impl Repository {
                 IncomingBackup::stage((&self.storage, identities), staging, id, parent, self.pace)
             }
         }
+    }
+
+    /// For how long [`deletion`](Self::deletion) waits for others who may need what goes; not at
+    /// all in a directory, where the lock keeps them away.
+    pub fn deletion_pause(&self) -> Option<Duration> {
+        self.directory().is_none().then_some(self.pace.age)
     }
 
     /// Makes ready to delete backups, given by id and name. `knows` tells of a backup's name

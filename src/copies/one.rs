@@ -6,8 +6,10 @@ use crate::backup::open_copy;
 use crate::config::Copy;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
-use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository};
+use crate::repository::manifest::MANIFEST;
+use crate::repository::{BackupId, Damage, Lock, LockMode, PublishedBackup, Received, Repository};
 use crate::setting::Setting;
+use crate::verify::{record_damage, still_damaged};
 use std::collections::BTreeSet;
 
 /// Sends what is missing in `copy`.
@@ -64,14 +66,19 @@ fn send_missing(
         match source.backup(&name) {
             Ok(backup) => missing.push(backup),
             Err(e) if e.code() == Code::BackupNotFound => {}
-            Err(e) if e.code() == Code::BackupDamaged => damaged = Some(e),
+            Err(e) if e.code() == Code::BackupDamaged => {
+                setting.progress.warn(e.code(), e.to_string());
+                unreadable(setting, source, &name, &e);
+                damaged = Some(e);
+            }
             Err(e) => return Err(e),
         }
     }
     missing.sort_by_key(|backup| backup.manifest().sequence);
     for backup in &missing {
         setting.check_interrupted("sync copies of")?;
-        match send(setting, &target, backup, &lock, &synced.copy, &mut synced.sent_bytes) {
+        let (shown, bytes) = (&synced.copy, &mut synced.sent_bytes);
+        match send(setting, (source, &target), backup, &lock, shown, bytes) {
             Ok(()) => {
                 synced.sent.push(backup.manifest().name.clone());
                 sent.add(&backup.manifest().name);
@@ -90,10 +97,8 @@ fn send_missing(
     }
     sent.keep(&there)?;
     pins(source, &target, &lock)?;
-    if target.directory().is_none() {
-        // What was cut off here and deleted since; now, since it could be gone on with before.
-        target.clear_leftovers(&lock)?;
-    }
+    // What was cut off here and deleted since; now, since it could be gone on with before.
+    target.clear_leftovers(&lock)?;
     damaged.map_or(Ok(()), Err)
 }
 
@@ -110,15 +115,16 @@ fn lies_there(target: &Repository, sent: &Sent, name: &str) -> Result<bool> {
         Err(e) if e.code() == Code::BackupNotFound => return Ok(false),
         opened => opened?,
     };
-    refuse_damaged(&backup, "keep the copy of").map(|()| true)
+    refuse_damaged_copy(&backup).map(|()| true)
 }
 
 /// Looks at sizes, manifest and checksums, not at contents.
-fn refuse_damaged(backup: &PublishedBackup, attempted: &str) -> Result<()> {
+fn refuse_damaged_copy(backup: &PublishedBackup) -> Result<()> {
     match backup.check_sizes()?.first() {
         None => Ok(()),
         Some(damage) => {
-            Err(Error::new(Code::BackupDamaged, attempted, backup.shown()).cause(damage).hint(
+            let error = Error::new(Code::BackupDamaged, "keep the copy of", backup.shown());
+            Err(error.cause(damage).hint(
                 "compare it with `backstop verify` here and with --copy; a damaged copy is \
                    deleted with `backstop --copy NAME delete ID`, and sent again by `sync`",
             ))
@@ -137,18 +143,34 @@ fn is_whole(target: &Repository, name: &str) -> Result<bool> {
     }
 }
 
-/// Sends one backup to `target`, which progress calls `shown`. What it has contents in must be
-/// there already.
+/// Records that a backup cannot be read because of damage.
+pub(crate) fn unreadable(setting: &Setting, source: &Repository, name: &str, because: &Error) {
+    record_damage(setting, source, name, vec![Damage::new(MANIFEST, &because.to_string())]);
+}
+
+/// Sends one backup of `source` to `target`, which progress calls `shown`. What it has contents in
+/// must be there already. Damage of the backup itself is recorded.
+///
+/// # Errors
+/// `backup_damaged`, also where what it needs is not there; `backup_not_found` where it was
+/// deleted meanwhile; `interrupted`, and what the target meets.
 pub(crate) fn send(
     setting: &Setting,
-    target: &Repository,
+    (source, target): (&Repository, &Repository),
     backup: &PublishedBackup,
     lock: &Lock,
     shown: &str,
     sent_bytes: &mut u64,
 ) -> Result<()> {
     let manifest = backup.manifest();
-    refuse_damaged(backup, "send")?;
+    let mut damages = backup.check_sizes()?;
+    if damages.is_empty() {
+        // Nothing of it is sent in vain.
+        damages = still_damaged(setting, backup)?;
+    }
+    if !damages.is_empty() {
+        return Err(damaged(setting, source, backup, damages));
+    }
     for elsewhere in manifest.components.iter().flat_map(|component| component.elsewhere()) {
         let needed = backup.sibling(&elsewhere.backup)?.manifest().name.clone();
         if !is_whole(target, &needed)? {
@@ -170,7 +192,34 @@ pub(crate) fn send(
     };
     let received = target.receive(backup, alike.as_ref(), &setting.cancel, &mut advance, lock);
     report(Event::Finished { task: task.clone() });
-    received.map(drop)
+    match received? {
+        Received::Whole => Ok(()),
+        Received::Damaged(damage) => Err(damaged(setting, source, backup, vec![damage])),
+    }
+}
+
+/// Records what is wrong with a backup, and says so.
+fn damaged(
+    setting: &Setting,
+    source: &Repository,
+    backup: &PublishedBackup,
+    damages: Vec<Damage>,
+) -> Error {
+    let name = &backup.manifest().name;
+    // What somebody is deleting lacks files without being damaged.
+    if let Err(e) = source.backup(name)
+        && e.code() == Code::BackupNotFound
+    {
+        return e;
+    }
+    let first = damages.first();
+    let cause = first.map(|damage| format!("{} {}", damage.object, damage.fault));
+    record_damage(setting, source, name, damages);
+    Error::new(Code::BackupDamaged, "send", backup.shown()).cause(cause.unwrap_or_default()).hint(
+        "`backstop list` says so from now on, and no backup builds upon it any more: restore \
+             what you need of it with --salvage, then `backstop delete` it; `backstop verify` \
+             reads all of it",
+    )
 }
 
 /// What is kept by hand here is so there. What only the copy holds is kept as it says itself.

@@ -3,7 +3,7 @@
 use super::checksums::CHECKSUMS;
 use super::incoming::{self, Transfer};
 use super::manifest::{MANIFEST, Object};
-use super::{Home, INCOMING, Lock, PublishedBackup, Repository, create_dir, hash_file};
+use super::{Damage, Home, INCOMING, Lock, PublishedBackup, Repository, create_dir, hash_file};
 use crate::error::{Code, Error, Result};
 use crate::storage::{Hashing, LocalStorage, Storage};
 use std::collections::HashMap;
@@ -15,14 +15,23 @@ use tokio_util::sync::CancellationToken;
 /// below this one.
 const DATABASES: &str = "databases/";
 
+/// What became of a backup that was to be taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// It lies here now.
+    Whole,
+    /// It does not, and nothing of it: damage is not passed on. This is what was met first.
+    Damaged(Damage),
+}
+
 impl Repository {
     /// Takes over a backup: every object as it is stored there, the manifest last. `alike` is a
     /// backup that lies here already and may have files of dumps in common with it. What an
     /// earlier attempt brought is not brought again. `sent` is told of bytes that were sent. Needs the lock.
     ///
     /// # Errors
-    /// `backup_damaged` where an object is not what the manifest says: damage is not passed on;
-    /// `interrupted` when `cancel` is set.
+    /// `interrupted` when `cancel` is set, and what reading and writing meet. What was brought
+    /// until then stays for the next attempt.
     pub fn receive(
         &self,
         from: &PublishedBackup,
@@ -30,7 +39,7 @@ impl Repository {
         cancel: &CancellationToken,
         sent: &mut dyn FnMut(u64),
         _lock: &Lock,
-    ) -> Result<PublishedBackup> {
+    ) -> Result<Received> {
         let name = &from.manifest().name;
         match &self.home {
             Home::Directory(path) => {
@@ -41,7 +50,10 @@ impl Repository {
                 let link = |theirs: &str, object: &Object| {
                     linked.as_ref().is_some_and(|dir| link(&dir.join(theirs), &staged, object))
                 };
-                bring(from, alike, &storage, "", &link, cancel, sent)?;
+                if let Some(damage) = bring(from, alike, &storage, "", &link, cancel, sent)? {
+                    fs::remove_dir_all(&staged).map_err(|e| Error::io("remove", &staged, e))?;
+                    return Ok(Received::Damaged(damage));
+                }
                 for object in [CHECKSUMS, MANIFEST] {
                     bring_whole(from, object, &storage, object)?;
                 }
@@ -59,12 +71,23 @@ impl Repository {
                     let to = format!("{dir}/{}", object.path);
                     theirs.is_some_and(|it| copied(storage, &it, &to, object.size))
                 };
-                bring(from, alike, storage, &format!("{dir}/"), &copy, cancel, sent)?;
+                let prefix = format!("{dir}/");
+                match bring(from, alike, storage, &prefix, &copy, cancel, sent) {
+                    Ok(None) => {}
+                    Ok(Some(damage)) => {
+                        transfer.discard();
+                        return Ok(Received::Damaged(damage));
+                    }
+                    Err(e) => {
+                        transfer.give_up(&e);
+                        return Err(e);
+                    }
+                }
                 let read = |object: &str| read_whole(from, object);
                 transfer.publish(from.manifest(), &read(CHECKSUMS)?, &read(MANIFEST)?)?;
             }
         }
-        self.backup(name)
+        self.backup(name).map(|_| Received::Whole)
     }
 
     /// The ids and names here of what a backup from elsewhere has contents in.
@@ -79,8 +102,9 @@ impl Repository {
     }
 }
 
-/// Brings the objects that are missing in `to`, below `prefix`. `share` makes an object of one
-/// that lies there already, of another name.
+/// Brings the objects that are missing in `to`, below `prefix`, until one is not what the manifest
+/// says; returns what is wrong with that. `share` makes an object of one that lies there already,
+/// of another name.
 fn bring(
     from: &PublishedBackup,
     alike: Option<&PublishedBackup>,
@@ -89,7 +113,7 @@ fn bring(
     share: &dyn Fn(&str, &Object) -> bool,
     cancel: &CancellationToken,
     sent: &mut dyn FnMut(u64),
-) -> Result<()> {
+) -> Result<Option<Damage>> {
     let held = alike.map(in_dumps).unwrap_or_default();
     let listed = to.list(prefix.trim_end_matches('/'))?;
     let there: HashMap<&str, u64> =
@@ -106,15 +130,20 @@ fn bring(
             continue;
         }
         let name = format!("{prefix}{}", object.path);
-        let (hashing, content) = Hashing::of(&from.stored(&object.path)?);
+        let stored = match from.stored(&object.path) {
+            Err(e) if e.code() == Code::BackupDamaged => {
+                return Ok(Some(Damage::new(&object.path, "is missing")));
+            }
+            opened => opened?,
+        };
+        let (hashing, content) = Hashing::of(&stored);
         to.upload(&name, &content, cancel, sent)?;
         if hashing.sha256().as_ref() != Some(&object.sha256) {
             to.remove(&name)?;
-            return Err(Error::new(Code::BackupDamaged, "send", content.name())
-                .cause("it has other bytes than were written"));
+            return Ok(Some(Damage::new(&object.path, "has other bytes than were written")));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn in_dumps(backup: &PublishedBackup) -> HashMap<(u64, &str), &str> {

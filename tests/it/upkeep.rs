@@ -85,6 +85,22 @@ fn check_names_everything_that_is_not_as_it_should_be() {
 }
 
 #[test]
+fn check_says_that_it_read_no_content_and_what_is_known_of_it() {
+    let host = Host::with_files();
+    let record = host.back_up();
+    let said = host.run(&["repo", "check"]).ok().stdout;
+    assert!(said.contains("No content was read") && !said.contains("damaged"), "{said}");
+    let archive = host.backup_dir(&record).join("files/uploads.tar.zst");
+    let mut bytes = fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    host.run(&["verify"]).ended(6);
+    let said = host.run(&["repo", "check"]).ok().stdout;
+    assert!(said.contains("1 backup is known to be damaged"), "{said}");
+}
+
+#[test]
 fn a_rebuilt_catalog_knows_what_repository_and_journal_know() {
     let host = Host::with_files();
     let full = host.back_up();

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 const DATABASES: &str = "databases/";
 
 /// A place on a store that is announced by a lease. On drop, what was sent is removed unless
-/// it was published.
+/// it was published, or is for the next attempt to go on with.
 #[derive(Debug)]
 pub(in crate::repository) struct Transfer {
     storage: Arc<dyn Storage>,
@@ -63,6 +63,20 @@ impl Transfer {
         }
         self.dir = Some(dir.clone());
         Ok(dir)
+    }
+
+    /// Ends it, and leaves nothing: there is nothing to go on with. Where another host took the
+    /// same backup over, what lies there is its own.
+    pub(in crate::repository) fn discard(mut self) {
+        self.continues = self.confirm().is_err();
+    }
+
+    /// Ends it because of a failure. A store that does not answer is not asked any more: its
+    /// lease becomes stale by itself.
+    pub(in crate::repository) fn give_up(mut self, because: &Error) {
+        if because.code() == Code::StorageUnreachable {
+            self.lease = None;
+        }
     }
 
     /// Where it goes.
@@ -171,10 +185,13 @@ impl Drop for Transfer {
         let removed = match &self.dir {
             None => true,
             // The rest is for the next attempt to go on with. The lease stays with it, so that
-            // somebody clears both away if nobody does.
+            // somebody clears both away if nobody does; until then nobody heeds it.
             Some(dir) if self.continues => {
                 if self.published {
                     let _ = self.storage.remove(&format!("{dir}/{MANIFEST}"));
+                }
+                if let Some(lease) = self.lease.take() {
+                    let _ = lease.abandon();
                 }
                 false
             }

@@ -1,5 +1,6 @@
 //! Writers, deleters and clearers on one store, interleaved at every step.
 
+mod failed;
 mod host;
 
 use super::turns::{Turns, interruptions};

@@ -58,6 +58,12 @@ impl Writer {
         self.look()
     }
 
+    /// Says that nothing more is written, and leaves the lease with what was: whoever finds it
+    /// stale clears both away.
+    pub(in crate::repository) fn abandon(self) -> Result<()> {
+        self.held.abandon()
+    }
+
     pub(in crate::repository) fn give_back(self) -> Result<()> {
         self.held.give_back()
     }
