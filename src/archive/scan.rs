@@ -17,6 +17,7 @@ use super::base::Held;
 use super::entry::{Entry, Kind, Owners};
 use super::fault::{Fault, Trouble};
 use super::index::Row;
+use super::proof::Proofs;
 use crate::error::{Error, Result};
 use link::Links;
 use names::Names;
@@ -56,6 +57,7 @@ pub struct Scan {
     excludes: Excludes,
     owners: Owners,
     links: Links,
+    proofs: Proofs,
     xattrs: Option<XattrReader>,
     levels: Vec<Level>,
     waiting: VecDeque<Scanned>,
@@ -90,6 +92,7 @@ impl Scan {
             excludes,
             owners: Owners::of_this_system(),
             links: Links::default(),
+            proofs: Proofs::default(),
             xattrs: with_xattrs.then(XattrReader::default),
             levels: Vec::new(),
             waiting: VecDeque::new(),
@@ -127,6 +130,11 @@ impl Scan {
         self.links.forget(entry);
     }
 
+    /// What the change times of the files so far are worth.
+    pub(crate) fn proofs(&self) -> &Proofs {
+        &self.proofs
+    }
+
     fn meet(&mut self, name: &OsStr) -> Result<Met, Fault> {
         let Some(level) = self.levels.last() else { return Ok(Met::Nothing) };
         let path = level.path.join(name);
@@ -142,6 +150,9 @@ impl Scan {
         }
         if kind == FileType::Socket {
             return Err(Fault::new(&path, Trouble::Skipped, "socket"));
+        }
+        if kind == FileType::RegularFile {
+            self.proofs.ask(stat.st_dev, &level.directory, name);
         }
         let xattrs = match &mut self.xattrs {
             // A file's are read when it is open, which costs less.
