@@ -7,10 +7,12 @@
 mod exclude;
 mod link;
 mod names;
+mod own;
 mod total;
 mod xattr;
 
 pub use exclude::Excludes;
+pub use own::Own;
 pub use total::{Totals, total};
 
 use super::base::Held;
@@ -27,12 +29,9 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use xattr::XattrReader;
-
-/// Directories in which backstop keeps copies for the time of a backup begin like this.
-pub const STAGING_PREFIX: &str = ".backstop-";
 
 /// One thing that a scan came across.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,8 +144,11 @@ impl Scan {
         if self.excludes.covers(&path, is_directory) {
             return Ok(Met::Nothing);
         }
-        if is_directory && name.as_bytes().starts_with(STAGING_PREFIX.as_bytes()) {
-            return Err(Fault::new(&path, Trouble::Skipped, "staging directory of a backup"));
+        if is_directory
+            && self.levels.len() == 1
+            && let Some(own) = Own::of(name)
+        {
+            return Err(Fault::new(&path, Trouble::Skipped, own.shown()));
         }
         if kind == FileType::Socket {
             return Err(Fault::new(&path, Trouble::Skipped, "socket"));

@@ -20,7 +20,10 @@ use crate::error::{Error, Result};
 use guard::Guard;
 use std::path::{Path, PathBuf};
 
-/// How the name of everything that a capture makes begins.
+/// How the name of everything that a capture makes begins ([`Own::Capture`]); nothing else is
+/// removed for a journal.
+///
+/// [`Own::Capture`]: crate::archive::scan::Own::Capture
 pub const PREFIX: &str = ".backstop-capture-";
 
 /// A mount point strictly below the directory `path`; none where it does not exist.
