@@ -79,6 +79,9 @@ impl<C> Prepared<C> {
 type Read<'a> = dyn Fn(&Setting, &Repository, &[BackupRecord], Option<&[BackupId]>, &Unreadable) -> Result<Reading>
     + 'a;
 
+/// Takes the backups that a question is about, none for all, and what else is known of them.
+type Choose<'a, C> = dyn Fn(&Session) -> Result<(Option<Vec<BackupId>>, C)> + 'a;
+
 impl Context {
     /// Asks where files were, in all backups or in the `wanted` ones.
     ///
@@ -183,7 +186,7 @@ impl Context {
     /// takes.
     fn prepare<C>(
         &self,
-        choose: &dyn Fn(&Session) -> Result<(Option<Vec<BackupId>>, C)>,
+        choose: &Choose<'_, C>,
         read: &Read<'_>,
         unreadable: &Unreadable,
     ) -> Result<Prepared<C>> {

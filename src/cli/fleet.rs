@@ -19,16 +19,16 @@ pub(super) fn parent(place: &str) -> Option<&str> {
     place.strip_suffix(ALL)
 }
 
+/// What is read of some backups of a repository.
+pub(super) type ReadAll<'a> =
+    dyn Fn(&Setting, &Repository, &[BackupRecord]) -> Result<Reading> + 'a;
+
 /// The catalogs of all of them, and what `read` reads for each. What is no repository, or none
 /// any more, is passed over.
 ///
 /// # Errors
 /// `repository_not_found` where there is none at all.
-pub(super) fn prepare(
-    context: &Context,
-    parent: &str,
-    read: &dyn Fn(&Setting, &Repository, &[BackupRecord]) -> Result<Reading>,
-) -> Result<Prepared<()>> {
+pub(super) fn prepare(context: &Context, parent: &str, read: &ReadAll<'_>) -> Result<Prepared<()>> {
     let setting = context.setting()?;
     let config = &setting.config;
     let mut prepared = Prepared::new(());
