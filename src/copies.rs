@@ -5,9 +5,11 @@
 //! What is deleted here stays in the copies.
 
 mod one;
+mod pins;
 mod sent;
 
-pub(crate) use one::{pins, send};
+pub(crate) use one::send;
+pub(crate) use pins::move_pins;
 pub(crate) use sent::Sent;
 
 use crate::backup::open_repository;

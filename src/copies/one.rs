@@ -1,12 +1,13 @@
 //! One copy: what it lacks, in the order of the history.
 
 use super::Synced;
+use super::pins::bring_pins;
 use super::sent::Sent;
 use crate::backup::open_copy;
 use crate::config::Copy;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
-use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository};
+use crate::repository::{Lock, LockMode, PublishedBackup, Repository};
 use crate::setting::Setting;
 use std::collections::BTreeSet;
 
@@ -89,7 +90,7 @@ fn send_missing(
         }
     }
     sent.keep(&there)?;
-    pins(source, &target, &lock)?;
+    bring_pins(source, &target, &lock)?;
     if target.directory().is_none() {
         // What was cut off here and deleted since; now, since it could be gone on with before.
         target.clear_leftovers(&lock)?;
@@ -171,18 +172,4 @@ pub(crate) fn send(
     let received = target.receive(backup, alike.as_ref(), &setting.cancel, &mut advance, lock);
     report(Event::Finished { task: task.clone() });
     received.map(drop)
-}
-
-/// What is kept by hand here is so there. What only the copy holds is kept as it says itself.
-pub(crate) fn pins(source: &Repository, target: &Repository, lock: &Lock) -> Result<()> {
-    let (ours, theirs) = (source.pins()?, target.pins()?);
-    for (id, pin) in ours.iter().filter(|(id, pin)| theirs.get(*id) != Some(*pin)) {
-        target.pin(id, pin, lock)?;
-    }
-    let names = source.names()?;
-    let is_here = |id: &BackupId| names.iter().any(|name| name.ends_with(id.suffix()));
-    for id in theirs.keys().filter(|id| !ours.contains_key(*id) && is_here(id)) {
-        target.unpin(id, lock)?;
-    }
-    Ok(())
 }

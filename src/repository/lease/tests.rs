@@ -211,7 +211,7 @@ fn pins_are_kept_on_a_store_and_save_from_a_deletion_that_has_begun() {
     let host = Host::on(Arc::new(storage.clone()));
     let full = host.writes(None, 'a').unwrap();
     let id = full.manifest().id.clone();
-    let pin = Pin { at: None, host: None, reason: Some("audit".into()) };
+    let pin = Pin { at: None, host: None, reason: Some("audit".into()), brought: false };
     let lock = host.repository.lock(LockMode::Shared, Duration::ZERO).unwrap();
     host.repository.pin(&id, &pin, &lock).unwrap();
     assert_eq!(host.repository.pins().unwrap(), BTreeMap::from([(id.clone(), pin)]));
@@ -229,7 +229,7 @@ fn a_keeper_and_a_deleter_never_both_succeed() {
             let host = Host::on(Arc::new(storage));
             let lock = host.repository.lock(LockMode::Shared, Duration::ZERO).unwrap();
             let is_there = host.repository.backup(&full.manifest().name).is_ok();
-            let pin = Pin { at: None, host: None, reason: None };
+            let pin = Pin { at: None, host: None, reason: None, brought: false };
             host.repository.pin(&id, &pin, &lock).is_ok() && is_there
         });
         let full = {
