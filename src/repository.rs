@@ -20,6 +20,7 @@ pub mod manifest;
 mod name;
 mod pin;
 mod probe;
+mod proof;
 mod published;
 mod receive;
 mod relocation;

@@ -1,5 +1,6 @@
 //! Writers, deleters and clearers on one store, interleaved at every step.
 
+mod copied;
 mod host;
 
 use super::turns::{Turns, interruptions};
@@ -56,24 +57,6 @@ fn a_repository_on_a_store_is_written_read_and_deleted() {
     host.deletes(&[&full, &next]).unwrap();
     assert!(assert_sound(&host, &storage, &"both").is_empty(), "what needs it goes along");
     assert_eq!(storage.all(), ["backstop-repository.json"]);
-}
-
-#[test]
-fn what_is_unchanged_is_copied_by_the_store() {
-    let storage = MemoryStorage::new();
-    let full = Host::on(Arc::new(storage.clone())).writes(None, 'a').unwrap();
-    let copied = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let seen = copied.clone();
-    let watched = storage.hooked(move |request| {
-        if request.verb == "copy" {
-            seen.lock().unwrap().push(request.name.clone());
-        }
-        Fault::None
-    });
-    Host::on(Arc::new(watched)).writes(Some(&full), 'b').unwrap();
-    let copied = copied.lock().unwrap().clone();
-    assert_eq!(copied.len(), 1);
-    assert!(copied[0].ends_with("_bbbb/databases/shop/1.dat"), "{copied:?}");
 }
 
 #[test]
