@@ -79,3 +79,42 @@ fn nothing_is_sent_where_somebody_is_deleting_it_until_that_is_over() {
     taker.receives(&full).unwrap();
     assert_eq!(assert_sound(&taker, &copy, &"sent again").len(), 1);
 }
+
+#[test]
+fn what_is_damaged_is_sent_again_unless_the_other_one_is_damaged_as_well() {
+    let (here, copy) = (MemoryStorage::new(), MemoryStorage::new());
+    let source = Host::on(Arc::new(here.clone()));
+    let full = source.writes(None, 'a').unwrap();
+    let taker = Host::on(Arc::new(copy.clone()));
+    taker.receives(&full).unwrap();
+    let object = format!("backups/{}/{ARCHIVE}", full.manifest().name);
+    here.write(&object, b"archiVe a").unwrap();
+    copy.write(&object, b"archivE a").unwrap();
+    let mend = || {
+        let lock = taker.repository.lock(LockMode::Exclusive, Duration::ZERO)?;
+        let suspected = BTreeSet::from([ARCHIVE.to_owned(), TABLE.to_owned()]);
+        let cancel = CancellationToken::new();
+        taker.repository.mend(&full, &suspected, &cancel, &mut |_| {}, &lock)
+    };
+    assert_eq!(mend().unwrap_err().code(), Code::BackupDamaged);
+    assert_eq!(copy.read(&object).unwrap().unwrap(), b"archivE a");
+    here.write(&object, b"archive a").unwrap();
+    assert_eq!(mend().unwrap(), [ARCHIVE]);
+    assert_eq!(copy.read(&object).unwrap().unwrap(), b"archive a");
+    assert_eq!(mend().unwrap(), [""; 0]);
+    assert_sound(&taker, &copy, &"mended");
+}
+
+#[test]
+fn a_manifest_that_is_damaged_is_sent_again_with_the_checksums() {
+    let source = Host::on(Arc::new(MemoryStorage::new()));
+    let full = source.writes(None, 'a').unwrap();
+    let copy = MemoryStorage::new();
+    let taker = Host::on(Arc::new(copy.clone()));
+    taker.receives(&full).unwrap();
+    copy.write(&format!("backups/{}/manifest.json", full.manifest().name), b"{").unwrap();
+    let lock = taker.repository.lock(LockMode::Exclusive, Duration::ZERO).unwrap();
+    let (suspected, cancel) = (["manifest.json".to_owned()].into(), CancellationToken::new());
+    taker.repository.mend(&full, &suspected, &cancel, &mut |_| {}, &lock).unwrap();
+    assert_eq!(assert_sound(&taker, &copy, &"mended").len(), 1);
+}
