@@ -17,7 +17,7 @@
 //!
 //! | writer | deleter |
 //! | --- | --- |
-//! | 1. writes `leases/write-ID.json`, naming every backup it may build upon | 1. writes `leases/delete-ID.json`, naming every backup it is about to delete |
+//! | 1. writes `leases/write-ID.json`, naming its own backup and every one it may build upon | 1. writes `leases/delete-ID.json`, naming every backup it is about to delete |
 //! | 2. reads the header and the deleters' leases; backs off where one names what it needs | 2. reads the writers' leases, *then* the manifests of backups it does not know; spares what any of them needs |
 //! | 3. looks whether what it needs is still there | 3. waits ([`Pace::age`]), and does 2 again |
 //! | 4. writes its objects | 4. deletes: the manifest first, then the rest |
@@ -123,7 +123,7 @@ pub(super) struct Lease {
     pub(super) host: String,
     /// By the holder's clock; for people.
     pub(super) renewed_at: Timestamp,
-    /// What a writer may build upon.
+    /// What a writer may build upon, and what it writes itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) needs: Vec<BackupId>,
     /// The name of the backup that a writer writes, from before its first object on.

@@ -113,11 +113,6 @@ impl PublishedBackup {
         self.storage.directory().map(|repository| repository.join(&self.dir))
     }
 
-    /// Where its objects lie, in the storage.
-    pub(super) fn dir(&self) -> &str {
-        &self.dir
-    }
-
     /// Everything about the backup.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -383,7 +378,7 @@ fn is_directory(storage: &Arc<dyn Storage>, dir: &str) -> bool {
 }
 
 /// Whether a failure to read says nothing of what is stored.
-fn is_no_damage(error: &Error) -> bool {
+pub(super) fn is_no_damage(error: &Error) -> bool {
     matches!(
         error.code(),
         Code::Interrupted

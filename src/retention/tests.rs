@@ -293,7 +293,8 @@ fn the_last_backup_that_holds_a_component_stays() {
 #[test]
 fn what_is_kept_by_hand_or_of_another_stack_stays() {
     let mut history = daily(6);
-    history[0].pin = Some(Pin { at: None, host: None, reason: Some("audit".into()) });
+    history[0].pin =
+        Some(Pin { at: None, host: None, reason: Some("audit".into()), brought: false });
     history[1].stack = "mail".into();
     let rules = || json!({"keep_last": 1});
     assert_eq!(staying(&history, rules()), [1, 2, 6]);

@@ -1,5 +1,6 @@
 //! Repositories on object stores, and copies of repositories there.
 
+mod mending;
 mod moves;
 mod sftp;
 

@@ -139,7 +139,7 @@ impl Moving<'_> {
                 Err(e) => return Err(e),
             }
         }
-        copies::pins(&self.source, &self.target, theirs)?;
+        copies::move_pins(&self.source, &self.target, theirs)?;
         damaged.map_or(Ok(()), |e| {
             Err(e.hint(
                 "the repository is still where it was, and all other backups are in the new \
