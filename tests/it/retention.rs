@@ -76,7 +76,8 @@ fn prune_explains_every_backup_and_deletes_what_no_rule_keeps() {
         format!("daily {}", at.to_zoned(jiff::tz::TimeZone::system()).date())
     };
     assert_eq!(of(&newest), (true, format!("newest good; {}", today(&newest))));
-    assert_eq!(of(&damaged), (true, today(&damaged)), "a series of its own");
+    let own = format!("{} of the damaged", today(&damaged));
+    assert_eq!(of(&damaged), (true, own), "a series of its own");
     assert_eq!(of(&dated), (false, "no rule keeps it".into()));
     assert_eq!(of(&incremental), (true, "kept by hand: before the audit".into()));
     let needed = format!("needed by {}", incremental["name"].as_str().unwrap());

@@ -70,7 +70,7 @@ fn damaged_databases_and_files_are_replaced_and_can_be_had_back() {
     let aside = site.sql("SELECT datname FROM pg_database WHERE datname ~ '_restore_'");
     assert_eq!(site.sql_in(&aside, rows), since);
     let report = site.ran(&["runbook", "report", "latest"]).ok().stdout;
-    assert!(report.contains("by now rolled_back") && report.contains("1h, met"), "{report}");
+    assert!(report.contains("by now rolled_back") && report.contains("1d, met"), "{report}");
     let kept = site.ran(&["rollback", "--list", "--json"]).ok().json();
     assert_eq!(kept[0]["stage"], "rolled_back", "{kept}");
     site.ran(&["restore", backup["id"].as_str().unwrap(), "--yes", "--no-safety"]).ok();
