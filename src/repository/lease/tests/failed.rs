@@ -9,8 +9,11 @@ use std::path::Path;
 fn receive(host: &Host, backup: &PublishedBackup, is_cut_off: bool) -> Result<Received> {
     let lock = host.repository.lock(LockMode::Exclusive, Duration::ZERO)?;
     let cancel = CancellationToken::new();
+    let mut objects = 0;
     let mut sent = |_| {
-        if is_cut_off {
+        objects += 1;
+        // The first one has arrived, the second one is on its way.
+        if is_cut_off && objects == 2 {
             cancel.cancel();
         }
     };
