@@ -16,7 +16,7 @@ mod record;
 mod runs;
 
 pub use event::{Event, EventName};
-pub use query::{Answer, Changes, Query, Source, Value};
+pub use query::{Answer, Changes, Query, Question, Source, Value, may_be_unreadable, unreadable};
 pub use record::{BackupRecord, LastVerification, Sampled, Status, VerifyLevel};
 pub use runs::{RunApprovalRow, RunAttemptRow, RunRow, RunStepRow};
 

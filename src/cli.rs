@@ -1,5 +1,6 @@
 //! The command line: one file a command, each a thin caller of an operation.
 
+mod ask;
 mod backup;
 mod cat;
 mod checkpoint;

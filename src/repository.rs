@@ -15,15 +15,18 @@ mod header;
 mod id;
 mod incoming;
 mod lease;
+mod listing;
 mod lock;
 pub mod manifest;
 mod mend;
 mod name;
 mod pin;
 mod probe;
+mod proof;
 mod published;
 mod receive;
 mod relocation;
+mod repair;
 mod transit;
 
 pub use checksums::{Checksums, hash_blob, hash_file};
@@ -32,13 +35,15 @@ pub use durable::{create_dir, sync_dir, write_new, write_replacing};
 pub use id::BackupId;
 pub use incoming::IncomingBackup;
 pub use lease::Pace;
+pub use listing::Listing;
 pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
-pub use mend::{give_to_owner, mend, open_to_owner};
 pub use name::{backup_name, stamp_of_name};
 pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
+pub use receive::Received;
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
+pub use repair::{give_to_owner, open_to_owner, repair};
 
 use crate::config::Place;
 use crate::encryption::{Identities, sealed_name};
@@ -242,6 +247,12 @@ impl Repository {
                 IncomingBackup::stage((&self.storage, identities), staging, id, parent, self.pace)
             }
         }
+    }
+
+    /// For how long [`deletion`](Self::deletion) waits for others who may need what goes; not at
+    /// all in a directory, where the lock keeps them away.
+    pub fn deletion_pause(&self) -> Option<Duration> {
+        self.directory().is_none().then_some(self.pace.age)
     }
 
     /// Makes ready to delete backups, given by id and name. `knows` tells of a backup's name

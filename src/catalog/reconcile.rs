@@ -53,7 +53,9 @@ impl Session {
     ) -> Result<()> {
         let mut verifications = self.verifications()?;
         let mut add = |name: &str| {
-            let backup = match repository.backup(name) {
+            // What the catalog takes in is believed from then on.
+            let proven = repository.backup(name).and_then(|it| it.require_proven().map(|()| it));
+            let backup = match proven {
                 Ok(backup) => backup,
                 // On a store: being written, or left by a dead writer.
                 Err(e) if e.code() == Code::BackupNotFound => return Ok(()),

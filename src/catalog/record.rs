@@ -1,7 +1,8 @@
 //! One backup as lists and `--json` show it, whether it was published or failed.
 
 use crate::repository::manifest::{
-    Component, Consistency, Downtime, FORMAT, Kind, Level, Manifest, Object, Readiness, Reason,
+    Component, Consistency, Detail, Downtime, FORMAT, Kind, Level, Manifest, Object, Readiness,
+    Reason,
 };
 use crate::repository::{BackupId, Damage, Pin, PublishedBackup};
 use jiff::Timestamp;
@@ -353,6 +354,21 @@ impl BackupRecord {
         }
         self.last_verification = Some(found);
         self
+    }
+
+    /// The databases and file trees that it does not hold as a whole: those that `--only` left
+    /// out, and trees of which something could not be read.
+    pub fn lacking(&self) -> Vec<&str> {
+        self.omitted.iter().map(String::as_str).chain(self.unread()).collect()
+    }
+
+    /// The file trees of which something could not be read.
+    pub fn unread(&self) -> Vec<&str> {
+        let unread = |component: &&Component| match &component.detail {
+            Detail::Files(files) => !files.unreadable.is_empty(),
+            _ => false,
+        };
+        self.components.iter().filter(unread).map(|component| component.name.as_str()).collect()
     }
 
     /// Whether its last verification found damage.

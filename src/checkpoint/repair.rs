@@ -6,7 +6,7 @@
 use crate::config::{Config, Place};
 use crate::deadline;
 use crate::error::Code;
-use crate::repository::{give_to_owner, mend, open_to_owner};
+use crate::repository::{give_to_owner, open_to_owner, repair};
 use crate::setting::Setting;
 use std::path::Path;
 
@@ -32,7 +32,7 @@ fn mended(config: &Config) -> Vec<String> {
     if let Place::Directory(path) = config.repository.place()
         && deadline::answers(&path).is_ok()
     {
-        done.extend(mend(&path));
+        done.extend(repair(&path));
     }
     done
 }

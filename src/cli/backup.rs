@@ -104,10 +104,10 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
         context.output.result(&plan, || plan.to_string())?;
         return Ok(Ending::Done);
     }
-    let record = until_interrupted(&context.cancel, backup::backup(&setting, &request)).await?;
+    let mut record = until_interrupted(&context.cancel, backup::backup(&setting, &request)).await?;
     let lacking = match args.local_only {
         true => Ok(None),
-        false => bring_to_copies(context, &setting).await,
+        false => bring_to_copies(context, &setting, &mut record).await,
     };
     context.output.result(&record, || describe(&record))?;
     let shortfall = shortfall(&record, args.require_consistency);
@@ -123,19 +123,35 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
     Ok(if degraded { Ending::Degraded } else { Ending::Done })
 }
 
-/// Brings the copies of the repository up to date. The backup is good whatever comes of it; one
-/// that lacks something is a warning, and returned.
-async fn bring_to_copies(context: &Context, setting: &Setting) -> Result<Option<Error>> {
+/// Brings the copies of the repository up to date, and notes in the record which have it. The
+/// backup is good whatever comes of it; a copy that lacks something is a warning, and returned.
+async fn bring_to_copies(
+    context: &Context,
+    setting: &Setting,
+    record: &mut BackupRecord,
+) -> Result<Option<Error>> {
     if setting.config.repository.copies.is_empty() {
         return Ok(None);
     }
     let synced = until_interrupted(&context.cancel, copies::sync(setting, &[])).await?;
+    copies::note_copies(&setting.config, std::slice::from_mut(record));
     let mut lacking = None;
     for (one, failure) in synced.iter().filter_map(|one| Some((one, one.failure.as_ref()?))) {
-        let message = format!("degraded: local-only: {} at {}: {failure}", one.copy, one.place);
-        setting.progress.warn(failure.code(), message.clone());
+        let lacks = match (record.copies.is_empty(), record.copies.contains(&one.copy)) {
+            // No copy has this backup.
+            (true, _) => "local-only: ",
+            (false, false) => "not everywhere: ",
+            (false, true) => "a copy lacks earlier backups: ",
+        };
+        let message = format!("degraded: {lacks}{} at {}: {failure}", one.copy, one.place);
+        setting.progress.warn(failure.code(), message);
         let error = Error::new(Code::Degraded, "bring the backup to", &one.copy);
-        lacking = Some(error.cause(failure).hint("the next `backstop sync` catches up"));
+        let hint = match failure.code() {
+            // Damage is never passed on.
+            Code::BackupDamaged => failure.hint_text(),
+            _ => "the next `backstop sync` catches up",
+        };
+        lacking = Some(error.cause(failure).hint(hint));
     }
     Ok(lacking)
 }

@@ -20,7 +20,7 @@ const TABLES: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
-  backstop show                   the newest backup
+  backstop show                   the newest backup of the whole stack
   backstop show 4f2a              the one whose id begins so
   backstop show latest --json     the same for programs";
 
@@ -155,6 +155,17 @@ pub(super) fn describe(record: &BackupRecord) -> String {
     }
     for one in lacking {
         line("lacking", one.message.clone());
+    }
+    for component in &record.components {
+        if let Detail::Files(files) = &component.detail
+            && let Some(first) = files.unreadable.first()
+        {
+            let (count, name) = (files.unreadable.len(), &component.name);
+            line(
+                "partial",
+                format!("without {count} of {name} that could not be read, as {first}"),
+            );
+        }
     }
     line("started", moment(record.started_at));
     if let Some(duration) = record.duration_seconds {

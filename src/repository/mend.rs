@@ -1,142 +1,154 @@
-//! What of a repository's own directories and files can be put right without asking anybody:
-//! names that are missing, modes that keep its owner out or let others in. Backups are left as
-//! they are.
+//! Sending again what of a backup is not what it should be.
+//!
+//! Published files are not modified, but one that is damaged is no longer what was published.
+//! Another whole file takes its place at once, by a rename or by the store itself.
 
-use super::header::NAME;
-use super::{BACKUPS, INCOMING, LOCK, Lock, LockMode, PINS, TRASH, create_dir};
-use std::fs::Permissions;
-use std::io::ErrorKind::NotFound;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::time::Duration;
+use super::checksums::CHECKSUMS;
+use super::lease::{Needs, Writer};
+use super::manifest::{MANIFEST, Object};
+use super::proof::is_as_written;
+use super::{BACKUPS, Home, INCOMING, Lock, PublishedBackup, Repository, create_dir, sync_dir};
+use crate::error::{Code, Error, Result};
+use crate::storage::{Blob, Hashing, LocalStorage, Storage};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use tokio_util::sync::CancellationToken;
 
-/// Puts the repository in the directory `path` right, where one lies there; returns a sentence
-/// for each thing that was done. What cannot be done is left to whoever then uses it.
-pub fn mend(path: &Path) -> Vec<String> {
-    let mut done = Vec::new();
-    done.extend(open_to_owner(path));
-    if !path.join(NAME).is_file() {
-        return done;
+const ATTEMPTED: &str = "mend the copy of";
+
+impl Repository {
+    /// Looks at the `suspected` objects of a backup that lies here, and sends those again that
+    /// are not what they should be. `from` is the same backup elsewhere; nothing that is damaged
+    /// there is sent. Returns the names of what was sent. Needs the lock.
+    ///
+    /// # Errors
+    /// `backup_damaged` where an object is damaged in both places, `locked` where another host
+    /// is deleting the backup here, `interrupted` when `cancel` is set.
+    pub fn mend(
+        &self,
+        from: &PublishedBackup,
+        suspected: &BTreeSet<String>,
+        cancel: &CancellationToken,
+        sent: &mut dyn FnMut(u64),
+        _lock: &Lock,
+    ) -> Result<Vec<String>> {
+        let manifest = from.manifest();
+        let dir = format!("{BACKUPS}/{}", manifest.name);
+        let lease = match &self.home {
+            Home::Directory(_) => None,
+            // Nobody may delete it meanwhile: what is sent would be left behind.
+            Home::Store(_) => {
+                let needs = Needs::from([(manifest.id.clone(), manifest.name.clone())]);
+                Some(Writer::take(&self.storage, self.pace, &manifest.id, needs)?)
+            }
+        };
+        let way = match &self.home {
+            Home::Directory(repository) => {
+                let staged = repository.join(INCOMING).join(manifest.id.as_str());
+                create_dir(&staged)?;
+                Way::Renamed { staged, dir: repository.join(&dir) }
+            }
+            Home::Store(_) => Way::Replaced { storage: self.storage.as_ref(), dir: dir.clone() },
+        };
+        let mut mending = Mending { from, way, cancel, sent };
+        let mended = mending.texts(suspected).and_then(|mut mended| {
+            for object in manifest.objects.iter().filter(|it| suspected.contains(&it.path)) {
+                let name = format!("{dir}/{}", object.path);
+                if !is_as_written(self.storage.as_ref(), &name, object, cancel)? {
+                    mending.object(object)?;
+                    mended.push(object.path.clone());
+                }
+            }
+            Ok(mended)
+        });
+        mending.way.end();
+        if let Some(lease) = lease {
+            // One that cannot be given back becomes stale by itself.
+            let _ = lease.give_back();
+        }
+        mended
     }
-    for name in [BACKUPS, INCOMING, TRASH] {
-        let dir = path.join(name);
-        let is_missing = dir.symlink_metadata().is_err_and(|e| e.kind() == NotFound);
-        if is_missing && create_dir(&dir).is_ok() {
-            done.push(format!("{} was missing and was created", dir.display()));
+}
+
+/// How an object takes the place of a damaged one.
+enum Way<'a> {
+    /// Written beside, where it is cleared away if nobody names it.
+    Renamed { staged: PathBuf, dir: PathBuf },
+    /// The store shows the old one or the new.
+    Replaced { storage: &'a dyn Storage, dir: String },
+}
+
+struct Mending<'a> {
+    from: &'a PublishedBackup,
+    way: Way<'a>,
+    cancel: &'a CancellationToken,
+    sent: &'a mut dyn FnMut(u64),
+}
+
+impl Mending<'_> {
+    /// Manifest and checksums, where one of the two is suspected: each only means something
+    /// beside the other.
+    fn texts(&mut self, suspected: &BTreeSet<String>) -> Result<Vec<String>> {
+        let texts = [CHECKSUMS, MANIFEST];
+        if !texts.iter().any(|text| suspected.contains(*text)) {
+            return Ok(Vec::new());
+        }
+        let damages = self.from.check_sizes()?;
+        if let Some(damage) = damages.iter().find(|it| texts.contains(&it.object.as_str())) {
+            return Err(self.damaged(&damage.object, &damage.fault));
+        }
+        for text in texts {
+            self.put(text, &self.from.stored(text)?, &|| true)?;
+        }
+        Ok(texts.map(str::to_owned).to_vec())
+    }
+
+    fn object(&mut self, object: &Object) -> Result<()> {
+        // It is read first: what is left of the damaged one may be all that there is.
+        if !self.from.is_as_written(object, self.cancel)? {
+            return Err(self.damaged(&object.path, "is damaged in both places"));
+        }
+        let (hashing, content) = Hashing::of(&self.from.stored(&object.path)?);
+        let is_sound = || hashing.sha256().as_ref() == Some(&object.sha256);
+        self.put(&object.path, &content, &is_sound)
+    }
+
+    /// `is_sound` tells of what was read to be sent whether it may take its place.
+    fn put(&mut self, name: &str, content: &Blob, is_sound: &dyn Fn() -> bool) -> Result<()> {
+        const UNLIKE: &str = "was read twice, with other bytes each time";
+        match &self.way {
+            Way::Replaced { storage, dir } => {
+                storage.upload(&format!("{dir}/{name}"), content, self.cancel, self.sent)?;
+                if is_sound() { Ok(()) } else { Err(self.damaged(name, UNLIKE)) }
+            }
+            Way::Renamed { staged, dir } => {
+                LocalStorage::new(staged).upload(name, content, self.cancel, self.sent)?;
+                if !is_sound() {
+                    return Err(self.damaged(name, UNLIKE));
+                }
+                let to = dir.join(name);
+                let parent = to.parent().unwrap_or(dir);
+                create_dir(parent)?;
+                std::fs::rename(staged.join(name), &to)
+                    .map_err(|e| Error::io("replace", &to, e))?;
+                sync_dir(parent)
+            }
         }
     }
-    for (name, mode) in [
-        (BACKUPS, 0o700),
-        (INCOMING, 0o700),
-        (TRASH, 0o700),
-        (PINS, 0o700),
-        (LOCK, 0o600),
-        (NAME, 0o600),
-    ] {
-        done.extend(set_mode(&path.join(name), |_| mode));
+
+    fn damaged(&self, object: &str, fault: &str) -> Error {
+        Error::new(Code::BackupDamaged, ATTEMPTED, self.from.shown())
+            .cause(format!("{object} {fault}"))
+            .hint("restore what you need of it with --salvage, here or with --copy")
     }
-    done.extend(take_over(path));
-    done
 }
 
-/// Lets the owner of a directory into it again; returns what was done.
-pub fn open_to_owner(path: &Path) -> Option<String> {
-    path.is_dir().then(|| set_mode(path, |mode| mode | 0o700)).flatten()
-}
-
-/// Lets the owner of a file read and write it again; returns what was done.
-pub fn give_to_owner(file: &Path) -> Option<String> {
-    file.is_file().then(|| set_mode(file, |mode| mode | 0o600)).flatten()
-}
-
-fn set_mode(path: &Path, wanted: impl Fn(u32) -> u32) -> Option<String> {
-    let found = path.metadata().ok()?.permissions().mode() & 0o7777;
-    let wanted = wanted(found);
-    if found == wanted {
-        return None;
-    }
-    std::fs::set_permissions(path, Permissions::from_mode(wanted)).ok()?;
-    Some(format!("{} had mode {found:04o} and has {wanted:04o} now", path.display()))
-}
-
-/// Says of whom the lock is taken over, where its holder died at work. The kernel has released
-/// it: what is left of the holder is its name in the file, and what it was writing, which the
-/// next writer clears.
-fn take_over(path: &Path) -> Option<String> {
-    let lock = path.join(LOCK);
-    let left = [INCOMING, TRASH].iter().map(|name| entries(&path.join(name))).sum::<usize>();
-    if left == 0 {
-        return None;
-    }
-    let holder = std::fs::read_to_string(&lock).unwrap_or_default();
-    let _free = Lock::take(&lock, LockMode::Exclusive, Duration::ZERO).ok()?;
-    let holder = match holder.trim() {
-        "" => "a process",
-        signed => signed,
-    };
-    Some(format!(
-        "{}: {holder} died at work; its lock is taken over, and what it left is cleared",
-        lock.display()
-    ))
-}
-
-fn entries(dir: &Path) -> usize {
-    std::fs::read_dir(dir).map_or(0, Iterator::count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::repository::Repository;
-
-    fn mode(path: &Path) -> u32 {
-        path.metadata().unwrap().permissions().mode() & 0o7777
-    }
-
-    fn chmod(path: &Path, mode: u32) {
-        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    }
-
-    #[test]
-    fn what_is_missing_comes_back_and_modes_are_mended_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("repo");
-        Repository::open_or_create(&path).unwrap();
-        assert_eq!(mend(&path), Vec::<String>::new(), "nothing is wrong with a new one");
-        std::fs::remove_dir(path.join(INCOMING)).unwrap();
-        chmod(&path.join(BACKUPS), 0o755);
-        chmod(&path.join(NAME), 0o644);
-        chmod(&path, 0o500);
-        let done = mend(&path);
-        assert_eq!(done.len(), 4, "{done:?}");
-        assert!(path.join(INCOMING).is_dir());
-        let modes = [&path, &path.join(BACKUPS), &path.join(NAME)].map(|path| mode(path));
-        assert_eq!(modes, [0o700, 0o700, 0o600]);
-        assert_eq!(mend(&path), Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_is_no_repository_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("lock"), "mine").unwrap();
-        chmod(&dir.path().join("lock"), 0o644);
-        assert_eq!(mend(dir.path()), Vec::<String>::new());
-        assert_eq!(mode(&dir.path().join("lock")), 0o644);
-        assert!(!dir.path().join(BACKUPS).exists());
-        assert_eq!(mend(&dir.path().join("none")), Vec::<String>::new());
-    }
-
-    #[test]
-    fn the_lock_of_a_living_process_is_not_taken_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("repo");
-        let repository = Repository::open_or_create(&path).unwrap();
-        let held = repository.lock(LockMode::Exclusive, Duration::ZERO).unwrap();
-        std::fs::create_dir(path.join(INCOMING).join("half")).unwrap();
-        assert_eq!(mend(&path), Vec::<String>::new());
-        drop(held);
-        let done = mend(&path);
-        let signed = format!("process {}", std::process::id());
-        assert!(done.len() == 1 && done[0].contains(&signed), "{done:?}");
+impl Way<'_> {
+    /// Removes what is left beside.
+    fn end(&self) {
+        if let Self::Renamed { staged, .. } = self {
+            // What cannot be removed now is cleared by the next command that takes the lock.
+            let _ = std::fs::remove_dir_all(staged);
+        }
     }
 }

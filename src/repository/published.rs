@@ -2,6 +2,7 @@
 
 mod content;
 mod damage;
+mod proof;
 
 pub use content::Fetched;
 pub use damage::Damage;
@@ -65,9 +66,7 @@ impl PublishedBackup {
         };
         let manifest = &found.manifest;
         // A flipped bit in the number is damage, not the future.
-        if manifest.format > FORMAT
-            && found.checksums()?.0.get(MANIFEST) != Some(&hash_bytes(&text))
-        {
+        if manifest.format > FORMAT && !found.proves(&text)?.unwrap_or(false) {
             return Err(damaged().cause("it does not fit SHA256SUMS"));
         }
         if manifest.format > FORMAT {
@@ -112,11 +111,6 @@ impl PublishedBackup {
     /// The backup's directory, where it lies in one.
     pub fn directory(&self) -> Option<PathBuf> {
         self.storage.directory().map(|repository| repository.join(&self.dir))
-    }
-
-    /// Where its objects lie, in the storage.
-    pub(super) fn dir(&self) -> &str {
-        &self.dir
     }
 
     /// Everything about the backup.
@@ -384,7 +378,7 @@ fn is_directory(storage: &Arc<dyn Storage>, dir: &str) -> bool {
 }
 
 /// Whether a failure to read says nothing of what is stored.
-fn is_no_damage(error: &Error) -> bool {
+pub(super) fn is_no_damage(error: &Error) -> bool {
     matches!(
         error.code(),
         Code::Interrupted

@@ -130,9 +130,9 @@ impl<'a> Selection<'a> {
         self.sound[place]
     }
 
-    /// Whether a backup is what a restore would want: sound, nothing left out.
+    /// Whether a backup is what a restore would want: sound, nothing left out or not read.
     pub(super) fn is_whole(&self, place: usize) -> bool {
-        self.sound[place] && self.records[place].omitted.is_empty()
+        self.sound[place] && self.records[place].lacking().is_empty()
     }
 
     /// Only the first of the backups of each instant: a consolidated one holds the same as the
@@ -144,6 +144,15 @@ impl<'a> Selection<'a> {
             (record.sequence, record.started_at)
         });
         instants
+    }
+
+    /// Why a backup is not needed beside another one of its instant.
+    fn twin(&self, place: usize) -> Option<String> {
+        let instant = |place: usize| (self.records[place].sequence, self.records[place].started_at);
+        let is_twin = |other: &&usize| **other != place && instant(**other) == instant(place);
+        let twin = self.history.iter().filter(|other| self.stays(**other)).find(is_twin)?;
+        let is_there = self.history.contains(&place);
+        is_there.then(|| format!("{} holds the same", self.records[*twin].name))
     }
 
     pub(super) fn group(&self, place: usize) -> Group {
@@ -168,7 +177,8 @@ impl<'a> Selection<'a> {
             }
             let keep = !reasons.is_empty();
             if !keep {
-                reasons.push(stay.evicted.clone().unwrap_or_else(|| "no rule keeps it".into()));
+                let because = stay.evicted.clone().or_else(|| self.twin(place));
+                reasons.push(because.unwrap_or_else(|| "no rule keeps it".into()));
             }
             (keep, reasons)
         };

@@ -16,6 +16,7 @@ use crate::copies::{self, Sent};
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository, create_dir};
+use crate::retention::announce_pause;
 use crate::setting::Setting;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,7 +114,10 @@ impl Moving<'_> {
                 Ok(backup) => missing.push(backup),
                 // No backup, or none yet.
                 Err(e) if e.code() == Code::BackupNotFound => {}
-                Err(e) if e.code() == Code::BackupDamaged => damaged = Some(e),
+                Err(e) if e.code() == Code::BackupDamaged => {
+                    copies::unreadable(self.setting, &self.source, name, &e);
+                    damaged = Some(e);
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -135,7 +139,7 @@ impl Moving<'_> {
                 Err(e) => return Err(e),
             }
         }
-        copies::pins(&self.source, &self.target, theirs)?;
+        copies::move_pins(&self.source, &self.target, theirs)?;
         damaged.map_or(Ok(()), |e| {
             Err(e.hint(
                 "the repository is still where it was, and all other backups are in the new \
@@ -151,8 +155,8 @@ impl Moving<'_> {
         match self.target.backup(name) {
             Ok(_) => {}
             Err(e) if e.code() == Code::BackupNotFound => {
-                let bytes = &mut self.copied_bytes;
-                copies::send(self.setting, &self.target, backup, theirs, &shown, bytes)?;
+                let (places, bytes) = ((&self.source, &self.target), &mut self.copied_bytes);
+                copies::send(self.setting, places, backup, theirs, &shown, bytes)?;
             }
             Err(e) if e.code() == Code::BackupDamaged => {
                 return self.discard(backup, theirs, &e.to_string());
@@ -204,6 +208,7 @@ impl Moving<'_> {
         let names: BTreeSet<String> = targets.values().cloned().collect();
         let knows = |name: &str| names.contains(name);
         let cancel = &self.setting.cancel;
+        announce_pause(from, &self.setting.progress);
         let mut deletion = from.deletion(targets.clone(), &knows, cancel, lock)?;
         for (id, name) in &targets {
             self.setting.check_interrupted(ATTEMPTED)?;
