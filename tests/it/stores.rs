@@ -80,7 +80,7 @@ fn a_store_may_be_the_only_home_of_a_repository() {
     // A host that never saw it reads it all the same.
     fs::remove_dir_all(host.state()).unwrap();
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 2);
-    let ran = host.run(&["delete", name(&next), "--yes"]).ok();
+    let ran = host.run(&["delete", name(&next), "--yes", "--json"]).ok();
     assert!(ran.stderr.contains("waiting 20 s"), "{ran:?}");
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 1);
     let left = objects(&server, "only home");
