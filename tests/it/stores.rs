@@ -321,7 +321,7 @@ fn what_is_not_published_on_a_store_is_no_damage() {
     let other = server.objects().join("shared/backups/backup_full_manual_being_written_0000");
     fs::create_dir_all(other.join("files")).unwrap();
     fs::write(other.join("files/uploads.tar.zst"), "so far").unwrap();
-    let ran = host.run(&["verify", "--all"]).ok();
+    let ran = host.run(&["verify", "--all", "--json"]).ok();
     assert!(ran.stderr.contains("being_written") && ran.stderr.contains("repo check"), "{ran:?}");
     assert!(!ran.stdout.contains("being_written"), "{ran:?}");
     // What was published, and lost its manifest, is damaged.
