@@ -80,7 +80,7 @@ fn a_store_may_be_the_only_home_of_a_repository() {
     // A host that never saw it reads it all the same.
     fs::remove_dir_all(host.state()).unwrap();
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 2);
-    let ran = host.run(&["delete", name(&next), "--yes"]).ok();
+    let ran = host.run(&["delete", name(&next), "--yes", "--json"]).ok();
     assert!(ran.stderr.contains("waiting 20 s"), "{ran:?}");
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 1);
     let left = objects(&server, "only home");
@@ -321,7 +321,7 @@ fn what_is_not_published_on_a_store_is_no_damage() {
     let other = server.objects().join("shared/backups/backup_full_manual_being_written_0000");
     fs::create_dir_all(other.join("files")).unwrap();
     fs::write(other.join("files/uploads.tar.zst"), "so far").unwrap();
-    let ran = host.run(&["verify", "--all"]).ok();
+    let ran = host.run(&["verify", "--all", "--json"]).ok();
     assert!(ran.stderr.contains("being_written") && ran.stderr.contains("repo check"), "{ran:?}");
     assert!(!ran.stdout.contains("being_written"), "{ran:?}");
     // What was published, and lost its manifest, is damaged.

@@ -84,7 +84,7 @@ fn directories_that_look_like_backstops_come_back_with_the_rest() {
         };
         names.iter().for_each(|name| host.write(name, "saved"));
         host.write(&format!("{LEFT}/d"), "kept by an earlier restore");
-        let ran = host.run(&["backup"]).ok();
+        let ran = host.run(&["backup", "--json"]).ok();
         assert!(ran.stderr.contains(LEFT), "what is left out is named: {ran:?}");
         names.iter().for_each(|name| host.write(name, "later"));
         let read = |name: &str| fs::read_to_string(host.live().join(name)).unwrap();
