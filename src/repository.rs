@@ -212,6 +212,14 @@ impl Repository {
         PublishedBackup::find(&self.storage, &self.identities, name)
     }
 
+    /// The same, for whoever goes by what it says it needs: its manifest is what was written.
+    ///
+    /// # Errors
+    /// Also `backup_damaged` where the manifest does not fit `SHA256SUMS`.
+    pub fn proven_backup(&self, name: &str) -> Result<PublishedBackup> {
+        PublishedBackup::find_proven(&self.storage, &self.identities, name)
+    }
+
     /// The backup that `manifest` describes, whose own manifest is damaged.
     ///
     /// # Errors

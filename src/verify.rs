@@ -13,7 +13,7 @@ mod sample;
 pub use key::{KeyCheck, check_key};
 pub use sample::{Share, sample};
 
-pub(crate) use noticed::{record_damage, still_damaged};
+pub(crate) use noticed::{KnownDamage, record_damage};
 
 use crate::backup::{lock, open_repository};
 use crate::catalog::{

@@ -55,8 +55,7 @@ impl Session {
         let mut verifications = self.verifications()?;
         let mut add = |name: &str| {
             // What the catalog takes in is believed from then on.
-            let proven = repository.backup(name).and_then(|it| it.require_proven().map(|()| it));
-            let backup = match proven {
+            let backup = match repository.proven_backup(name) {
                 Ok(backup) => backup,
                 // On a store: being written, or left by a dead writer.
                 Err(e) if e.code() == Code::BackupNotFound => return Ok(()),

@@ -308,6 +308,11 @@ impl BackupRecord {
         self
     }
 
+    /// Its place among the instants: a consolidated backup has that of what it was made of.
+    pub fn instant(&self) -> (u64, Timestamp) {
+        (self.sequence, self.started_at)
+    }
+
     /// Whether the backup lies in the repository.
     pub fn is_published(&self) -> bool {
         matches!(self.status, Status::Completed | Status::Verified)

@@ -9,7 +9,6 @@ use crate::error::{Code, Error, Result};
 use crate::repository::Repository;
 use crate::setting::Setting;
 use crate::storage;
-use std::sync::Arc;
 
 /// What stands behind a place to mean all repositories right below it.
 const ALL: &str = "/*";
@@ -34,8 +33,7 @@ pub(super) fn prepare(context: &Context, parent: &str, read: &ReadAll<'_>) -> Re
     let mut prepared = Prepared::new(());
     for name in storage::open(&config.place(parent)?)?.names("")? {
         let place = config.place(&format!("{parent}/{name}"))?;
-        let config = Arc::new(setting.config.as_ref().clone().with_repository(place));
-        let setting = Setting { config, ..setting.clone() };
+        let setting = setting.at(place);
         let (session, repository) = match context.catalog_of(&setting) {
             Ok((session, Some(repository))) => (session, repository),
             Ok((_, None)) => continue,

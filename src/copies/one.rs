@@ -13,7 +13,7 @@ use crate::progress::Event;
 use crate::repository::manifest::MANIFEST;
 use crate::repository::{Damage, Lock, LockMode, PublishedBackup, Received, Repository};
 use crate::setting::Setting;
-use crate::verify::{record_damage, still_damaged};
+use crate::verify::{KnownDamage, record_damage};
 use std::collections::BTreeSet;
 
 /// Sends what is missing in `copy`, and again what is damaged there.
@@ -79,22 +79,21 @@ fn send_missing(
         }
     }
     due.sort_by_key(|(backup, _)| backup.manifest().sequence);
+    let known = KnownDamage::of(setting);
     let mut sent = Sent::read(&state);
-    let mut note = |whole: &BTreeSet<String>| {
-        whole.iter().for_each(|name| sent.add(name));
-        sent.keep(whole)
-    };
-    note(&whole)?;
+    whole.iter().for_each(|name| sent.add(name));
+    sent.keep(&whole)?;
     let mut again = Vec::new();
     // What somebody is deleting there, or died while he did, is tried once more in the end.
     for is_last in [false, true] {
         for (backup, work) in std::mem::take(&mut due) {
             setting.check_interrupted("sync copies of")?;
             let name = backup.manifest().name.clone();
-            match work.does(setting, (source, &target), &backup, &lock, synced) {
+            match work.does(setting, (source, &target), (&backup, &known), &lock, synced) {
                 Ok(()) => {
+                    sent.add(&name);
                     whole.insert(name);
-                    note(&whole)?;
+                    sent.keep(&whole)?;
                 }
                 // Damage is not passed on, and keeps nothing else from being sent.
                 Err(e) if e.code() == Code::BackupDamaged => {
@@ -134,7 +133,7 @@ impl Work {
         &self,
         setting: &Setting,
         (source, target): (&Repository, &Repository),
-        backup: &PublishedBackup,
+        (backup, known): (&PublishedBackup, &KnownDamage),
         lock: &Lock,
         synced: &mut Synced,
     ) -> Result<()> {
@@ -142,7 +141,7 @@ impl Work {
         match self {
             Self::Send => {
                 let (copy, bytes) = (&synced.copy, &mut synced.sent_bytes);
-                send(setting, (source, target), backup, lock, copy, bytes)?;
+                send(setting, (source, target), (backup, known), lock, copy, bytes)?;
                 synced.sent.push(name.clone());
             }
             Self::Mend(suspected) => {
@@ -216,7 +215,8 @@ pub(crate) fn unreadable(setting: &Setting, source: &Repository, name: &str, bec
 }
 
 /// Sends one backup of `source` to `target`, which progress calls `shown`. What it has contents in
-/// must be there already. Damage of the backup itself is recorded.
+/// must be there already. Damage of the backup itself is recorded; what is `known` of it is looked
+/// at first.
 ///
 /// # Errors
 /// `backup_damaged`, also where what it needs is not there; `backup_not_found` where it was
@@ -224,7 +224,7 @@ pub(crate) fn unreadable(setting: &Setting, source: &Repository, name: &str, bec
 pub(crate) fn send(
     setting: &Setting,
     (source, target): (&Repository, &Repository),
-    backup: &PublishedBackup,
+    (backup, known): (&PublishedBackup, &KnownDamage),
     lock: &Lock,
     shown: &str,
     sent_bytes: &mut u64,
@@ -233,7 +233,7 @@ pub(crate) fn send(
     let mut damages = backup.check_sizes()?;
     if damages.is_empty() {
         // Nothing of it is sent in vain.
-        damages = still_damaged(setting, backup)?;
+        damages = known.still_there(backup, &setting.cancel)?;
     }
     if !damages.is_empty() {
         return Err(damaged(setting, source, backup, damages));

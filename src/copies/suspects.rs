@@ -1,13 +1,12 @@
 //! What verifications of a copy found to be damaged there.
 
 use crate::catalog::{BackupRecord, Catalog, VerifyLevel};
-use crate::config::{Config, Copy};
+use crate::config::Copy;
 use crate::error::{Code, Error, Result};
 use crate::repository::{Damage, PublishedBackup, Repository};
 use crate::setting::Setting;
 use crate::verify::verify;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// The damaged backups of a copy, as `--copy NAME verify` has recorded them, and the objects that
 /// are in question.
@@ -22,7 +21,7 @@ impl Suspects {
     /// Reads what is known of `copy`; nothing where none of it was ever looked into. The objects
     /// are those of `source`, whose backups are the same.
     pub(super) fn of(setting: &Setting, copy: &Copy, source: &Repository) -> Self {
-        let catalog = Catalog::of(&elsewhere(setting, copy).config);
+        let catalog = Catalog::of(&setting.at(copy.place()).config);
         if !catalog.file().exists() {
             return Self::default();
         }
@@ -84,7 +83,7 @@ pub(super) async fn verify_again(
     copy: &Copy,
     mended: &[BackupRecord],
 ) -> Result<Option<Error>> {
-    let setting = elsewhere(setting, copy);
+    let setting = setting.at(copy.place());
     let mut damaged = None;
     for record in mended {
         let found = record.last_verification.as_ref().map(|found| found.level);
@@ -107,10 +106,4 @@ fn still_damaged(record: &BackupRecord, copy: &Copy, damage: &Damage) -> Error {
         copy.name,
         record.id.short()
     ))
-}
-
-/// The same with the copy as the repository.
-fn elsewhere(setting: &Setting, copy: &Copy) -> Setting {
-    let config = Config::clone(&setting.config).with_repository(copy.place());
-    Setting { config: Arc::new(config), ..setting.clone() }
 }

@@ -47,7 +47,7 @@ impl<'a> Selection<'a> {
         history.sort_by_key(|place| {
             let record = &records[*place];
             let is_full = record.kind == Kind::Full;
-            std::cmp::Reverse((record.sequence, record.started_at, is_full, &record.id))
+            std::cmp::Reverse((record.instant(), is_full, &record.id))
         });
         Self {
             records,
@@ -139,17 +139,15 @@ impl<'a> Selection<'a> {
     /// one that it was made of. `places` are newest first.
     pub(super) fn instants(&self, places: &[usize]) -> Vec<usize> {
         let mut instants = places.to_vec();
-        instants.dedup_by_key(|place| {
-            let record = &self.records[*place];
-            (record.sequence, record.started_at)
-        });
+        instants.dedup_by_key(|place| self.records[*place].instant());
         instants
     }
 
     /// Why a backup is not needed beside another one of its instant.
     fn twin(&self, place: usize) -> Option<String> {
-        let instant = |place: usize| (self.records[place].sequence, self.records[place].started_at);
-        let is_twin = |other: &&usize| **other != place && instant(**other) == instant(place);
+        let instant = self.records[place].instant();
+        let is_twin =
+            |other: &&usize| **other != place && self.records[**other].instant() == instant;
         let twin = self.history.iter().filter(|other| self.stays(**other)).find(is_twin)?;
         let is_there = self.history.contains(&place);
         is_there.then(|| format!("{} holds the same", self.records[*twin].name))

@@ -33,7 +33,7 @@ impl Unreadable {
             .collect();
         let mut unreadable = Vec::new();
         for name in repository.names()?.into_iter().filter(|name| !listed.contains(name.as_str())) {
-            match repository.backup(&name).and_then(|backup| backup.require_proven()) {
+            match repository.proven_backup(&name) {
                 Err(e) if e.code() == Code::BackupDamaged => unreadable.push(Self { name }),
                 Err(e) if e.code() != Code::BackupNotFound => {
                     return Err(Error::new(e.code(), attempted, repository.shown())

@@ -61,7 +61,7 @@ pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Con
     let is_made_of_it = |it: &BackupRecord| {
         it.is_published()
             && it.labels.get(LABEL).is_some_and(|of| of == record.id.as_str())
-            && (it.sequence, it.started_at) == (record.sequence, record.started_at)
+            && it.instant() == record.instant()
             && !it.is_damaged()
             && repository.backup(&it.name).is_ok_and(|made| has_all_bytes(&made))
     };

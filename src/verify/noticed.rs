@@ -3,8 +3,10 @@
 use super::finish;
 use crate::catalog::{BackupRecord, Catalog, LastVerification, Sampled, VerifyLevel};
 use crate::error::Result;
-use crate::repository::{Damage, PublishedBackup, Repository};
+use crate::repository::{BackupId, Damage, PublishedBackup, Repository};
 use crate::setting::Setting;
+use std::collections::BTreeMap;
+use tokio_util::sync::CancellationToken;
 
 /// Records damage of the backup `name` as a verification that found it would, one that read only
 /// a part: so that nothing builds upon it, and only a full verification finds it gone. Whoever
@@ -46,23 +48,31 @@ fn record(
     finish(setting, repository, record, level, damages).map(drop)
 }
 
-/// What is still there of the damage that is known of a backup. Only the files that it names are
-/// read.
-///
-/// # Errors
-/// `interrupted`, and where a store does not answer.
-pub(crate) fn still_damaged(setting: &Setting, backup: &PublishedBackup) -> Result<Vec<Damage>> {
-    let id = backup.manifest().id.as_str();
-    let record = Catalog::of(&setting.config)
-        .session(&setting.progress)
-        .and_then(|session| session.find(id));
-    // Without the catalog nothing is known.
-    let known = record.map(|record| known(&record).to_vec()).unwrap_or_default();
-    if known.is_empty() {
-        return Ok(known);
+/// The damage that is known of the backups of a repository.
+pub(crate) struct KnownDamage(BTreeMap<BackupId, Vec<Damage>>);
+
+impl KnownDamage {
+    /// What the catalog says; without it nothing is known.
+    pub(crate) fn of(setting: &Setting) -> Self {
+        let session = Catalog::of(&setting.config).session(&setting.progress);
+        let records = session.and_then(|session| session.list()).unwrap_or_default();
+        let damaged = records.into_iter().filter(BackupRecord::is_damaged);
+        Self(damaged.map(|record| (record.id.clone(), known(&record).to_vec())).collect())
     }
-    let wanted = |object: &str| known.iter().any(|damage| damage.concerns(object));
-    backup.check_bytes(&wanted, &setting.cancel, &mut |_| {})
+
+    /// What is still there of it in a backup. Only the files that it names are read.
+    ///
+    /// # Errors
+    /// `interrupted`, and where a store does not answer.
+    pub(crate) fn still_there(
+        &self,
+        backup: &PublishedBackup,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Damage>> {
+        let Some(known) = self.0.get(&backup.manifest().id) else { return Ok(Vec::new()) };
+        let wanted = |object: &str| known.iter().any(|damage| damage.concerns(object));
+        backup.check_bytes(&wanted, cancel, &mut |_| {})
+    }
 }
 
 fn known(record: &BackupRecord) -> &[Damage] {
@@ -86,7 +96,6 @@ fn read_so_far(record: &BackupRecord) -> Sampled {
 mod tests {
     use super::*;
     use crate::clock;
-    use crate::repository::BackupId;
     use crate::repository::manifest::{Kind, Reason};
 
     fn verified(level: VerifyLevel, sampled: Option<Sampled>) -> BackupRecord {

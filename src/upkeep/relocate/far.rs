@@ -18,6 +18,7 @@ use crate::hex::hex;
 use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository, create_dir};
 use crate::retention::announce_pause;
 use crate::setting::Setting;
+use crate::verify::KnownDamage;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
@@ -34,6 +35,7 @@ struct Moving<'a> {
     setting: &'a Setting,
     source: Repository,
     target: Repository,
+    known: KnownDamage,
     /// The backups that were read back in the new place.
     verified: Sent,
     copied_bytes: u64,
@@ -74,7 +76,8 @@ pub(super) fn relocate(setting: &Setting, from: &Place, to: &Place) -> Result<Mo
     // Whoever comes too early to the new place finds it locked, and not ready.
     let theirs = target.lock(LockMode::Exclusive, Duration::ZERO)?;
     let verified = Sent::read(&notes);
-    let mut moving = Moving { setting, source, target, verified, copied_bytes: 0 };
+    let known = KnownDamage::of(setting);
+    let mut moving = Moving { setting, source, target, known, verified, copied_bytes: 0 };
     if gone.is_none() {
         setting.progress.step("copy");
         moving.forget_deleted(&theirs)?;
@@ -156,7 +159,7 @@ impl Moving<'_> {
             Ok(_) => {}
             Err(e) if e.code() == Code::BackupNotFound => {
                 let (places, bytes) = ((&self.source, &self.target), &mut self.copied_bytes);
-                copies::send(self.setting, places, backup, theirs, &shown, bytes)?;
+                copies::send(self.setting, places, (backup, &self.known), theirs, &shown, bytes)?;
             }
             Err(e) if e.code() == Code::BackupDamaged => {
                 return self.discard(backup, theirs, &e.to_string());
