@@ -26,6 +26,7 @@ mod proof;
 mod published;
 mod receive;
 mod relocation;
+mod repair;
 mod transit;
 
 pub use checksums::{Checksums, hash_blob, hash_file};
@@ -42,6 +43,7 @@ pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
 pub use receive::Received;
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
+pub use repair::{give_to_owner, open_to_owner, repair};
 
 use crate::config::Place;
 use crate::encryption::{Identities, sealed_name};

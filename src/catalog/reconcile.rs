@@ -1,7 +1,8 @@
 //! Bringing the catalog in line with the repository, which is the truth.
 
 use super::backups::failed;
-use super::record::{BackupRecord, LastVerification};
+use super::record::BackupRecord;
+use super::verification::LastVerification;
 use super::{EventName, Session, backups};
 use crate::error::{Code, Result};
 use crate::progress::Progress;

@@ -5,9 +5,10 @@ use super::signal::until_interrupted;
 use super::{Ending, show, table};
 use crate::backup::{self, Request, Selection};
 use crate::catalog::BackupRecord;
+use crate::config::Config;
 use crate::copies;
 use crate::error::{Code, Error, Result};
-use crate::repository::manifest::{Kind, Level, Reason};
+use crate::repository::manifest::{Kind, Level, Readiness, Reason};
 use crate::setting::Setting;
 use clap::Args;
 use clap::builder::FalseyValueParser;
@@ -18,7 +19,9 @@ Examples:
   backstop backup
   backstop backup --reason pre-upgrade --version-label 2.4.0 --label ticket=OPS-12
   backstop backup --only databases
-  backstop backup --require-consistency fenced --json";
+  backstop backup --require-consistency fenced --json
+
+Does nothing, silently, where the config says enabled = false, or BACKUP_ENABLED=false is set.";
 
 /// The arguments of `backstop backup`.
 #[derive(Debug, Args)]
@@ -63,7 +66,7 @@ fn label(text: &str) -> std::result::Result<(String, String), String> {
 
 /// Without a config there is nothing to back up; and what only a copy holds would have a place
 /// in the history that the repository gives to another.
-fn refuse_elsewhere(setting: &Setting) -> Result<()> {
+pub(super) fn refuse_elsewhere(setting: &Setting) -> Result<()> {
     if setting.config.is_unknown() {
         return Err(Error::new(Code::ConfigNotFound, "take", "a backup")
             .cause("without a config there is nothing to back up"));
@@ -77,6 +80,13 @@ fn refuse_elsewhere(setting: &Setting) -> Result<()> {
 }
 
 pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
+    // Nothing is said: scheduled jobs go on running where backups are turned off.
+    if Config::is_disabled_by_environment() || !context.loaded()?.config.enabled {
+        return match context.output.is_json() {
+            true => context.output.result(&(), String::new).map(|()| Ending::Done),
+            false => Ok(Ending::Done),
+        };
+    }
     context.recover_first().await?;
     let setting = context.setting()?;
     refuse_elsewhere(&setting)?;
@@ -86,6 +96,8 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
         version_label: args.version_label,
         only: Selection::new(args.only),
         kind: args.kind,
+        readiness: (args.local_only && !setting.config.repository.copies.is_empty())
+            .then(Readiness::copies_left_alone),
     };
     if args.dry_run {
         let plan = until_interrupted(&context.cancel, backup::plan(&setting, &request)).await?;

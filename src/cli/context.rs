@@ -77,6 +77,11 @@ impl Context {
         Ok(self.loaded.get_or_init(|| loaded).clone())
     }
 
+    /// The config, where it was loaded already.
+    pub(super) fn known(&self) -> Option<Arc<Loaded>> {
+        self.loaded.get().cloned()
+    }
+
     /// Whether there is a config. One that is damaged is one.
     pub(super) fn has_config(&self) -> bool {
         match Config::load(self.global.config.as_deref()) {
@@ -143,6 +148,12 @@ impl Context {
         if !loaded.config.is_unknown() {
             claim_state(&loaded.config)?;
         }
+        self.unclaimed_setting()
+    }
+
+    /// The same for one that does not yet touch the state directory.
+    pub(super) fn unclaimed_setting(&self) -> Result<Setting> {
+        let loaded = self.loaded()?;
         let encryption = loaded.config.encryption.as_ref();
         Ok(Setting {
             recipients: Recipients::of(encryption)?,

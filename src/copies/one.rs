@@ -7,6 +7,7 @@ use super::sent::Sent;
 use super::suspects::Suspects;
 use crate::backup::open_copy;
 use crate::config::Copy;
+use crate::deadline;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
 use crate::repository::manifest::MANIFEST;
@@ -28,7 +29,9 @@ pub(super) fn sync(setting: &Setting, source: &Repository, copy: &Copy) -> Synce
         failure: None,
         to_verify: Vec::new(),
     };
-    match send_missing(setting, source, copy, &mut synced) {
+    // A mount whose server is gone would keep this command for good.
+    let answers = copy.path.as_deref().map_or(Ok(()), deadline::answers);
+    match answers.and_then(|()| send_missing(setting, source, copy, &mut synced)) {
         Ok(()) => synced.complete = true,
         Err(e) => synced.fail(e),
     }
