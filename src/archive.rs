@@ -12,6 +12,7 @@ pub mod fault;
 pub mod frame;
 pub mod index;
 mod lists;
+mod proof;
 #[cfg(test)]
 mod sample;
 pub mod scan;
@@ -20,12 +21,13 @@ mod splice;
 pub mod tar;
 pub mod write;
 
-pub use base::{Base, proves_by_change_time, settle_mappings};
+pub use base::Base;
 pub use contents::Contents;
 pub use entry::{Entry, Kind};
 pub use extract::{Extracted, Extraction, extract, salvage, verify};
 pub use fault::{Fault, Trouble};
 pub use frame::StoredArchive;
 pub use lists::Lists;
+pub use proof::settle_mappings;
 pub use splice::splice_tree;
 pub use write::{Tree, WrittenTree, write_tree};

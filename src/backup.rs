@@ -19,6 +19,7 @@ mod plain;
 mod plan;
 mod publish;
 mod reach;
+pub mod readiness;
 mod seal;
 mod selection;
 mod single;
@@ -51,7 +52,7 @@ use crate::docker::{Container, Docker};
 use crate::error::Result;
 use crate::fence::{self, Hold, Journal};
 use crate::progress::{Progress, Warnings};
-use crate::repository::manifest::{Kind, Reason};
+use crate::repository::manifest::{Kind, Readiness, Reason};
 use crate::repository::{Lock, LockMode, Repository};
 use crate::retention;
 use crate::setting::Setting;
@@ -77,6 +78,8 @@ pub struct Request {
     pub only: Selection,
     /// Full, incremental or differential; by itself what fits without a wish.
     pub kind: Option<Kind>,
+    /// How much of what the config names is there, where that is known already.
+    pub readiness: Option<Readiness>,
 }
 
 /// Takes one backup of the stack and publishes it.
@@ -181,9 +184,12 @@ async fn take(
     let id = &workplace.record.id;
 
     progress.step("preflight");
-    // The one walks through the trees, the other reads what an earlier backup has of them.
-    let (plan, trees) =
-        tokio::join!(Plan::prepare(setting, request), workplace.parent_trees(setting));
+    // The first walks through the trees, the second reads what an earlier backup has of them.
+    let (plan, trees, readiness) = tokio::join!(
+        Plan::prepare(setting, request),
+        workplace.parent_trees(setting),
+        readiness::for_backup(setting, request),
+    );
     let plan = plan?;
     plan.check_space(setting, workplace.repository, workplace.record.kind)?;
     let trees = trees?;
@@ -243,6 +249,7 @@ async fn take(
     let consistency = evidence.judge();
     let parts = publish::Parts {
         consistency,
+        readiness,
         downtime,
         definitions,
         databases,

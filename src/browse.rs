@@ -15,11 +15,12 @@ mod lineage;
 mod list;
 mod path;
 mod reading;
+mod unreadable;
 
 pub use config::{RecordedConfig, recorded_config, recorded_config_file, write_descriptions};
 pub use containing::containing;
 pub use content::write_content;
-pub use diff::{Change, Difference, Stat, diff, stat};
+pub use diff::{Change, Difference, Stat, diff, stat, uncompared};
 pub use dump::write_dump;
 pub use find::{Criteria, Found, find};
 pub use history::{Event, Version, history};
@@ -27,6 +28,7 @@ pub use indexes::indexes;
 pub use list::{Listed, list};
 pub use path::FilePath;
 pub use reading::{Reading, reading};
+pub use unreadable::Unreadable;
 
 use crate::backup::{CHANGES, INDEX};
 

@@ -14,11 +14,13 @@ mod query;
 mod reconcile;
 mod record;
 mod runs;
+mod verification;
 
 pub use event::{Event, EventName};
-pub use query::{Answer, Changes, Query, Source, Value};
-pub use record::{BackupRecord, LastVerification, Sampled, Status, VerifyLevel};
+pub use query::{Answer, Changes, Query, Question, Source, Value, may_be_unreadable, unreadable};
+pub use record::{BackupRecord, Status};
 pub use runs::{RunApprovalRow, RunAttemptRow, RunRow, RunStepRow};
+pub use verification::{LastVerification, Sampled, VerifyLevel};
 
 use crate::config::Config;
 use crate::error::Result;

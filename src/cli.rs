@@ -1,7 +1,9 @@
 //! The command line: one file a command, each a thin caller of an operation.
 
+mod ask;
 mod backup;
 mod cat;
+mod checkpoint;
 mod completions;
 mod config;
 mod context;
@@ -100,6 +102,8 @@ struct Global {
 enum Command {
     /// Take one consistent backup of the stack
     Backup(backup::BackupArgs),
+    /// Take a restore point of a bootstrap
+    Checkpoint(checkpoint::CheckpointArgs),
     /// List the backups, newest first
     List(list::ListArgs),
     /// Show everything about one backup
@@ -206,8 +210,13 @@ pub fn main() -> ExitCode {
         Err(error) => return usage::report(&error),
     };
     let output = Output::new(cli.global.json, cli.global.quiet);
+    let forgives = matches!(&cli.command, Command::Checkpoint(args) if args.forgives());
     match run(cli, &output) {
         Ok(ending) => ExitCode::from(ending.exit()),
+        Err(error) if forgives && error.code() != Code::Interrupted => {
+            output.line(&format!("checkpoint: failed: {error}"));
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             output.error(&error);
             ExitCode::from(error.code().exit())
@@ -247,6 +256,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
     let context = Context::new(cli.global, output.clone());
     match cli.command {
         Command::Backup(args) => backup::run(args, &context).await,
+        Command::Checkpoint(args) => checkpoint::run(args, &context).await,
         Command::List(args) => list::run(&args, &context),
         Command::Show(args) => show::run(&args, &context),
         Command::Ls(args) => ls::run(&args, &context),

@@ -37,6 +37,7 @@ mod yaml;
 
 pub use containers::{ContainerSelection, Quiesce, Selector};
 pub use database::{Database, DumpFormat};
+pub(crate) use elsewhere::state_dir;
 pub use encryption::{Encryption, Recipient};
 pub use environment::Environment;
 pub use files::{Capture, FileTree};
@@ -61,6 +62,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Whether backups are taken at all. `BACKUP_ENABLED=false` in the environment turns them
+    /// off too.
+    #[serde(default = "Config::default_enabled")]
+    pub enabled: bool,
     /// The stack as a whole.
     pub stack: Stack,
     /// Where backups lie.
@@ -92,6 +97,17 @@ pub struct Config {
     /// Whether that is one of its copies.
     #[serde(skip)]
     pub(crate) copy: bool,
+}
+
+impl Config {
+    fn default_enabled() -> bool {
+        true
+    }
+
+    /// Whether the environment of this process turns backups off, whatever a config says.
+    pub fn is_disabled_by_environment() -> bool {
+        Environment::current().disables()
+    }
 }
 
 /// Where own runbooks lie.

@@ -1,13 +1,17 @@
-//! Copies of the repository elsewhere: what is missing there is sent.
+//! Copies of the repository elsewhere: what is missing there is sent, and again what is damaged.
 //!
 //! A copy is a repository of its own, with the id of the one it is a copy of: every object is
 //! the same, byte for byte, so each can be read, verified and restored from without the other.
 //! What is deleted here stays in the copies.
 
+mod held;
 mod one;
+mod pins;
 mod sent;
+mod suspects;
 
-pub(crate) use one::{pins, send};
+pub(crate) use one::{send, unreadable};
+pub(crate) use pins::move_pins;
 pub(crate) use sent::Sent;
 
 use crate::backup::open_repository;
@@ -28,6 +32,9 @@ pub struct Synced {
     pub sent: Vec<String>,
     /// Their bytes, without those that an earlier attempt had brought.
     pub sent_bytes: u64,
+    /// The names of the backups of which damaged or missing objects were sent again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mended: Vec<String>,
     /// Whether every backup lies there now.
     pub complete: bool,
     /// Why not, as `--json` shows it.
@@ -36,6 +43,17 @@ pub struct Synced {
     /// The same.
     #[serde(skip)]
     pub failure: Option<Error>,
+    /// What a verification of the copy found to be damaged, and is not any more.
+    #[serde(skip)]
+    to_verify: Vec<BackupRecord>,
+}
+
+impl Synced {
+    fn fail(&mut self, failure: Error) {
+        self.complete = false;
+        self.error = Some(failure.to_json());
+        self.failure = Some(failure);
+    }
 }
 
 /// Sends to the copies of these names, or to all, what is missing there. One that cannot be
@@ -52,7 +70,11 @@ pub async fn sync(setting: &Setting, names: &[String]) -> Result<Vec<Synced>> {
         setting.check_interrupted("sync copies of")?;
         setting.progress.step("sync");
         let (part, source, inner) = (setting.clone(), source.clone(), copy.clone());
-        let synced = setting.blocking(move || Ok(one::sync(&part, &source, &inner))).await?;
+        let mut synced = setting.blocking(move || Ok(one::sync(&part, &source, &inner))).await?;
+        let mended = std::mem::take(&mut synced.to_verify);
+        if let Some(damaged) = suspects::verify_again(setting, &copy, &mended).await? {
+            synced.fail(damaged);
+        }
         if let Some(failure) = &synced.failure
             && failure.code() == Code::Interrupted
         {

@@ -8,6 +8,18 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(commands) {
         return Cow::Borrowed(text);
     }
+    Cow::Owned(escape(text, commands))
+}
+
+/// The same where a text has to stay in its line: every control character is written so.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    match text.contains(char::is_control) {
+        false => Cow::Borrowed(text),
+        true => Cow::Owned(escape(text, char::is_control)),
+    }
+}
+
+fn escape(text: &str, commands: impl Fn(char) -> bool) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match commands(c) {
@@ -15,12 +27,18 @@ pub fn printable(text: &str) -> Cow<'_, str> {
             false => safe.push(c),
         }
     }
-    Cow::Owned(safe)
+    safe
 }
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{one_line, printable};
+
+    #[test]
+    fn what_stays_in_its_line_has_no_line_feed() {
+        assert_eq!(one_line("a\nb\tc\x1b"), r"a\u{a}b\u{9}c\u{1b}");
+        assert_eq!(one_line("ä b"), "ä b");
+    }
 
     #[test]
     fn nothing_commands_a_terminal() {

@@ -15,14 +15,18 @@ mod header;
 mod id;
 mod incoming;
 mod lease;
+mod listing;
 mod lock;
 pub mod manifest;
+mod mend;
 mod name;
 mod pin;
 mod probe;
+mod proof;
 mod published;
 mod receive;
 mod relocation;
+mod repair;
 mod transit;
 
 pub use checksums::{Checksums, hash_blob, hash_file};
@@ -31,12 +35,15 @@ pub use durable::{create_dir, sync_dir, write_new, write_replacing};
 pub use id::BackupId;
 pub use incoming::IncomingBackup;
 pub use lease::Pace;
+pub use listing::Listing;
 pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
 pub use name::{backup_name, stamp_of_name};
 pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
+pub use receive::Received;
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
+pub use repair::{give_to_owner, open_to_owner, repair};
 
 use crate::config::Place;
 use crate::encryption::{Identities, sealed_name};
@@ -205,6 +212,14 @@ impl Repository {
         PublishedBackup::find(&self.storage, &self.identities, name)
     }
 
+    /// The same, for whoever goes by what it says it needs: its manifest is what was written.
+    ///
+    /// # Errors
+    /// Also `backup_damaged` where the manifest does not fit `SHA256SUMS`.
+    pub fn proven_backup(&self, name: &str) -> Result<PublishedBackup> {
+        PublishedBackup::find_proven(&self.storage, &self.identities, name)
+    }
+
     /// The backup that `manifest` describes, whose own manifest is damaged.
     ///
     /// # Errors
@@ -240,6 +255,12 @@ impl Repository {
                 IncomingBackup::stage((&self.storage, identities), staging, id, parent, self.pace)
             }
         }
+    }
+
+    /// For how long [`deletion`](Self::deletion) waits for others who may need what goes; not at
+    /// all in a directory, where the lock keeps them away.
+    pub fn deletion_pause(&self) -> Option<Duration> {
+        self.directory().is_none().then_some(self.pace.age)
     }
 
     /// Makes ready to delete backups, given by id and name. `knows` tells of a backup's name

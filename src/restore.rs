@@ -243,6 +243,7 @@ async fn save_existing(
         version_label: None,
         only: Selection::new(existing),
         kind: None,
+        readiness: None,
     };
     let saved = backup::backup_locked(setting, &request, repository, lock).await.map_err(|e| {
         e.hint("nothing was restored; --no-safety restores without a safety backup")

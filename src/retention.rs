@@ -20,8 +20,10 @@ mod selection;
 mod tests;
 mod unreadable;
 
-pub use delete::{delete, dependents};
+pub use delete::{delete, dependents, refuse_delete};
 pub use keep::{keep, unkeep};
 pub use prune::{Plan, Verdict, plan, prune};
+pub use unreadable::{delete_unreadable, lies_unreadable, refuse_delete_unreadable};
 
+pub(crate) use delete::announce_pause;
 pub(crate) use prune::prune_locked;

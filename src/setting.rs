@@ -1,7 +1,7 @@
 //! What every operation is given: the config, and how it reaches the person and the
 //! process around it.
 
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::encryption::{Identities, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
@@ -54,6 +54,13 @@ impl Drop for WaitOnDrop {
 }
 
 impl Setting {
+    /// The same with the repository in another place.
+    #[must_use]
+    pub fn at(&self, place: Place) -> Self {
+        let config = Config::clone(&self.config).with_repository(place);
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// Fails with `interrupted` once the operation was asked to end.
     pub fn check_interrupted(&self, attempted: &str) -> Result<()> {
         if self.cancel.is_cancelled() { Err(self.interrupted(attempted)) } else { Ok(()) }

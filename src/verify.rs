@@ -7,10 +7,13 @@ mod coverage;
 mod deep;
 mod key;
 mod needed;
+mod noticed;
 mod sample;
 
 pub use key::{KeyCheck, check_key};
 pub use sample::{Share, sample};
+
+pub(crate) use noticed::{KnownDamage, record_damage};
 
 use crate::backup::{lock, open_repository};
 use crate::catalog::{
@@ -89,7 +92,8 @@ fn lacks_key(error: &Error) -> bool {
 }
 
 /// What lies in the repository as a backup, cannot be read as one, and is not `listed`: the
-/// catalog was lost as well as the manifest.
+/// catalog was lost as well as the manifest. On a store a backup without manifest is none yet, or
+/// none any more: that is only said.
 pub fn verify_unlisted(
     setting: &Setting,
     listed: &[BackupRecord],
@@ -101,10 +105,17 @@ pub fn verify_unlisted(
         if listed.iter().any(|record| record.name == name) {
             continue;
         }
-        if let Err(e) = repository.backup(&name) {
-            let damages = vec![Damage::new(MANIFEST, &e.to_string())];
-            let (id, sampled, ok, locked) = (None, None, false, None);
-            found.push(Verification { id, name, level, sampled, ok, damages, locked });
+        match repository.backup(&name) {
+            Ok(_) => {}
+            Err(e) if e.code() == Code::BackupNotFound => setting.progress.note(format!(
+                "{name} is not published, so it is not verified: somebody is writing it, or did \
+                 not finish; `backstop repo check` names what is left over"
+            )),
+            Err(e) => {
+                let damages = vec![Damage::new(MANIFEST, &e.to_string())];
+                let (id, sampled, ok, locked) = (None, None, false, None);
+                found.push(Verification { id, name, level, sampled, ok, damages, locked });
+            }
         }
     }
     Ok(found)

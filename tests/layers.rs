@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli", "serve"],
-    &["runbook", "drill", "guard", "schedule"],
+    &["runbook", "checkpoint", "drill", "guard", "schedule"],
     &["backup", "browse", "copies", "restore", "retention", "upkeep", "verify"],
     &["fence"],
     &["setting"],
     &["archive", "database", "docker", "catalog", "repository"],
     &["encryption"],
     &["storage"],
-    &["config", "error", "clock", "hex", "host", "printable", "progress", "size"],
+    &["config", "error", "clock", "deadline", "hex", "host", "printable", "progress", "size"],
 ];
 
 /// Lines of [`LAYERS`] whose modules may use each other: operations build on operations,

@@ -4,7 +4,6 @@ use super::entry::{Entry, Kind, tree_order};
 use super::index::{IndexReader, Row};
 use crate::error::Result;
 use jiff::Timestamp;
-use rustix::fs::{Mode, OFlags};
 use std::cmp::Ordering;
 use std::path::Path;
 
@@ -12,37 +11,6 @@ use std::path::Path;
 /// changed again without a trace: the clock that stamps files moves in steps, and FAT's are
 /// of two seconds.
 const COARSEST_CLOCK_NS: i64 = 2_000_000_000;
-
-/// File systems whose change times prove nothing: in memory a store through a mapping leaves no
-/// trace, the others make change times up, or take them from a host of its own.
-/// `f_type` of statfs(2).
-const WITHOUT_PROOF: [u64; 10] = [
-    0x0102_1994, // tmpfs
-    0x8584_58f6, // ramfs
-    0x4d44,      // FAT
-    0x2011_bab0, // exFAT
-    0x6573_5546, // FUSE
-    0xff53_4d42, // CIFS
-    0xfe53_4d42, // SMB2
-    0x517b,      // SMB
-    0x0102_1997, // 9P
-    0x786f_4256, // vboxsf
-];
-
-/// Whether an unchanged change time proves that a file below `root` was not changed.
-pub fn proves_by_change_time(root: &Path) -> bool {
-    rustix::fs::statfs(root).is_ok_and(|found| !WITHOUT_PROOF.contains(&(found.f_type as u64)))
-}
-
-/// Writes what is dirty on the file system of `root` to its disk. After that the next store
-/// through a mapping changes the file's change time again: the kernel stamps it when a clean
-/// page becomes dirty, not with every store. What is scanned afterwards is what a later backup
-/// may compare with.
-pub fn settle_mappings(root: &Path) -> std::io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(root, flags, Mode::empty())?;
-    Ok(rustix::fs::syncfs(directory)?)
-}
 
 /// What the earlier backup has in the place of a file of now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,18 +76,22 @@ impl Base {
     /// earlier backup holds the file as it is. Must be asked in tree order; what comes out of
     /// order is not found, which costs storage, not correctness.
     ///
-    /// A regular file is unchanged when size, modification time, inode and change time are:
-    /// the kernel sets the last with every change of content or metadata, and no call sets it
-    /// back (inode(7)); for stores through a mapping see [`settle_mappings`]. Hard links never count: their row follows that of their file.
+    /// A regular file is unchanged when size, modification time, inode and change time are, and
+    /// the last `is_proof`, on the file system that it is on: there the kernel sets it with every
+    /// change of content or metadata, and no call sets it back (inode(7)); for stores through a
+    /// mapping see [`settle_mappings`](super::settle_mappings). The device number is not
+    /// compared: it may be another one after every mount. Hard links never count: their row
+    /// follows that of their file.
     ///
     /// # Errors
     /// [`Code::BackupDamaged`](crate::error::Code) when the index cannot be read on.
-    pub fn meet(&mut self, entry: &Entry) -> Result<Met> {
+    pub fn meet(&mut self, entry: &Entry, is_proof: bool) -> Result<Met> {
         let Some(row) = self.find(&entry.path)? else { return Ok(Met::New) };
         let known = &row.entry;
         let is_same = match entry.kind {
             Kind::File => {
-                row.place.is_some()
+                is_proof
+                    && row.place.is_some()
                     && row.sha256.is_some()
                     && !row.changed
                     && known.kind == Kind::File

@@ -13,7 +13,7 @@ pub enum Trouble {
     Changed,
     /// It was gone before it could be read.
     Vanished,
-    /// It was left out on purpose: a socket, a staging directory.
+    /// It was left out on purpose: a socket, a directory of backstop's own.
     Skipped,
     /// It was restored, but not all of its metadata could be.
     Incomplete,

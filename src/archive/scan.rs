@@ -7,16 +7,19 @@
 mod exclude;
 mod link;
 mod names;
+mod own;
 mod total;
 mod xattr;
 
 pub use exclude::Excludes;
+pub use own::Own;
 pub use total::{Totals, total};
 
 use super::base::Held;
 use super::entry::{Entry, Kind, Owners};
 use super::fault::{Fault, Trouble};
 use super::index::Row;
+use super::proof::Proofs;
 use crate::error::{Error, Result};
 use link::Links;
 use names::Names;
@@ -26,12 +29,9 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use xattr::XattrReader;
-
-/// Directories in which backstop keeps copies for the time of a backup begin like this.
-pub const STAGING_PREFIX: &str = ".backstop-";
 
 /// One thing that a scan came across.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub struct Scan {
     excludes: Excludes,
     owners: Owners,
     links: Links,
+    proofs: Proofs,
     xattrs: Option<XattrReader>,
     levels: Vec<Level>,
     waiting: VecDeque<Scanned>,
@@ -90,6 +91,7 @@ impl Scan {
             excludes,
             owners: Owners::of_this_system(),
             links: Links::default(),
+            proofs: Proofs::default(),
             xattrs: with_xattrs.then(XattrReader::default),
             levels: Vec::new(),
             waiting: VecDeque::new(),
@@ -127,6 +129,11 @@ impl Scan {
         self.links.forget(entry);
     }
 
+    /// What the change times of the files so far are worth.
+    pub(crate) fn proofs(&self) -> &Proofs {
+        &self.proofs
+    }
+
     fn meet(&mut self, name: &OsStr) -> Result<Met, Fault> {
         let Some(level) = self.levels.last() else { return Ok(Met::Nothing) };
         let path = level.path.join(name);
@@ -137,11 +144,17 @@ impl Scan {
         if self.excludes.covers(&path, is_directory) {
             return Ok(Met::Nothing);
         }
-        if is_directory && name.as_bytes().starts_with(STAGING_PREFIX.as_bytes()) {
-            return Err(Fault::new(&path, Trouble::Skipped, "staging directory of a backup"));
+        if is_directory
+            && self.levels.len() == 1
+            && let Some(own) = Own::of(name)
+        {
+            return Err(Fault::new(&path, Trouble::Skipped, own.shown()));
         }
         if kind == FileType::Socket {
             return Err(Fault::new(&path, Trouble::Skipped, "socket"));
+        }
+        if kind == FileType::RegularFile {
+            self.proofs.ask(stat.st_dev, &level.directory, name);
         }
         let xattrs = match &mut self.xattrs {
             // A file's are read when it is open, which costs less.

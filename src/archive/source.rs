@@ -46,6 +46,10 @@ pub trait Files: Source {
     /// # Errors
     /// As [`Source::open`].
     fn open_file(&mut self, entry: &mut Entry) -> io::Result<Opened>;
+
+    /// Whether an unchanged change time proves that the file that was returned last was not
+    /// changed.
+    fn is_proven(&self, entry: &Entry) -> bool;
 }
 
 /// A file that was opened to be read.

@@ -9,12 +9,10 @@ use crate::archive::scan::Excludes;
 use crate::archive::source::{
     Compared, LiveSource, ReadAhead, Source as Files, Spool, StreamSource,
 };
-use crate::archive::{
-    Base, Lists, Tree, WrittenTree, proves_by_change_time, settle_mappings, write_tree,
-};
+use crate::archive::{Base, Lists, Tree, WrittenTree, settle_mappings, write_tree};
 use crate::docker::Docker;
 use crate::error::{Error, Result};
-use crate::fence::capture::{Captured, Plan as CapturePlan};
+use crate::fence::capture::{Captured, Plan as CapturePlan, mounts_below};
 use crate::fence::{Hold, JournalCapture};
 use crate::repository::manifest::{Component, Detail, Elsewhere, FilesDetail, Object};
 use crate::repository::{BackupId, create_dir};
@@ -52,11 +50,11 @@ impl Job {
             .collect()
     }
 
-    /// Writes what is dirty to the disk, which then need not be done while the writers are held.
-    /// Blocking.
+    /// Writes what is dirty in the tree to the disk, on every file system in it, which then need
+    /// not be done while the writers are held. Blocking.
     fn settle(&self) -> Result<()> {
         match &self.planned.source.place {
-            Place::Directory(root) => settle_mappings(root).map_err(|e| Error::io("sync", root, e)),
+            Place::Directory(root) => settle_mappings(root, &mounts_below(root)?),
             Place::Container { .. } => Ok(()),
         }
     }
@@ -268,7 +266,7 @@ impl Writer {
         Ok(archived)
     }
 
-    /// The tree as the parent has it, where change times tell what it holds as it is.
+    /// The tree as the parent has it, where it can be compared before a file is read.
     fn base(&self, job: &Job) -> Option<Base> {
         is_comparable(job).then(|| self.known(job)).flatten()
     }
@@ -348,12 +346,9 @@ impl Writer {
     }
 }
 
-/// Whether what the parent holds of the tree is known before a file is read.
+/// Whether the tree is compared with the parent's while it is read: a stream is not.
 fn is_comparable(job: &Job) -> bool {
-    match &job.planned.source.place {
-        Place::Directory(root) => proves_by_change_time(root),
-        Place::Container { .. } => false,
-    }
+    matches!(job.planned.source.place, Place::Directory(_))
 }
 
 /// Encrypts a list that was written to `plain`, where it has to be; the object it is then.

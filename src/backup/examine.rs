@@ -9,13 +9,16 @@ mod journals;
 use super::known::Known;
 use super::plan::connect_if_needed;
 use super::reach::Reach;
+use super::readiness;
 use super::sources::Source;
 use super::space;
 use crate::catalog::Catalog;
-use crate::config::Database;
+use crate::config::{Config, Database};
 use crate::database::rights;
+use crate::deadline;
 use crate::docker::Docker;
 use crate::error::{Code, Error, Result};
+use crate::repository::manifest::ReadinessLevel;
 use crate::setting::Setting;
 use crate::size::{bytes, count};
 use serde::Serialize;
@@ -42,10 +45,23 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// The level where no config can be used, or where backups are turned off without one.
+    pub fn without_config() -> Self {
+        let level = match Config::is_disabled_by_environment() {
+            true => ReadinessLevel::Disabled,
+            false => ReadinessLevel::NotReady,
+        };
+        Self::new("level", Ok(level.as_str().into()))
+    }
+}
+
 /// Looks at everything the config names. Nothing is touched.
 pub async fn examine(setting: &Setting) -> Vec<Finding> {
     let config = &setting.config;
+    let level = readiness::find(setting).await.level();
     let mut findings = vec![
+        Finding::new("level", Ok(level.as_str().into())),
         Finding::new("user", Ok(user())),
         Finding::new("repository", repository(setting)),
         Finding::new("state directory", state(setting)),
@@ -75,6 +91,7 @@ pub async fn examine(setting: &Setting) -> Vec<Finding> {
     for tree in &config.files {
         let found = async {
             let source = Source::locate(tree, docker.as_ref()).await?;
+            source.directory().map_or(Ok(()), deadline::answers)?;
             source.check_readable()?;
             Ok(source.place.to_string())
         };
@@ -97,6 +114,7 @@ fn user() -> String {
 
 fn repository(setting: &Setting) -> Result<String> {
     let path = space::workspace(&setting.config);
+    deadline::answers(path)?;
     let known = Known::of(setting)?;
     let free = space::free_bytes(path)?;
     match known.open() {
@@ -129,6 +147,7 @@ fn repository(setting: &Setting) -> Result<String> {
 
 fn state(setting: &Setting) -> Result<String> {
     let dir = &setting.config.state.dir;
+    deadline::answers(dir)?;
     let session = Catalog::of(&setting.config).session(&setting.progress)?;
     let backups = count(session.list()?.len() as u64, "backup", "backups");
     Ok(format!("{}: the catalog lists {backups}", dir.display()))

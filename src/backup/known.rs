@@ -56,6 +56,8 @@ pub(super) struct Known {
     state_dir: PathBuf,
     identities: Identities,
     ids: BTreeMap<PathBuf, String>,
+    /// Whether a copy of the repository lies there.
+    is_copy: bool,
 }
 
 /// Opens the repository, which must exist, and be the one that was there before.
@@ -85,11 +87,11 @@ pub(crate) fn open_copy(setting: &Setting, copy: &Copy, source: &Repository) -> 
 
 /// Remembers the repository that lies in a place now, whatever lay there before.
 pub(crate) fn remember_repository(setting: &Setting, repository: &Repository) -> Result<()> {
-    let Known { file, mut ids, identities, .. } = Known::of(setting)?;
+    let Known { file, mut ids, identities, is_copy, .. } = Known::of(setting)?;
     let path = key(repository);
     ids.remove(&path);
     let (place, state_dir) = (Place::Directory(path.clone()), setting.config.state.dir.clone());
-    Known { file, path, place, state_dir, identities, ids }.remember(repository)
+    Known { file, path, place, state_dir, identities, ids, is_copy }.remember(repository)
 }
 
 /// Under what a repository is remembered.
@@ -106,7 +108,7 @@ impl Known {
     /// What is remembered of a copy of it.
     pub(super) fn of_copy(setting: &Setting, copy: &Copy) -> Result<Self> {
         let state_dir = setting.config.copy_state_dir(&copy.name);
-        Ok(Self { state_dir, ..Self::at(setting, copy.place())? })
+        Ok(Self { state_dir, is_copy: true, ..Self::at(setting, copy.place())? })
     }
 
     /// Reads what is remembered of a place.
@@ -124,7 +126,8 @@ impl Known {
         let path = place.key();
         let (state_dir, identities) =
             (setting.config.state.dir.clone(), setting.identities.clone());
-        Ok(Self { file, path, place, state_dir, identities, ids })
+        let is_copy = setting.config.is_copy();
+        Ok(Self { file, path, place, state_dir, identities, ids, is_copy })
     }
 
     /// Whether a repository was used at this path before.
@@ -134,23 +137,35 @@ impl Known {
 
     /// Opens the repository without remembering it.
     pub(super) fn open(&self) -> Result<Repository> {
-        let file = self.file.display();
+        let (file, path) = (self.file.display(), self.path.display());
         match (Repository::open_at(&self.place, &self.state_dir), self.ids.get(&self.path)) {
             (Ok(found), Some(id)) if found.id() != id => {
                 let error = Error::new(Code::RepositoryReplaced, "open repository", found.shown());
                 Err(error
                     .cause(format!("its id is {}, and was {id} when it was used last", found.id()))
-                    .hint(format!(
-                        "mount the file system that belongs there; to use this repository from \
-                         now on, move {file} away"
-                    )))
+                    .hint(match self.is_copy {
+                        true => "mount the file system that belongs there, or name another place \
+                                 for the copy in [[repository.copies]]"
+                            .to_owned(),
+                        false => format!(
+                            "mount the file system that belongs there; to use this repository \
+                             from now on, move {file} away"
+                        ),
+                    }))
             }
             (Err(e), Some(id)) if e.code() == Code::RepositoryNotFound => Err(e
                 .cause(format!("the repository {id}, which was used there, is gone"))
-                .hint(format!(
-                    "mount its file system; if the backups are gone for good, move {file} and \
-                     catalog.duckdb beside it away, and the next backup begins a new repository"
-                ))),
+                .hint(match self.is_copy {
+                    // The file remembers the repository itself as well, which is not gone.
+                    true => format!(
+                        "mount its file system; if this copy is gone for good, take the entry \
+                         \"{path}\" out of {file}, and the next `backstop sync` begins it anew"
+                    ),
+                    false => format!(
+                        "mount its file system; if the backups are gone for good, move {file} and \
+                         catalog.duckdb beside it away, and the next backup begins a new repository"
+                    ),
+                })),
             (opened, _) => opened.map(|found| found.with_identities(&self.identities)),
         }
     }

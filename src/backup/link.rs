@@ -22,8 +22,7 @@ pub(super) type PlainFiles<'a> = (&'a BTreeMap<String, PlainFile>, &'a BTreeMap<
 /// and returns the linked objects with their sizes. A parent's file is read first: damage is
 /// not passed on. Where the file system makes no link, the file stays as it is. Encrypted
 /// files never are the same, so they are compared by what they were before; `objects` is then
-/// put right. On a store, which copies what is the same by itself, such a file is only removed
-/// here, so that it is the parent's that is copied.
+/// put right. On a store there are no links, and every file is sent as it is.
 ///
 /// # Errors
 /// `interrupted`, or when a file cannot be replaced.
@@ -34,10 +33,7 @@ pub(super) fn link_unchanged(
     plain: Option<PlainFiles<'_>>,
     cancel: &CancellationToken,
 ) -> Result<BTreeMap<String, u64>> {
-    let directory = parent.directory();
-    if directory.is_none() && plain.is_none() {
-        return Ok(BTreeMap::new());
-    }
+    let Some(directory) = parent.directory() else { return Ok(BTreeMap::new()) };
     let content = |object: &Object, known: Option<&BTreeMap<String, PlainFile>>| match known {
         Some(known) => {
             object.path.strip_suffix(EXTENSION).and_then(|name| known.get(name)).cloned()
@@ -56,11 +52,6 @@ pub(super) fn link_unchanged(
         let Some(ours) = content(object, plain.map(|(ours, _)| ours)) else { continue };
         let Some(held) = held.get(&ours) else { continue };
         let path = incoming.join(&object.path);
-        let Some(directory) = &directory else {
-            fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
-            (object.size, object.sha256) = (held.size, held.sha256.clone());
-            continue;
-        };
         match parent.stored(&held.path).and_then(|blob| hash_blob(cancel, &blob)) {
             Ok((_, sha256)) if sha256 == held.sha256 => {}
             Err(error) if error.code() == crate::error::Code::Interrupted => return Err(error),

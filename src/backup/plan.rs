@@ -3,10 +3,10 @@
 use super::reach::Reach;
 use super::sources::Source;
 use super::writers::Selected;
-use super::{Request, space};
+use super::{Request, Selection, space};
 use crate::archive::scan::{Excludes, total};
 use crate::catalog::Catalog;
-use crate::config::Quiesce;
+use crate::config::{Config, Database, FileTree, Quiesce};
 use crate::database::{Description, Prepared, describe};
 use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
@@ -49,7 +49,7 @@ impl Plan {
     pub(super) async fn prepare(setting: &Setting, request: &Request) -> Result<Self> {
         let config = &setting.config;
         request.only.check_config(config)?;
-        let docker = connect_if_needed(setting).await?;
+        let docker = connect_for(setting, &request.only).await?;
 
         let mut sources = Vec::new();
         for tree in config.files.iter().filter(|tree| request.only.wants_files(&tree.name)) {
@@ -166,11 +166,24 @@ fn refuse_twins(databases: &[PlannedDatabase]) -> Result<()> {
 
 /// Docker, where containers, volumes or databases in containers are configured.
 pub(crate) async fn connect_if_needed(setting: &Setting) -> Result<Option<Docker>> {
-    let config = &setting.config;
-    let needed = !config.containers.is_empty()
-        || config.files.iter().any(|tree| tree.volume.is_some())
-        || config.databases.iter().any(|database| database.container.is_some());
-    if needed { Docker::connect().await.map(Some) } else { Ok(None) }
+    connect_for(setting, &Selection::default()).await
+}
+
+/// The same for the parts of `only`.
+async fn connect_for(setting: &Setting, only: &Selection) -> Result<Option<Docker>> {
+    match needs_docker(&setting.config, only) {
+        true => Docker::connect().await.map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Whether a backup of the parts of `only` needs Docker.
+pub(super) fn needs_docker(config: &Config, only: &Selection) -> bool {
+    let is_volume = |tree: &FileTree| tree.volume.is_some() && only.wants_files(&tree.name);
+    let is_inside = |it: &Database| it.container.is_some() && only.wants_database(&it.name);
+    !config.containers.is_empty()
+        || config.files.iter().any(is_volume)
+        || config.databases.iter().any(is_inside)
 }
 
 /// What a backup would do.

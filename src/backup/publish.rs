@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::host;
 use crate::progress::Warnings;
 use crate::repository::manifest::{
-    Component, Consistency, Detail, Downtime, EncryptionDetail, FORMAT, Manifest,
+    Component, Consistency, Detail, Downtime, EncryptionDetail, FORMAT, Manifest, Readiness,
 };
 use crate::repository::{IncomingBackup, PublishedBackup};
 use crate::setting::Setting;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 /// Everything that was written and found out.
 pub(super) struct Parts {
     pub(super) consistency: Consistency,
+    pub(super) readiness: Readiness,
     pub(super) downtime: Vec<Downtime>,
     pub(super) definitions: Vec<Component>,
     pub(super) databases: Dumped,
@@ -83,6 +84,7 @@ impl Parts {
             labels: record.labels.clone(),
             version_label: record.version_label.clone(),
             omitted: record.omitted.clone(),
+            readiness: Some(self.readiness),
             parent: record.parent.clone(),
             config_file: setting.config_file.clone(),
             started_at: record.started_at,

@@ -62,11 +62,22 @@ impl Selection {
         }
     }
 
-    /// Refuses names that the config does not have.
+    /// Refuses names that the config does not have, and kinds of which it has none.
+    ///
+    /// # Errors
+    /// `component_not_found`.
     pub fn check_config(&self, config: &Config) -> Result<()> {
         let databases = config.databases.iter().map(|database| database.name.as_str());
         let files = config.files.iter().map(|tree| tree.name.as_str());
-        self.check(databases.chain(files))
+        self.check(databases.chain(files))?;
+        let kinds =
+            [("databases", config.databases.is_empty()), ("files", config.files.is_empty())];
+        match kinds.iter().find(|(kind, is_empty)| *is_empty && self.0.iter().any(|it| it == kind))
+        {
+            None => Ok(()),
+            Some((kind, _)) => Err(Error::new(Code::ComponentNotFound, "select", kind)
+                .cause(format!("the config has no [[{kind}]]"))),
+        }
     }
 }
 
@@ -88,5 +99,18 @@ mod tests {
         assert!(only.check(["shop", "uploads"].into_iter()).is_ok());
         let error = only.check(["uploads"].into_iter()).unwrap_err();
         assert_eq!(error.code(), Code::ComponentNotFound);
+    }
+
+    #[test]
+    fn a_kind_of_which_there_is_none_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("backstop.toml");
+        let text = "[stack]\nname = 's'\n[repository]\npath = 'r'\n[state]\ndir = 's'\n\
+                    [[files]]\nname = 'uploads'\npath = 'u'\n";
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file)).unwrap().config;
+        let check = |only: &str| Selection::new(vec![only.into()]).check_config(&config);
+        assert!(check("files").is_ok() && check("uploads").is_ok());
+        assert_eq!(check("databases").unwrap_err().code(), Code::ComponentNotFound);
     }
 }

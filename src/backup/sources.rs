@@ -67,6 +67,14 @@ impl Source {
         Ok(Self { tree: tree.clone(), place })
     }
 
+    /// The directory of this host in which it lies, where it lies in one.
+    pub(crate) fn directory(&self) -> Option<&std::path::Path> {
+        match &self.place {
+            Place::Directory(path) => Some(path),
+            Place::Container { .. } => None,
+        }
+    }
+
     /// Whether there is something to back up at the place.
     pub(crate) fn exists(&self) -> bool {
         match &self.place {

@@ -27,12 +27,17 @@ pub fn write_content(
             .cause(cause)
             .hint("`backstop ls` lists the files of a backup, `backstop find` searches all")
     };
+    let manifest = backup.manifest();
+    let missing =
+        || not_found(path.absence(&manifest.name, &manifest.components, &manifest.omitted));
+    // Without any file tree there is no index.
+    if !path.has_tree(&manifest.components) {
+        return Err(missing());
+    }
     let index = IndexReader::open(&backup.open(INDEX)?)?;
-    let look = |wanted: &Path| index.find(&path.component, wanted);
-    let missing = || not_found(format!("{} has no such file", backup.manifest().name));
-    let mut row = look(&path.path)?.ok_or_else(missing)?;
+    let mut row = index.find_shown(&path.component, &path.path)?.ok_or_else(missing)?;
     if let (Kind::Hardlink, Some(target)) = (row.entry.kind, &row.entry.link_target) {
-        row = look(Path::new(target))?.ok_or_else(missing)?;
+        row = index.find(&path.component, Path::new(target))?.ok_or_else(missing)?;
     }
     if row.entry.kind != Kind::File {
         let target =

@@ -2,8 +2,9 @@
 
 use crate::catalog::{BackupRecord, Query, Value};
 use crate::error::Result;
+use crate::repository::manifest::Detail;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How a file of the second backup differs from the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,10 +63,33 @@ pub struct Stat {
     pub bytes: i64,
 }
 
-/// What differs from `first` to `second`, by path.
+/// The file trees that only one of two backups holds, each with the one which does not, and
+/// whether that one was taken without it by `--only`.
+pub fn uncompared<'a>(
+    first: &'a BackupRecord,
+    second: &'a BackupRecord,
+) -> Vec<(&'a str, &'a BackupRecord, bool)> {
+    let (one, two) = (trees(first), trees(second));
+    let lacks = |backup: &'a BackupRecord, held: &BTreeSet<&'a str>, here: &BTreeSet<&'a str>| {
+        let lacking = held
+            .difference(here)
+            .map(|tree| (*tree, backup, backup.omitted.iter().any(|omitted| omitted == tree)));
+        lacking.collect::<Vec<_>>()
+    };
+    [lacks(first, &two, &one), lacks(second, &one, &two)].concat()
+}
+
+fn trees(record: &BackupRecord) -> BTreeSet<&str> {
+    let files = record.components.iter().filter(|it| matches!(it.detail, Detail::Files(_)));
+    files.map(|it| it.name.as_str()).collect()
+}
+
+/// What differs from `first` to `second`, by path, in the file trees that both hold.
 pub fn diff(query: &Query, first: &BackupRecord, second: &BackupRecord) -> Result<Vec<Difference>> {
-    let sql = "WITH a AS (SELECT * FROM files WHERE backup = ?), \
-                    b AS (SELECT * FROM files WHERE backup = ?) \
+    let sql = "WITH held AS (SELECT name FROM components WHERE backup = ? AND type = 'files' \
+                       INTERSECT SELECT name FROM components WHERE backup = ? AND type = 'files'), \
+                    a AS (SELECT * FROM files WHERE backup = ? AND component IN (FROM held)), \
+                    b AS (SELECT * FROM files WHERE backup = ? AND component IN (FROM held)) \
         SELECT CASE WHEN a.path IS NULL THEN 'added' WHEN b.path IS NULL THEN 'removed' \
                     WHEN (a.type, a.size, a.sha256, a.link_target) IS DISTINCT FROM \
                          (b.type, b.size, b.sha256, b.link_target) THEN 'changed' \
@@ -81,7 +105,8 @@ pub fn diff(query: &Query, first: &BackupRecord, second: &BackupRecord) -> Resul
               IS DISTINCT FROM \
               (b.type, b.size, b.sha256, b.link_target, b.mode, b.uid, b.gid, b.mtime_ns) \
         ORDER BY 2, 3";
-    let values = [Value::Text(first.id.to_string()), Value::Text(second.id.to_string())];
+    let backups = [first, second, first, second];
+    let values = backups.map(|backup| Value::Text(backup.id.to_string()));
     Ok(join_renames(query.objects(sql, &values)?))
 }
 

@@ -3,7 +3,7 @@
 use super::FilePath;
 use super::lineage::{Backup, Forest, Lineage, Told};
 use crate::catalog::{Query, Value};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -73,10 +73,8 @@ pub(super) struct Sight {
     pub(super) state: State,
 }
 
-/// The versions of `path`, oldest first. Backups without its component say nothing about it.
-///
-/// # Errors
-/// `file_not_found` where no backup has it.
+/// The versions of `path`, oldest first; none where no backup has it. Backups without its
+/// component say nothing about it.
 pub fn history(query: &Query, path: &FilePath) -> Result<Vec<Version>> {
     let lineage = Lineage::load(query)?;
     let sql = "SELECT hex(path_raw) AS raw, type, size, modified_at, sha256, \
@@ -85,16 +83,8 @@ pub fn history(query: &Query, path: &FilePath) -> Result<Vec<Version>> {
                FROM entries WHERE component = ? AND path = ? GROUP BY ALL ORDER BY 1";
     let values = [Value::Text(path.component.clone()), Value::Text(path.indexed())];
     let rows: Vec<Row> = query.objects(sql, &values)?;
-    let versions = match lineage.forest(&path.component) {
-        Some(forest) => fold(sights(&lineage, forest, &rows)),
-        None => Vec::new(),
-    };
-    if versions.is_empty() {
-        return Err(Error::new(Code::FileNotFound, "show the history of", path.to_string())
-            .cause("no backup has it")
-            .hint("`backstop find` searches by a part of the name"));
-    }
-    Ok(versions)
+    let forest = lineage.forest(&path.component);
+    Ok(forest.map(|forest| fold(sights(&lineage, forest, &rows))).unwrap_or_default())
 }
 
 /// The file in each backup that has its component, oldest first.

@@ -4,11 +4,12 @@
 //! directory once: a backup never changes, so its index is still right when it is asked for
 //! again.
 
-use super::{CHANGES, INDEX};
+use super::{CHANGES, INDEX, Reading, Unreadable};
 use crate::archive::index::IndexReader;
 use crate::backup::plain_index;
 use crate::catalog::BackupRecord;
 use crate::error::{Code, Error, Result};
+use crate::progress::Warning;
 use crate::repository::manifest::Detail;
 use crate::repository::{BackupId, Repository, hash_blob};
 use crate::setting::Setting;
@@ -17,94 +18,130 @@ use crate::storage::{Blob, LocalStorage, Storage};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// Where copies of them lie in the state directory.
+pub(super) const COPIES: &str = "indexes";
 /// How much of them stays in the state directory, in bytes, beyond what is asked for now.
 const MOST_KEPT: u64 = 4 << 30;
 
 /// The indexes of those of `records` that have file trees and that `wanted` takes. One that
-/// cannot be brought here is left out with a warning, and so are encrypted ones without their
-/// key where all are asked for. Blocking.
+/// is missing, damaged, encrypted without its key here, or known to be `unreadable` is left out,
+/// and the reading says so. Blocking.
 ///
 /// # Errors
-/// `storage_unreachable` and its kin; `key_missing` and `key_wrong` of backups that are wanted;
-/// `interrupted`.
+/// `storage_unreachable` and its kin; `interrupted`.
 pub fn indexes(
     setting: &Setting,
     repository: &Repository,
     records: &[BackupRecord],
     wanted: Option<&[BackupId]>,
-) -> Result<Vec<(BackupId, PathBuf)>> {
-    let mut bringing = Bringing::new(setting, repository, wanted.is_none());
-    let mut found = Vec::new();
+    unreadable: &Unreadable,
+) -> Result<Reading> {
+    let mut bringing = Bringing::new(setting, repository, unreadable);
+    let mut reading = Reading::default();
     for record in records.iter().filter(|record| has_index(record)) {
         if wanted.is_some_and(|wanted| !wanted.contains(&record.id)) {
             continue;
         }
         if let Some(path) = bringing.index(record)? {
-            found.push((record.id.clone(), path));
+            reading.indexes.push((record.id.clone(), path));
         }
     }
-    let needed: Vec<&Path> = found.iter().map(|(_, path)| path.as_path()).collect();
-    bringing.finish(records, &needed)?;
-    Ok(found)
+    bringing.finish(reading, records, wanted)
 }
 
 /// Brings lists of files here, one after the other.
 pub(super) struct Bringing<'a> {
     setting: &'a Setting,
     repository: &'a Repository,
-    /// Whether those without their key are left out.
-    all: bool,
+    unreadable: &'a Unreadable,
     cache: PathBuf,
-    locked: Vec<Error>,
+    left_out: Vec<(BackupId, Error)>,
+    warnings: Vec<Warning>,
 }
 
 impl<'a> Bringing<'a> {
-    pub(super) fn new(setting: &'a Setting, repository: &'a Repository, all: bool) -> Self {
-        let cache = setting.config.state.dir.join("indexes").join(repository.id());
-        Self { setting, repository, all, cache, locked: Vec::new() }
+    pub(super) fn new(
+        setting: &'a Setting,
+        repository: &'a Repository,
+        unreadable: &'a Unreadable,
+    ) -> Self {
+        let cache = setting.config.state.dir.join(COPIES).join(repository.id());
+        let (left_out, warnings) = (Vec::new(), Vec::new());
+        Self { setting, repository, unreadable, cache, left_out, warnings }
     }
 
-    /// The index of a backup; none where it is left out.
+    /// The index of a backup; none where it is left out. Its end has been looked at.
     pub(super) fn index(&mut self, record: &BackupRecord) -> Result<Option<PathBuf>> {
-        match local(self.setting, self.repository, record, &self.cache) {
-            Ok(path) => Ok(Some(path)),
-            Err(e) if e.code() == Code::BackupDamaged => {
-                self.setting.progress.warn(e.code(), format!("{e}; its index is left out"));
-                Ok(None)
-            }
-            Err(e) if self.all && matches!(e.code(), Code::KeyMissing | Code::KeyWrong) => {
-                self.locked.push(e);
-                Ok(None)
-            }
-            Err(e) => Err(e),
-        }
+        let left_out = match local(self.setting, self.repository, record, &self.cache) {
+            Ok(file) => match self.check_index(&file, record) {
+                Ok(()) => return Ok(Some(file)),
+                Err(e) => e,
+            },
+            Err(e) if is_left_out(e.code()) => e,
+            Err(e) => return Err(e),
+        };
+        self.left_out.push((record.id.clone(), left_out));
+        Ok(None)
+    }
+
+    fn check_index(&self, file: &Path, record: &BackupRecord) -> Result<()> {
+        self.unreadable.check(file, &record.name, INDEX)?;
+        IndexReader::open(&Blob::file(file)?).map(drop)
     }
 
     /// The changes of a backup; none where its index has to stand in for them.
     pub(super) fn changes(&mut self, record: &BackupRecord) -> Result<Option<PathBuf>> {
         let brought = local_changes(self.setting, self.repository, record, &self.cache);
+        let brought = brought.and_then(|file| {
+            self.unreadable.check(&file, &record.name, CHANGES)?;
+            Ok(file)
+        });
         match brought.map_err(|e| (e.code(), e)) {
             Ok(path) => Ok(Some(path)),
             Err((Code::KeyMissing | Code::KeyWrong, _)) => Ok(None),
             Err((Code::BackupDamaged | Code::BackupNotFound, e)) => {
                 let message = format!("{e}; the index of {} is read in its place", record.name);
-                self.setting.progress.warn(Code::BackupDamaged, message);
+                self.warnings.push(Warning { code: Code::BackupDamaged, message });
                 Ok(None)
             }
             Err((_, e)) => Err(e),
         }
     }
 
-    /// Says what was left out, and removes what is not `needed` any more.
-    pub(super) fn finish(self, records: &[BackupRecord], needed: &[&Path]) -> Result<()> {
-        if let Some(first) = self.locked.first() {
-            let locked = self.locked.len() as u64;
-            let backups = count(locked, "encrypted backup is", "encrypted backups are");
+    /// Adds what was left out of the `wanted` ones, and removes what is not needed any more.
+    pub(super) fn finish(
+        self,
+        reading: Reading,
+        records: &[BackupRecord],
+        wanted: Option<&[BackupId]>,
+    ) -> Result<Reading> {
+        let Self { cache, mut left_out, mut warnings, .. } = self;
+        left_out.retain(|(backup, _)| wanted.is_none_or(|wanted| wanted.contains(backup)));
+        let (locked, damaged): (Vec<_>, Vec<_>) =
+            left_out.iter().map(|(_, error)| error).partition(|error| is_locked(error.code()));
+        warnings.extend(damaged.into_iter().map(|error| Warning {
+            code: error.code(),
+            message: format!("{error}; its index is left out"),
+        }));
+        // Mostly it is one key that is missing for all.
+        if let Some(first) = locked.first() {
+            let backups =
+                count(locked.len() as u64, "encrypted backup is", "encrypted backups are");
             let message = format!("{backups} left out: {first}");
-            self.setting.progress.warn(first.code(), message);
+            warnings.push(Warning { code: first.code(), message });
         }
-        clear(&self.cache, records, needed)
+        clear(&cache, records, &reading.files().collect::<Vec<_>>())?;
+        Ok(Reading { left_out, warnings, ..reading })
     }
+}
+
+fn is_locked(code: Code) -> bool {
+    matches!(code, Code::KeyMissing | Code::KeyWrong)
+}
+
+/// Whether a question about many backups is answered without the one of which this is said.
+fn is_left_out(code: Code) -> bool {
+    is_locked(code) || code == Code::BackupDamaged
 }
 
 pub(super) fn has_index(record: &BackupRecord) -> bool {
@@ -118,7 +155,7 @@ fn local(
     record: &BackupRecord,
     cache: &Path,
 ) -> Result<PathBuf> {
-    if let Some(file) = repository.file(&record.name, INDEX) {
+    if let Some(file) = repository.file(&record.name, INDEX).filter(|file| file.exists()) {
         return Ok(file);
     }
     let name = format!("{}.parquet", record.id);

@@ -59,8 +59,11 @@ pub fn list(
     let itself: Vec<Listed> =
         query.objects(&sql, &[id(), component.clone(), Value::Text(indexed.clone())])?;
     match itself.first() {
-        None => Err(Error::new(Code::FileNotFound, "list", path.to_string())
-            .cause(format!("{} has no such file", record.name))),
+        None => Err(Error::new(Code::FileNotFound, "list", path.to_string()).cause(path.absence(
+            &record.name,
+            &record.components,
+            &record.omitted,
+        ))),
         Some(found) if found.kind != "directory" => Ok(itself),
         Some(_) => {
             let above = if indexed == "." { String::new() } else { format!("{indexed}/") };

@@ -1,5 +1,6 @@
 //! How commands name a file of a backup: `COMPONENT/relative/path`.
 
+use crate::repository::manifest::{Component, Detail};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,24 @@ impl FilePath {
     /// The path as the index writes it.
     pub(super) fn indexed(&self) -> String {
         crate::archive::index::indexed_path(&self.path)
+    }
+
+    /// Whether its component is one of the file trees among a backup's `components`.
+    pub fn has_tree(&self, components: &[Component]) -> bool {
+        components
+            .iter()
+            .any(|it| it.name == self.component && matches!(it.detail, Detail::Files(_)))
+    }
+
+    /// Why the backup `name` with these `components`, taken without the `omitted` ones, does not
+    /// have it.
+    pub fn absence(&self, name: &str, components: &[Component], omitted: &[String]) -> String {
+        let tree = &self.component;
+        match (self.has_tree(components), omitted.contains(tree)) {
+            (true, _) => format!("{name} has no such file"),
+            (false, true) => format!("{name} was taken with --only, which left {tree} out"),
+            (false, false) => format!("{name} has no file tree {tree}"),
+        }
     }
 
     /// Whether `path` is this one, or lies below it.

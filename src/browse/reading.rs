@@ -1,14 +1,14 @@
 //! What has to be read to know the files of many backups: the index of some, and of those that
 //! build upon one that is read only what differs from it.
 
+use super::Unreadable;
 use super::indexes::{Bringing, has_index, indexes};
-use crate::archive::index::IndexReader;
 use crate::catalog::{BackupRecord, Changes};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::progress::Warning;
 use crate::repository::manifest::Component;
 use crate::repository::{BackupId, Repository};
 use crate::setting::Setting;
-use crate::storage::Blob;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -19,11 +19,24 @@ pub struct Reading {
     pub indexes: Vec<(BackupId, PathBuf)>,
     /// Changes, each after those of the backup that it builds upon.
     pub changes: Vec<Changes>,
+    /// Backups of which nothing tells the files, because their index cannot be read, and why.
+    pub left_out: Vec<(BackupId, Error)>,
+    /// The same and more in words, for whoever asks.
+    pub warnings: Vec<Warning>,
+}
+
+impl Reading {
+    /// What is read, as files of this host.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let indexes = self.indexes.iter().map(|(_, file)| file.as_path());
+        indexes.chain(self.changes.iter().map(|changes| changes.file.as_path()))
+    }
 }
 
 /// What tells the files of those of `records` that have file trees and that `wanted` takes, and
 /// perhaps those of others that they build upon. The rest is as for [`indexes`]; changes that
-/// are missing or damaged cost no more than a warning. Blocking.
+/// are missing or damaged cost no more than a warning, and an index nothing but what its own
+/// backup holds: those that build upon it are read otherwise then. Blocking.
 ///
 /// # Errors
 /// As [`indexes`].
@@ -32,15 +45,13 @@ pub fn reading(
     repository: &Repository,
     records: &[BackupRecord],
     wanted: Option<&[BackupId]>,
+    unreadable: &Unreadable,
 ) -> Result<Reading> {
     let chosen = match wanted {
         None => None,
         Some(wanted) => match with_ancestors(records, wanted) {
             Some(chosen) => Some(chosen),
-            None => {
-                let indexes = indexes(setting, repository, records, Some(wanted))?;
-                return Ok(Reading { indexes, changes: Vec::new() });
-            }
+            None => return indexes(setting, repository, records, Some(wanted), unreadable),
         },
     };
     let is_chosen = |record: &&BackupRecord| {
@@ -49,7 +60,7 @@ pub fn reading(
     let mut ordered: Vec<&BackupRecord> = records.iter().filter(is_chosen).collect();
     // What a backup builds upon is older.
     ordered.sort_by_key(|record| record.sequence);
-    let mut bringing = Bringing::new(setting, repository, wanted.is_none());
+    let mut bringing = Bringing::new(setting, repository, unreadable);
     let mut read: BTreeSet<&BackupId> = BTreeSet::new();
     let mut reading = Reading::default();
     for record in ordered {
@@ -58,25 +69,14 @@ pub fn reading(
         let backup = record.id.clone();
         if is_told && let Some(file) = bringing.changes(record)? {
             reading.changes.push(Changes { backup, file, since });
-        } else if let Some(file) = bringing.index(record)?.filter(|file| is_index(setting, file)) {
+        } else if let Some(file) = bringing.index(record)? {
             reading.indexes.push((backup, file));
         } else {
             continue;
         }
         read.insert(&record.id);
     }
-    let indexes = reading.indexes.iter().map(|(_, file)| file.as_path());
-    let changes = reading.changes.iter().map(|changes| changes.file.as_path());
-    let needed: Vec<&Path> = indexes.chain(changes).collect();
-    bringing.finish(records, &needed)?;
-    Ok(reading)
-}
-
-/// Whether a file is an index, as far as its end tells; warns where it is none. What builds upon
-/// its backup is read otherwise then.
-fn is_index(setting: &Setting, file: &Path) -> bool {
-    let opened = Blob::file(file).and_then(|blob| IndexReader::open(&blob).map(drop));
-    opened.inspect_err(|e| setting.progress.warn(e.code(), format!("{e}; it is left out"))).is_ok()
+    bringing.finish(reading, records, wanted)
 }
 
 /// Since which backup the changes of each file tree are told.

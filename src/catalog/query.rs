@@ -5,11 +5,14 @@
 //! question; the indexes stay in the repository and are read where the question needs them.
 
 mod lists;
+mod question;
+
+pub use lists::{may_be_unreadable, unreadable};
+pub use question::Question;
 
 use super::backups::failed;
 use super::{Session, open};
 use crate::error::{Code, Error, Result};
-use crate::progress::Progress;
 use crate::repository::BackupId;
 use duckdb::types::{ToSqlOutput, Value as SqlValue};
 use duckdb::{Config, Connection, ToSql, params_from_iter};
@@ -17,7 +20,6 @@ use lists::Lists;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 const VIEWS: &str = include_str!("query/views.sql");
 const FILES: &str = include_str!("query/files.sql");
@@ -90,23 +92,13 @@ pub struct Changes {
 }
 
 impl Query {
-    /// Opens catalogs for questions; what each holds appears in the same views. An index that
-    /// cannot be read is left out with a warning.
+    /// Opens catalogs for questions; what each holds appears in the same views.
     ///
     /// # Errors
-    /// `catalog_failed`.
-    pub fn over(sources: Vec<Source>, progress: &Arc<dyn Progress>) -> Result<Self> {
+    /// `catalog_failed`; where one of the lists is at fault, [`may_be_unreadable`] says so.
+    pub fn over(sources: Vec<Source>) -> Result<Self> {
         let ask = |e| failed("open for questions the", e);
-        let config = Config::default()
-            .with("memory_limit", "192MB")
-            .and_then(|c| c.with("threads", "2"))
-            .and_then(|c| c.with("autoinstall_known_extensions", "false"))
-            .and_then(|c| c.with("autoload_known_extensions", "false"))
-            // A question that does not fit into memory fails; it writes nothing to any disk.
-            .and_then(|c| c.with("temp_directory", ""))
-            .map_err(ask)?;
-        let connection = Connection::open_in_memory_with_flags(config).map_err(ask)?;
-        let query = Self { connection };
+        let query = Self { connection: in_memory().map_err(ask)? };
         // Every index is looked into first, and read afterwards.
         query.connection.execute_batch("SET parquet_metadata_cache = true").map_err(ask)?;
         query.connection.execute_batch(TABLES).map_err(ask)?;
@@ -115,7 +107,7 @@ impl Query {
             let indexes = std::mem::take(&mut source.indexes);
             let changes = std::mem::take(&mut source.changes);
             query.take_in(source, number == 0).map_err(ask)?;
-            lists.add(&query.connection, &indexes, &changes, progress)?;
+            lists.add(&query.connection, &indexes, &changes)?;
         }
         query.close(&lists)?;
         Ok(query)
@@ -166,32 +158,12 @@ impl Query {
         self.connection.execute_batch(&(closed + "SET lock_configuration = true")).map_err(ask)
     }
 
-    /// Refuses everything but one SELECT.
+    /// Binds a question, so that what is wrong with its names is told of the text as it stands.
     ///
     /// # Errors
     /// `usage`, with DuckDB's own message.
-    pub fn check(&self, sql: &str) -> Result<()> {
-        let refused = |cause: String| {
-            Error::new(Code::Usage, "ask", "the catalog").cause(cause).hint(
-                "one SELECT over backups, components, files, events and runs; see docs/sql.md",
-            )
-        };
-        let parsed: String = self
-            .connection
-            .query_row("SELECT json_serialize_sql(?::VARCHAR)::VARCHAR", [sql], |row| row.get(0))
-            .map_err(|e| refused(e.to_string()))?;
-        let parsed: serde_json::Value =
-            serde_json::from_str(&parsed).map_err(|e| refused(e.to_string()))?;
-        if parsed["error"] == true {
-            let message = parsed["error_message"].as_str().unwrap_or("it cannot be parsed");
-            let is_other = message.contains("Only SELECT statements");
-            let message = if is_other { "it is no SELECT" } else { message };
-            return Err(refused(message.to_owned()));
-        }
-        match parsed["statements"].as_array().map(Vec::len) {
-            Some(1) => Ok(()),
-            count => Err(refused(format!("{} statements stand there", count.unwrap_or(0)))),
-        }
+    fn bind(&self, question: &Question) -> Result<()> {
+        self.connection.prepare(&question.sql).map(drop).map_err(refused)
     }
 
     /// The rows of a SELECT as objects.
@@ -217,7 +189,7 @@ impl Query {
         values: &[Value],
         mut take: impl FnMut(T) -> Result<bool>,
     ) -> Result<()> {
-        let sql = format!("SELECT to_json(q)::VARCHAR FROM (\n{}\n) q", bare(sql));
+        let sql = format!("SELECT to_json(q)::VARCHAR FROM ({}\n) q", bare(sql));
         let mut statement = self.connection.prepare(&sql).map_err(refused)?;
         let mut rows = statement.query(params_from_iter(values)).map_err(refused)?;
         while let Some(row) = rows.next().map_err(refused)? {
@@ -232,16 +204,26 @@ impl Query {
         Ok(())
     }
 
-    /// The rows of a SELECT as text.
+    /// The rows that a question asks for, as objects.
     ///
     /// # Errors
     /// `usage` where DuckDB refuses it.
-    pub fn table(&self, sql: &str) -> Result<Answer> {
-        let sql = bare(sql);
-        let described = format!("SELECT column_name FROM (DESCRIBE (\n{sql}\n))");
+    pub fn rows(&self, question: &Question) -> Result<Vec<serde_json::Value>> {
+        self.bind(question)?;
+        self.objects(&question.sql, &[])
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// `usage` where DuckDB refuses it.
+    pub fn table(&self, question: &Question) -> Result<Answer> {
+        self.bind(question)?;
+        let sql = &question.sql;
+        let described = format!("SELECT column_name FROM (DESCRIBE ({sql}\n))");
         let columns = self.text_rows(&described)?;
         let columns: Vec<String> = columns.into_iter().flatten().flatten().collect();
-        let rows = self.text_rows(&format!("SELECT COLUMNS(*)::VARCHAR FROM (\n{sql}\n) q"))?;
+        let rows = self.text_rows(&format!("SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n) q"))?;
         Ok(Answer { columns, rows })
     }
 
@@ -258,8 +240,21 @@ impl Query {
     }
 }
 
+/// A DuckDB that writes to no disk.
+fn in_memory() -> duckdb::Result<Connection> {
+    let config = Config::default()
+        .with("memory_limit", "192MB")?
+        .with("threads", "2")?
+        .with("autoinstall_known_extensions", "false")?
+        .with("autoload_known_extensions", "false")?
+        // A question that does not fit into memory fails.
+        .with("temp_directory", "")?;
+    Connection::open_in_memory_with_flags(config)
+}
+
 fn refused(error: duckdb::Error) -> Error {
-    Error::new(Code::Usage, "ask", "the catalog").cause(error)
+    // DuckDB's message says it all; its source is a number.
+    Error::new(Code::Usage, "ask", "the catalog").cause(error.to_string()).source(error)
 }
 
 /// The statement without what may stand at its end.

@@ -1,7 +1,8 @@
 //! Bringing the catalog in line with the repository, which is the truth.
 
 use super::backups::failed;
-use super::record::{BackupRecord, LastVerification};
+use super::record::BackupRecord;
+use super::verification::LastVerification;
 use super::{EventName, Session, backups};
 use crate::error::{Code, Result};
 use crate::progress::Progress;
@@ -53,7 +54,8 @@ impl Session {
     ) -> Result<()> {
         let mut verifications = self.verifications()?;
         let mut add = |name: &str| {
-            let backup = match repository.backup(name) {
+            // What the catalog takes in is believed from then on.
+            let backup = match repository.proven_backup(name) {
                 Ok(backup) => backup,
                 // On a store: being written, or left by a dead writer.
                 Err(e) if e.code() == Code::BackupNotFound => return Ok(()),

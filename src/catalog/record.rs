@@ -1,7 +1,9 @@
 //! One backup as lists and `--json` show it, whether it was published or failed.
 
+use super::verification::LastVerification;
 use crate::repository::manifest::{
-    Component, Consistency, Downtime, FORMAT, Kind, Level, Manifest, Object, Reason,
+    Component, Consistency, Detail, Downtime, FORMAT, Kind, Level, Manifest, Object, Readiness,
+    Reason,
 };
 use crate::repository::{BackupId, Damage, Pin, PublishedBackup};
 use jiff::Timestamp;
@@ -38,85 +40,6 @@ impl Status {
     }
 }
 
-/// How thoroughly a backup is verified.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum VerifyLevel {
-    /// The manifest, which files there are with which sizes, and the earlier archives that are
-    /// needed. Reads no content.
-    Quick,
-    /// And every stored byte against SHA256SUMS.
-    #[default]
-    Full,
-    /// And everything is decompressed: every file against the index, every dump to its end.
-    Deep,
-}
-
-impl VerifyLevel {
-    /// The level as flags and JSON write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Quick => "quick",
-            Self::Full => "full",
-            Self::Deep => "deep",
-        }
-    }
-}
-
-/// How much of a backup the samples have read so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sampled {
-    /// Stored bytes that some sample or verification has read.
-    pub covered_bytes: u64,
-    /// All stored bytes.
-    pub total_bytes: u64,
-    /// When those that were read longest ago were read; none where some never were.
-    pub oldest: Option<Timestamp>,
-}
-
-/// What the last verification of a backup found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastVerification {
-    /// When it ended, UTC.
-    pub at: Timestamp,
-    /// How thorough it was.
-    #[serde(default)]
-    pub level: VerifyLevel,
-    /// Of a sample, how much has been read so far; none where all was read at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sampled: Option<Sampled>,
-    /// Whether nothing was damaged.
-    pub ok: bool,
-    /// What was damaged.
-    pub damages: Vec<Damage>,
-}
-
-impl LastVerification {
-    /// Whether every stored byte has been read and found as it was written.
-    fn vouches_for_every_byte(&self) -> bool {
-        let all = |sampled: &Sampled| sampled.covered_bytes == sampled.total_bytes;
-        self.ok && self.level >= VerifyLevel::Full && self.sampled.as_ref().is_none_or(all)
-    }
-
-    /// Whether it looked at less than `other` did.
-    fn is_weaker_than(&self, other: &Self) -> bool {
-        self.sampled.is_some() || self.level < other.level
-    }
-}
-
 /// One backup: the object that `backup --json` ends with and `list --json` is an array of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BackupRecord {
@@ -143,9 +66,12 @@ pub struct BackupRecord {
     /// The backup that it builds upon.
     #[serde(default)]
     pub parent: Option<BackupId>,
-    /// Databases and file trees of the stack that `--only` left out.
+    /// Databases and file trees of the stack that `--only` or a checkpoint left out.
     #[serde(default)]
     pub omitted: Vec<String>,
+    /// How much of what the config names was there; none where that was not recorded.
+    #[serde(default)]
+    pub readiness: Option<Readiness>,
     /// When it was started, UTC.
     pub started_at: Timestamp,
     /// When it was finished or had failed, UTC.
@@ -206,6 +132,7 @@ impl BackupRecord {
             version_label: None,
             parent: None,
             omitted: Vec::new(),
+            readiness: None,
             started_at,
             finished_at: None,
             duration_seconds: None,
@@ -237,6 +164,7 @@ impl BackupRecord {
             version_label,
             parent,
             omitted,
+            readiness,
             started_at,
             finished_at,
             duration_seconds,
@@ -263,6 +191,7 @@ impl BackupRecord {
             version_label,
             parent,
             omitted,
+            readiness,
             started_at,
             finished_at: Some(finished_at),
             duration_seconds: Some(duration_seconds),
@@ -307,6 +236,7 @@ impl BackupRecord {
             parent: self.parent.clone(),
             config_file: None,
             omitted: self.omitted.clone(),
+            readiness: self.readiness.clone(),
             started_at: self.started_at,
             finished_at: self.finished_at.unwrap_or(self.started_at),
             duration_seconds: self.duration_seconds.unwrap_or_default(),
@@ -348,6 +278,21 @@ impl BackupRecord {
         self
     }
 
+    /// The databases and file trees that it does not hold as a whole: those that `--only` left
+    /// out, and trees of which something could not be read.
+    pub fn lacking(&self) -> Vec<&str> {
+        self.omitted.iter().map(String::as_str).chain(self.unread()).collect()
+    }
+
+    /// The file trees of which something could not be read.
+    pub fn unread(&self) -> Vec<&str> {
+        let unread = |component: &&Component| match &component.detail {
+            Detail::Files(files) => !files.unreadable.is_empty(),
+            _ => false,
+        };
+        self.components.iter().filter(unread).map(|component| component.name.as_str()).collect()
+    }
+
     /// Whether its last verification found damage.
     pub fn is_damaged(&self) -> bool {
         self.last_verification.as_ref().is_some_and(|found| !found.ok)
@@ -361,6 +306,11 @@ impl BackupRecord {
         self.finished_at = Some(at);
         self.error = Some(error.to_json());
         self
+    }
+
+    /// Its place among the instants: a consolidated backup has that of what it was made of.
+    pub fn instant(&self) -> (u64, Timestamp) {
+        (self.sequence, self.started_at)
     }
 
     /// Whether the backup lies in the repository.

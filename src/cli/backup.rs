@@ -5,9 +5,10 @@ use super::signal::until_interrupted;
 use super::{Ending, show, table};
 use crate::backup::{self, Request, Selection};
 use crate::catalog::BackupRecord;
+use crate::config::Config;
 use crate::copies;
 use crate::error::{Code, Error, Result};
-use crate::repository::manifest::{Kind, Level, Reason};
+use crate::repository::manifest::{Kind, Level, Readiness, Reason};
 use crate::setting::Setting;
 use clap::Args;
 use clap::builder::FalseyValueParser;
@@ -18,7 +19,9 @@ Examples:
   backstop backup
   backstop backup --reason pre-upgrade --version-label 2.4.0 --label ticket=OPS-12
   backstop backup --only databases
-  backstop backup --require-consistency fenced --json";
+  backstop backup --require-consistency fenced --json
+
+Does nothing, silently, where the config says enabled = false, or BACKUP_ENABLED=false is set.";
 
 /// The arguments of `backstop backup`.
 #[derive(Debug, Args)]
@@ -63,7 +66,7 @@ fn label(text: &str) -> std::result::Result<(String, String), String> {
 
 /// Without a config there is nothing to back up; and what only a copy holds would have a place
 /// in the history that the repository gives to another.
-fn refuse_elsewhere(setting: &Setting) -> Result<()> {
+pub(super) fn refuse_elsewhere(setting: &Setting) -> Result<()> {
     if setting.config.is_unknown() {
         return Err(Error::new(Code::ConfigNotFound, "take", "a backup")
             .cause("without a config there is nothing to back up"));
@@ -77,6 +80,13 @@ fn refuse_elsewhere(setting: &Setting) -> Result<()> {
 }
 
 pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
+    // Nothing is said: scheduled jobs go on running where backups are turned off.
+    if Config::is_disabled_by_environment() || !context.loaded()?.config.enabled {
+        return match context.output.is_json() {
+            true => context.output.result(&(), String::new).map(|()| Ending::Done),
+            false => Ok(Ending::Done),
+        };
+    }
     context.recover_first().await?;
     let setting = context.setting()?;
     refuse_elsewhere(&setting)?;
@@ -86,16 +96,18 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
         version_label: args.version_label,
         only: Selection::new(args.only),
         kind: args.kind,
+        readiness: (args.local_only && !setting.config.repository.copies.is_empty())
+            .then(Readiness::copies_left_alone),
     };
     if args.dry_run {
         let plan = until_interrupted(&context.cancel, backup::plan(&setting, &request)).await?;
         context.output.result(&plan, || plan.to_string())?;
         return Ok(Ending::Done);
     }
-    let record = until_interrupted(&context.cancel, backup::backup(&setting, &request)).await?;
+    let mut record = until_interrupted(&context.cancel, backup::backup(&setting, &request)).await?;
     let lacking = match args.local_only {
         true => Ok(None),
-        false => bring_to_copies(context, &setting).await,
+        false => bring_to_copies(context, &setting, &mut record).await,
     };
     context.output.result(&record, || describe(&record))?;
     let shortfall = shortfall(&record, args.require_consistency);
@@ -111,19 +123,35 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
     Ok(if degraded { Ending::Degraded } else { Ending::Done })
 }
 
-/// Brings the copies of the repository up to date. The backup is good whatever comes of it; one
-/// that lacks something is a warning, and returned.
-async fn bring_to_copies(context: &Context, setting: &Setting) -> Result<Option<Error>> {
+/// Brings the copies of the repository up to date, and notes in the record which have it. The
+/// backup is good whatever comes of it; a copy that lacks something is a warning, and returned.
+async fn bring_to_copies(
+    context: &Context,
+    setting: &Setting,
+    record: &mut BackupRecord,
+) -> Result<Option<Error>> {
     if setting.config.repository.copies.is_empty() {
         return Ok(None);
     }
     let synced = until_interrupted(&context.cancel, copies::sync(setting, &[])).await?;
+    copies::note_copies(&setting.config, std::slice::from_mut(record));
     let mut lacking = None;
     for (one, failure) in synced.iter().filter_map(|one| Some((one, one.failure.as_ref()?))) {
-        let message = format!("degraded: local-only: {} at {}: {failure}", one.copy, one.place);
-        setting.progress.warn(failure.code(), message.clone());
+        let lacks = match (record.copies.is_empty(), record.copies.contains(&one.copy)) {
+            // No copy has this backup.
+            (true, _) => "local-only: ",
+            (false, false) => "not everywhere: ",
+            (false, true) => "a copy lacks earlier backups: ",
+        };
+        let message = format!("degraded: {lacks}{} at {}: {failure}", one.copy, one.place);
+        setting.progress.warn(failure.code(), message);
         let error = Error::new(Code::Degraded, "bring the backup to", &one.copy);
-        lacking = Some(error.cause(failure).hint("the next `backstop sync` catches up"));
+        let hint = match failure.code() {
+            // Damage is never passed on.
+            Code::BackupDamaged => failure.hint_text(),
+            _ => "the next `backstop sync` catches up",
+        };
+        lacking = Some(error.cause(failure).hint(hint));
     }
     Ok(lacking)
 }

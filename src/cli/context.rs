@@ -3,13 +3,12 @@
 use super::output::Output;
 use super::{Global, fleet};
 use crate::backup::{claim_state, open_repository};
-use crate::browse::{self, Reading};
-use crate::catalog::{BackupRecord, Catalog, Query, Session, Source};
+use crate::catalog::{BackupRecord, Catalog, Session};
 use crate::config::{Config, Loaded};
 use crate::encryption::{Identities, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::progress::{JsonLines, Progress, Terminal};
-use crate::repository::{BackupId, Lock, LockMode, Repository};
+use crate::repository::{Lock, LockMode, Repository};
 use crate::restore;
 use crate::runbook;
 use crate::setting::Setting;
@@ -78,6 +77,11 @@ impl Context {
         Ok(self.loaded.get_or_init(|| loaded).clone())
     }
 
+    /// The config, where it was loaded already.
+    pub(super) fn known(&self) -> Option<Arc<Loaded>> {
+        self.loaded.get().cloned()
+    }
+
     /// Whether there is a config. One that is damaged is one.
     pub(super) fn has_config(&self) -> bool {
         match Config::load(self.global.config.as_deref()) {
@@ -144,6 +148,12 @@ impl Context {
         if !loaded.config.is_unknown() {
             claim_state(&loaded.config)?;
         }
+        self.unclaimed_setting()
+    }
+
+    /// The same for one that does not yet touch the state directory.
+    pub(super) fn unclaimed_setting(&self) -> Result<Setting> {
+        let loaded = self.loaded()?;
         let encryption = loaded.config.encryption.as_ref();
         Ok(Setting {
             recipients: Recipients::of(encryption)?,
@@ -178,7 +188,8 @@ impl Context {
         self.catalog().map(|(session, _)| session)
     }
 
-    fn catalog(&self) -> Result<(Session, Option<Repository>)> {
+    /// The same, with the repository.
+    pub(super) fn catalog(&self) -> Result<(Session, Option<Repository>)> {
         if let Some(place) = self.global.repository.as_deref().and_then(fleet::parent) {
             return Err(Error::new(Code::Usage, "work on all repositories below", place)
                 .cause("only `sql` reads several at once"));
@@ -216,64 +227,6 @@ impl Context {
             session.fail_interrupted()?;
         }
         Ok((session, Some(repository)))
-    }
-
-    /// The catalogs and indexes of all repositories that were asked for, for questions.
-    pub(super) fn query_all(&self) -> Result<Query> {
-        match self.global.repository.as_deref().and_then(fleet::parent) {
-            Some(parent) => fleet::query(self, parent),
-            None => self.query(),
-        }
-    }
-
-    /// The catalog and the indexes of all backups, for questions.
-    pub(super) fn query(&self) -> Result<Query> {
-        self.query_about(|_| Ok((None, ()))).map(|(query, ())| query)
-    }
-
-    /// The same with the indexes of the backups that `choose` takes out of the catalog; none
-    /// means all. Returns what else it says.
-    pub(super) fn query_about<T>(
-        &self,
-        choose: impl FnOnce(&Session) -> Result<(Option<Vec<BackupId>>, T)>,
-    ) -> Result<(Query, T)> {
-        self.query_reading(choose, |setting, repository, records, wanted| {
-            let indexes = browse::indexes(setting, repository, records, wanted)?;
-            Ok(Reading { indexes, changes: Vec::new() })
-        })
-    }
-
-    /// What tells where files were, of all backups or at least of the `wanted` ones.
-    pub(super) fn query_lists(&self, wanted: Option<Vec<BackupId>>) -> Result<Query> {
-        self.query_reading(|_| Ok((wanted, ())), browse::reading).map(|(query, ())| query)
-    }
-
-    fn query_reading<T>(
-        &self,
-        choose: impl FnOnce(&Session) -> Result<(Option<Vec<BackupId>>, T)>,
-        read: impl Fn(&Setting, &Repository, &[BackupRecord], Option<&[BackupId]>) -> Result<Reading>,
-    ) -> Result<(Query, T)> {
-        let setting = self.setting()?;
-        let (mut session, repository) = self.catalog()?;
-        let (wanted, chosen) = choose(&session)?;
-        let read = |records: &[BackupRecord]| match &repository {
-            Some(it) => read(&setting, it, records, wanted.as_deref()),
-            None => Ok(Reading::default()),
-        };
-        let records = session.list()?;
-        let Reading { indexes, changes } = match setting.identities.ask_a_person() {
-            false => read(&records)?,
-            // Nobody waits for the catalog while somebody looks for a passphrase.
-            true => {
-                drop(session);
-                let reading = read(&records)?;
-                session = Catalog::of(&setting.config).session(&self.progress)?;
-                reading
-            }
-        };
-        let repository = repository.map(|repository| repository.id().to_owned());
-        let source = Source { session, repository, indexes, changes };
-        Ok((Query::over(vec![source], &self.progress)?, chosen))
     }
 
     /// Resumes what a dead backstop left held, before the command does anything else.

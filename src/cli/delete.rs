@@ -2,7 +2,8 @@
 
 use super::Ending;
 use super::context::Context;
-use crate::error::Result;
+use crate::error::{Code, Result};
+use crate::repository::Repository;
 use crate::retention;
 use clap::Args;
 
@@ -21,7 +22,8 @@ pub(super) struct DeleteArgs {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
-    /// Delete it although `backstop keep` keeps it, or a backup that cannot be read may need it
+    /// Delete it although `backstop keep` keeps it, a backup that cannot be read may need it, or
+    /// it cannot be read itself and only its directory is known
     #[arg(long)]
     force: bool,
     /// Only say what would be deleted
@@ -31,7 +33,21 @@ pub(super) struct DeleteArgs {
 
 pub(super) fn run(args: &DeleteArgs, context: &Context) -> Result<Ending> {
     let repository = context.repository()?;
-    let record = context.reconciled()?.find(&args.id)?;
+    let catalog = context.reconciled()?;
+    let (found, all) = (catalog.find(&args.id), catalog.list()?);
+    drop(catalog);
+    let record = match found {
+        Err(e)
+            if e.code() == Code::BackupNotFound
+                && retention::lies_unreadable(&repository, &all, &args.id)? =>
+        {
+            retention::refuse_delete_unreadable(&all, &args.id, args.force)?;
+            return delete_unreadable(args, context, &repository);
+        }
+        found => found?,
+    };
+    // What would be refused is so before anybody is asked.
+    retention::refuse_delete(&repository, &all, &record, args.force)?;
     if args.dry_run {
         context.output.result(&record, || format!("Would delete {}\n", record.name))?;
         return Ok(Ending::Done);
@@ -43,7 +59,29 @@ pub(super) fn run(args: &DeleteArgs, context: &Context) -> Result<Ending> {
     }
     let lock = context.lock(&repository)?;
     let mut catalog = context.reconciled()?;
-    retention::delete(&repository, &lock, &mut catalog, &record, args.force)?;
+    retention::delete(&repository, &lock, &mut catalog, &record, args.force, &context.progress)?;
     context.output.result(&record, || format!("Deleted {}\n", record.name))?;
+    Ok(Ending::Done)
+}
+
+/// Deletes what only has a directory.
+fn delete_unreadable(
+    args: &DeleteArgs,
+    context: &Context,
+    repository: &Repository,
+) -> Result<Ending> {
+    let name = &args.id;
+    let deleted = serde_json::json!({ "id": null, "name": name });
+    if args.dry_run {
+        context.output.result(&deleted, || format!("Would delete {name}\n"))?;
+        return Ok(Ending::Done);
+    }
+    if !args.yes {
+        let question = format!("Delete {name}, which cannot be read, for good?");
+        context.output.confirm(&question, &context.cancel)?;
+    }
+    let lock = context.lock(repository)?;
+    retention::delete_unreadable(repository, &lock, &mut context.reconciled()?, name)?;
+    context.output.result(&deleted, || format!("Deleted {name}\n"))?;
     Ok(Ending::Done)
 }

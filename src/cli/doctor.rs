@@ -19,7 +19,14 @@ Exit code 3 says that something is wrong; each finding has a hint.";
 pub(super) struct DoctorArgs {}
 
 pub(super) async fn run(_args: DoctorArgs, context: &Context) -> Result<Ending> {
-    let setting = context.setting()?;
+    let setting = match context.setting() {
+        Ok(setting) => setting,
+        Err(e) => {
+            let level = [Finding::without_config()];
+            context.output.result(&level, || level.iter().map(describe).collect())?;
+            return Err(e);
+        }
+    };
     let findings = backup::examine(&setting).await;
     context.output.result(&findings, || findings.iter().map(describe).collect())?;
     let all_good = findings.iter().all(|finding| finding.error.is_none());

@@ -14,7 +14,11 @@ Examples:
   backstop find '*.jpg' --since 2026-11-01
   backstop find invoice-4711
   backstop find 'uploads/2024/*' --min-size 1MiB --json
-  backstop find --sha256 9f86d081";
+  backstop find --sha256 9f86d081
+
+A file with several names is found by its size or content under the first one, and by name
+under each: the others are of type hardlink.
+It exits with 3 where backups could not be read, of which it then says nothing.";
 
 /// The arguments of `backstop find`.
 #[derive(Debug, Args)]
@@ -54,31 +58,34 @@ pub(super) fn run(args: FindArgs, context: &Context) -> Result<Ending> {
         limit,
     } = args;
     let criteria = Criteria { pattern, since, until, reason, min_size, max_size, sha256, limit };
-    let found = browse::find(&context.query_lists(None)?, &criteria)?;
-    context.output.result(&found, || describe(&found))?;
-    Ok(Ending::Done)
+    let asked = context.ask_lists(None, |query| browse::find(query, &criteria))?;
+    let found = &asked.answer;
+    context.output.result(found, || match (found.is_empty(), asked.is_whole()) {
+        (false, _) => describe(found),
+        (true, true) => "No backup has such a file.\n".into(),
+        (true, false) => "No backup that could be read has such a file.\n".into(),
+    })?;
+    Ok(asked.ending(context))
 }
 
 fn describe(found: &[Found]) -> String {
-    if found.is_empty() {
-        return "No backup has such a file.\n".into();
-    }
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|one| {
             let day = |time: &str| time.get(..16).unwrap_or(time).to_owned();
             vec![
-                format!("{}/{}", one.component, one.path),
                 if one.kind == "file" { size::bytes(one.size) } else { one.kind.clone() },
                 one.modified_at.as_deref().map(day).unwrap_or_default(),
                 day(&one.first_seen),
                 day(&one.last_seen),
                 one.backups.to_string(),
                 one.last_backup.get(..8).unwrap_or(&one.last_backup).to_owned(),
+                // Last, since one long path would push all else away.
+                format!("{}/{}", one.component, one.path),
             ]
         })
         .collect();
     let header =
-        ["PATH", "SIZE", "MODIFIED (UTC)", "FIRST SEEN", "LAST SEEN", "BACKUPS", "NEWEST IN"];
+        ["SIZE", "MODIFIED (UTC)", "FIRST SEEN", "LAST SEEN", "BACKUPS", "NEWEST IN", "PATH"];
     table::table(&header, &rows)
 }

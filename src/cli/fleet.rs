@@ -1,13 +1,14 @@
 //! Several repositories at once: all that lie below one place, such as those of a fleet of hosts
 //! in one bucket.
 
+use super::ask::Prepared;
 use super::context::Context;
-use crate::browse;
-use crate::catalog::{Query, Source};
+use crate::browse::Reading;
+use crate::catalog::BackupRecord;
 use crate::error::{Code, Error, Result};
+use crate::repository::Repository;
 use crate::setting::Setting;
 use crate::storage;
-use std::sync::Arc;
 
 /// What stands behind a place to mean all repositories right below it.
 const ALL: &str = "/*";
@@ -17,18 +18,22 @@ pub(super) fn parent(place: &str) -> Option<&str> {
     place.strip_suffix(ALL)
 }
 
-/// The catalogs and indexes of all of them, for questions. What is no repository, or none any more, is passed over.
+/// What is read of some backups of a repository.
+pub(super) type ReadAll<'a> =
+    dyn Fn(&Setting, &Repository, &[BackupRecord]) -> Result<Reading> + 'a;
+
+/// The catalogs of all of them, and what `read` reads for each. What is no repository, or none
+/// any more, is passed over.
 ///
 /// # Errors
 /// `repository_not_found` where there is none at all.
-pub(super) fn query(context: &Context, parent: &str) -> Result<Query> {
+pub(super) fn prepare(context: &Context, parent: &str, read: &ReadAll<'_>) -> Result<Prepared<()>> {
     let setting = context.setting()?;
     let config = &setting.config;
-    let mut sources = Vec::new();
+    let mut prepared = Prepared::new(());
     for name in storage::open(&config.place(parent)?)?.names("")? {
         let place = config.place(&format!("{parent}/{name}"))?;
-        let config = Arc::new(setting.config.as_ref().clone().with_repository(place));
-        let setting = Setting { config, ..setting.clone() };
+        let setting = setting.at(place);
         let (session, repository) = match context.catalog_of(&setting) {
             Ok((session, Some(repository))) => (session, repository),
             Ok((_, None)) => continue,
@@ -38,12 +43,11 @@ pub(super) fn query(context: &Context, parent: &str) -> Result<Query> {
             }
             Err(e) => return Err(e),
         };
-        let indexes = browse::indexes(&setting, &repository, &session.list()?, None)?;
-        let (repository, changes) = (Some(repository.id().to_owned()), Vec::new());
-        sources.push(Source { session, repository, indexes, changes });
+        let reading = read(&setting, &repository, &session.list()?)?;
+        prepared.add(session, Some(repository.id().to_owned()), reading);
     }
-    if sources.is_empty() {
+    if prepared.is_empty() {
         return Err(Error::new(Code::RepositoryNotFound, "find a repository below", parent));
     }
-    Query::over(sources, &setting.progress)
+    Ok(prepared)
 }

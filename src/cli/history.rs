@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::{Ending, table};
 use crate::browse::{self, Event, Version};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::size;
 use clap::Args;
 use std::ffi::OsString;
@@ -11,7 +11,11 @@ use std::ffi::OsString;
 const EXAMPLES: &str = "\
 Examples:
   backstop history uploads/2024/a.jpg
-  backstop history etc/app.conf --json";
+  backstop history etc/app.conf --json
+
+Of a file with several names the first one has the content, and its history: the others only
+tell that they are links to it.
+It exits with 3 where backups could not be read, of which it then says nothing.";
 
 /// The arguments of `backstop history`.
 #[derive(Debug, Args)]
@@ -23,9 +27,18 @@ pub(super) struct HistoryArgs {
 
 pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Ending> {
     let path = super::file_path(&args.path)?;
-    let versions = browse::history(&context.query_lists(None)?, &path)?;
-    context.output.result(&versions, || describe(&versions))?;
-    Ok(Ending::Done)
+    let asked = context.ask_lists(None, |query| browse::history(query, &path))?;
+    let versions = &asked.answer;
+    if versions.is_empty() && asked.is_whole() {
+        return Err(Error::new(Code::FileNotFound, "show the history of", path.to_string())
+            .cause("no backup has it")
+            .hint("`backstop find` searches by a part of the name"));
+    }
+    context.output.result(versions, || match versions.is_empty() {
+        true => "No backup that could be read has it.\n".into(),
+        false => describe(versions),
+    })?;
+    Ok(asked.ending(context))
 }
 
 fn describe(versions: &[Version]) -> String {

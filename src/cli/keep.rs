@@ -9,7 +9,7 @@ use clap::Args;
 const EXAMPLES: &str = "\
 Examples:
   backstop keep 4f2a --reason 'before the audit'
-  backstop keep latest            the newest backup
+  backstop keep latest            the newest backup of the whole stack
 
 Neither `prune` nor `delete` takes a kept backup. The repository remembers it, for every host.";
 

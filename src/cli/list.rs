@@ -56,15 +56,17 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Ending> {
     copies::note_copies(config, &mut records);
     let is_filtered = !records.is_empty();
     records.retain(|record| args.fits(record));
-    if let Some(path) = &args.containing {
-        retain_containing(&mut records, path, context)?;
-    }
+    let ending = match &args.containing {
+        Some(path) => retain_containing(&mut records, path, context)?,
+        None => Ending::Done,
+    };
     records.truncate(args.limit.unwrap_or(usize::MAX));
     context.output.result(&records, || match records.as_slice() {
+        [] if ending == Ending::Degraded => "No backup that could be read fits.\n".into(),
         [] if is_filtered => "No backup fits.\n".into(),
         records => describe(records, config.repository.copies.len()),
     })?;
-    Ok(Ending::Done)
+    Ok(ending)
 }
 
 impl ListArgs {
@@ -84,16 +86,20 @@ impl ListArgs {
 }
 
 /// Leaves the backups that hold a file, or a component where the path names one alone.
-fn retain_containing(records: &mut Vec<BackupRecord>, path: &str, context: &Context) -> Result<()> {
+fn retain_containing(
+    records: &mut Vec<BackupRecord>,
+    path: &str,
+    context: &Context,
+) -> Result<Ending> {
     let name = path.trim_matches('/');
     if !name.contains(['/', '*', '?', '[']) {
         records.retain(|record| record.components.iter().any(|part| part.name == name));
-        return Ok(());
+        return Ok(Ending::Done);
     }
     let wanted: Vec<BackupId> = records.iter().map(|record| record.id.clone()).collect();
-    let holding = browse::containing(&context.query_lists(Some(wanted))?, path)?;
-    records.retain(|record| holding.contains(&record.id));
-    Ok(())
+    let asked = context.ask_lists(Some(&wanted), |query| browse::containing(query, path))?;
+    records.retain(|record| asked.answer.contains(&record.id));
+    Ok(asked.ending(context))
 }
 
 /// What the columns say; COPIES stands there where the config names some.
@@ -162,9 +168,16 @@ fn holds(record: &BackupRecord) -> String {
         .filter(|(kind, _)| record.components.iter().any(|part| part.detail.type_name() == *kind))
         .map(|(_, shown)| *shown)
         .collect();
-    match (held.as_slice(), record.omitted.as_slice()) {
+    let lacking = [
+        ("no", record.omitted.iter().map(String::as_str).collect()),
+        ("not all of", record.unread()),
+    ];
+    let lacking = lacking.into_iter().filter(|(_, names)| !names.is_empty());
+    let lacking: Vec<String> =
+        lacking.map(|(what, names)| format!("{what} {}", names.join(", "))).collect();
+    match (held.as_slice(), lacking.as_slice()) {
         ([], _) => "-".into(),
         (_, []) => held.join(", "),
-        (_, omitted) => format!("{} (partial: no {})", held.join(", "), omitted.join(", ")),
+        (_, lacking) => format!("{} (partial: {})", held.join(", "), lacking.join("; ")),
     }
 }

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::{Ending, table};
 use crate::browse::{self, Listed};
+use crate::catalog::Session;
 use crate::error::Result;
 use clap::Args;
 use std::ffi::OsString;
@@ -28,11 +29,13 @@ pub(super) struct LsArgs {
 
 pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Ending> {
     let path = args.path.as_deref().map(super::file_path).transpose()?;
-    let (query, record) = context.query_about(|catalog| {
+    let find = |catalog: &Session| {
         let record = catalog.find(&args.id)?;
-        Ok((Some(vec![record.id.clone()]), record))
+        Ok((vec![record.id.clone()], record))
+    };
+    let listed = context.ask_about(find, |query, record| {
+        browse::list(query, record, path.as_ref(), args.recursive)
     })?;
-    let listed = browse::list(&query, &record, path.as_ref(), args.recursive)?;
     context.output.result(&listed, || describe(&listed, path.is_none()))?;
     Ok(Ending::Done)
 }

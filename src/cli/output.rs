@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::printable::printable;
+use crate::progress::{JsonLines, Progress};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -60,6 +61,29 @@ impl Output {
     pub(super) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
             let _ = writeln!(io::stderr(), "{}", printable(text));
+        }
+    }
+
+    /// Prints a line on stderr, whatever was asked for: as it is, or as a line of progress.
+    pub(super) fn line(&self, text: &str) {
+        match self.json {
+            true => {
+                let lines: &dyn Progress = &JsonLines::stderr();
+                lines.warn(Code::Degraded, text);
+            }
+            false => drop(writeln!(io::stderr(), "{}", printable(text))),
+        }
+    }
+
+    /// Prints what came of an attempt: `value` as JSON, or its line; on stderr where it is
+    /// `degraded`.
+    pub(super) fn attempt(&self, value: &impl Serialize, line: &str, degraded: bool) -> Result<()> {
+        if degraded {
+            self.line(line);
+        }
+        match degraded && !self.json {
+            true => Ok(()),
+            false => self.result(value, || line.to_owned()),
         }
     }
 

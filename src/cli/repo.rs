@@ -3,7 +3,9 @@
 use super::Ending;
 use super::context::Context;
 use super::signal::until_interrupted;
+use crate::catalog::{BackupRecord, Catalog};
 use crate::error::Result;
+use crate::setting::Setting;
 use crate::size;
 use crate::upkeep::{self, Consolidated, Irregularity, Moved, Rebuilt};
 use clap::{Args, Subcommand};
@@ -84,7 +86,8 @@ pub(super) async fn run(args: RepoArgs, context: &Context) -> Result<Ending> {
     match args.action {
         Action::Check => {
             let found = until_interrupted(&context.cancel, upkeep::check(&setting)).await?;
-            context.output.result(&found, || list(&found))?;
+            let damaged = known_damaged(&setting);
+            context.output.result(&found, || list(&found, damaged))?;
             let is_whole = found.iter().all(|one| one.kind.is_harmless());
             Ok(if is_whole { Ending::Done } else { Ending::Damaged })
         }
@@ -112,11 +115,33 @@ pub(super) async fn run(args: RepoArgs, context: &Context) -> Result<Ending> {
     }
 }
 
-fn list(found: &[Irregularity]) -> String {
-    match found {
-        [] => "Everything is as it should be.\n".into(),
-        found => found.iter().map(|one| format!("{one}\n")).collect(),
+/// How many backups the catalog knows to be damaged. Without it the check is as good.
+fn known_damaged(setting: &Setting) -> u64 {
+    let listed =
+        Catalog::of(&setting.config).session(&setting.progress).and_then(|session| session.list());
+    match listed {
+        Ok(records) => {
+            let is_it = |record: &&BackupRecord| record.is_published() && record.is_damaged();
+            records.iter().filter(is_it).count() as u64
+        }
+        Err(e) => {
+            setting.progress.warn(e.code(), e.to_string());
+            0
+        }
     }
+}
+
+fn list(found: &[Irregularity], damaged: u64) -> String {
+    let mut text: String = found.iter().map(|one| format!("{one}\n")).collect();
+    if found.is_empty() {
+        text.push_str("Everything is where it should be, and as large.\n");
+    }
+    text.push_str("No content was read: `backstop verify` does that.\n");
+    if damaged > 0 {
+        let known = size::count(damaged, "backup is", "backups are");
+        text.push_str(&format!("{known} known to be damaged: `backstop list` says which.\n"));
+    }
+    text
 }
 
 fn describe(rebuilt: &Rebuilt) -> String {

@@ -5,6 +5,7 @@ use super::signal::until_interrupted;
 use super::{Ending, table};
 use crate::error::Result;
 use crate::restore::{self, Kept, RestoreRecord};
+use crate::runbook::{Run, Store};
 use crate::setting::Setting;
 use crate::size;
 use clap::Args;
@@ -53,7 +54,7 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Ending>
     }
     let record = restore::rollback_target(&setting, args.key.as_deref(), args.purge)?;
     let target = Listed::of(&setting, record).await;
-    let what = describe(&target, args.purge);
+    let what = describe(&target, args.purge) + &of_run(&setting, &target, args.purge);
     if args.dry_run {
         context.output.result(&target, || what)?;
         return Ok(Ending::Done);
@@ -113,6 +114,24 @@ fn describe(target: &Listed, purge: bool) -> String {
     text
 }
 
+/// What a runbook replaced together is rarely meant to go back one by one.
+fn of_run(setting: &Setting, target: &Listed, purge: bool) -> String {
+    let Listed { record, .. } = target;
+    if purge || !record.staged {
+        return String::new();
+    }
+    // A note alone: what is wrong with the runs is no reason to refuse.
+    let run = Store::in_dir(&setting.config.state.dir).of_restore(&record.key).ok().flatten();
+    let note = |run: Run| {
+        let (id, runbook) = (run.id(), &run.state.created.runbook);
+        format!(
+            "  It is a part of run {id} of {runbook}; `backstop runbook abort {id} --rollback` takes \
+             back all that the run did.\n"
+        )
+    };
+    run.map(note).unwrap_or_default()
+}
+
 /// A warning about what no backup holds.
 fn only_copies(record: &RestoreRecord) -> String {
     let trees = record.trees.iter().map(|tree| ("files", &tree.component, &tree.left_out));
@@ -123,7 +142,7 @@ fn only_copies(record: &RestoreRecord) -> String {
         .map(|(what, component, left_out)| {
             let left_out = left_out.join(", ");
             format!(
-                "  {what} of {component} that fit {left_out} are in no backup, if there are any\n"
+                "  {what} of {component} that fit {left_out} are not in that backup, if there are any\n"
             )
         })
         .collect()

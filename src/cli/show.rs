@@ -8,7 +8,7 @@ use crate::config::{Config, Copy};
 use crate::copies;
 use crate::error::Result;
 use crate::repository::Pin;
-use crate::repository::manifest::{Detail, Level, TableRows};
+use crate::repository::manifest::{Detail, Lacking, Level, TableRows};
 use crate::size;
 use clap::Args;
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ const TABLES: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
-  backstop show                   the newest backup
+  backstop show                   the newest backup of the whole stack
   backstop show 4f2a              the one whose id begins so
   backstop show latest --json     the same for programs";
 
@@ -138,8 +138,34 @@ pub(super) fn describe(record: &BackupRecord) -> String {
     if let Some(version) = &record.version_label {
         line("version", version.clone());
     }
+    let lacking = record.readiness.iter().flat_map(|readiness| &readiness.lacking);
+    let lacking: Vec<&Lacking> = lacking.collect();
     if !record.omitted.is_empty() {
-        line("partial", format!("without {}, which --only left out", record.omitted.join(", ")));
+        let is_there = |name: &&String| {
+            !lacking.iter().any(|one| one.subject.split_once(' ').is_some_and(|it| it.1 == **name))
+        };
+        let why = match record.omitted.iter().any(|name| is_there(&name)) {
+            true => "which --only left out",
+            false => "which was not there",
+        };
+        line("partial", format!("without {}, {why}", record.omitted.join(", ")));
+    }
+    if let Some(readiness) = &record.readiness {
+        line("level", readiness.level.as_str().into());
+    }
+    for one in lacking {
+        line("lacking", one.message.clone());
+    }
+    for component in &record.components {
+        if let Detail::Files(files) = &component.detail
+            && let Some(first) = files.unreadable.first()
+        {
+            let (count, name) = (files.unreadable.len(), &component.name);
+            line(
+                "partial",
+                format!("without {count} of {name} that could not be read, as {first}"),
+            );
+        }
     }
     line("started", moment(record.started_at));
     if let Some(duration) = record.duration_seconds {

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::{Ending, table};
-use crate::catalog::Answer;
+use crate::catalog::{Answer, Question};
 use crate::error::Result;
 use clap::Args;
 
@@ -27,16 +27,16 @@ pub(super) struct SqlArgs {
 }
 
 pub(super) fn run(args: &SqlArgs, context: &Context) -> Result<Ending> {
-    let query = context.query_all()?;
-    query.check(&args.query)?;
+    let question = Question::parse(&args.query)?;
     if context.output.is_json() {
-        let rows: Vec<serde_json::Value> = query.objects(&args.query, &[])?;
-        context.output.result(&rows, String::new)?;
-        return Ok(Ending::Done);
+        let asked = context.ask_all(question.is_about_files(), |query| query.rows(&question))?;
+        context.output.result(&asked.answer, String::new)?;
+        return Ok(asked.ending(context));
     }
-    let answer = query.table(&args.query)?;
-    context.output.text(&if args.csv { csv(&answer) } else { plain(&answer) })?;
-    Ok(Ending::Done)
+    let asked = context.ask_all(question.is_about_files(), |query| query.table(&question))?;
+    let answer = &asked.answer;
+    context.output.text(&if args.csv { csv(answer) } else { plain(answer) })?;
+    Ok(asked.ending(context))
 }
 
 fn plain(answer: &Answer) -> String {

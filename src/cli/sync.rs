@@ -25,6 +25,13 @@ pub(super) struct SyncArgs {
 
 pub(super) async fn run(args: SyncArgs, context: &Context) -> Result<Ending> {
     let setting = context.setting()?;
+    if !setting.config.is_at_home() {
+        return Err(Error::new(Code::Usage, "sync", "another repository than the config's own")
+            .cause("copies are brought up to date from the repository that the config names")
+            .hint(
+                "leave --copy and --repository out; `backstop sync NAME` is for one copy alone",
+            ));
+    }
     if setting.config.repository.copies.is_empty() {
         return Err(Error::new(Code::Usage, "sync", "copies of the repository")
             .cause("the config names none")

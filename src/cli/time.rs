@@ -24,7 +24,7 @@ impl Stretch {
 }
 
 /// The beginning of the day or second that `text` names.
-fn parse_start(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_start(text: &str) -> Result<Timestamp, String> {
     parse(text, false)
 }
 

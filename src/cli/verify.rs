@@ -10,7 +10,7 @@ use clap::Args;
 
 const EXAMPLES: &str = "\
 Examples:
-  backstop verify                 read back every byte of the newest backup
+  backstop verify                 read back every byte of the newest whole backup
   backstop verify 4f2a            of the one whose id begins so
   backstop verify --all           of every backup
   backstop verify --all --level quick    only what is there, and how large it is
@@ -33,7 +33,8 @@ pub(super) struct VerifyArgs {
     /// How thoroughly
     #[arg(long, value_enum, default_value = "full", value_name = "quick|full|deep")]
     level: VerifyLevel,
-    /// Read only so much, another part each time until all was read
+    /// Read only so much, another part each time until all was read: whole files, and of archives
+    /// above 64 MiB parts of that size, so it may be one of them more than was asked for
     #[arg(long, value_name = "5%|2GiB", conflicts_with = "level")]
     sample: Option<Share>,
 }

@@ -121,6 +121,7 @@ impl Config {
     /// beside what is live.
     pub fn unknown(state_dir: &Path) -> Self {
         Self {
+            enabled: true,
             stack: Stack { name: String::new() },
             repository: Repository::unnamed(),
             state: State { dir: state_dir.to_path_buf() },
@@ -171,7 +172,7 @@ fn encryption(environment: &Environment) -> Result<Option<Encryption>> {
 
 /// Where the state lies that belongs to no stack: where the environment says, else the system's
 /// place for root, and the user's for others.
-fn state_dir() -> PathBuf {
+pub(crate) fn state_dir() -> PathBuf {
     let of = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
     if let Some(dir) = of("BACKSTOP_STATE__DIR") {
         return dir;

@@ -34,6 +34,15 @@ impl Environment {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
+
+    /// Whether [`ENABLED`](Self::ENABLED) says no, in any of the words that mean it.
+    pub(super) fn disables(&self) -> bool {
+        let no = ["false", "f", "no", "n", "off", "0"];
+        self.get(Self::ENABLED).is_some_and(|said| no.contains(&said.to_lowercase().trim()))
+    }
+
+    /// The variable that turns backups off.
+    pub(super) const ENABLED: &str = "BACKUP_ENABLED";
 }
 
 impl fmt::Debug for Environment {

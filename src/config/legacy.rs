@@ -1,6 +1,7 @@
 //! The variables that scripts before backstop used, honoured where the file is silent:
 //! `DATABASE_URL`, or `DB_HOST`, `DB_PORT`, `DB_NAME`, `DB_USER` and `DB_PASSWORD`;
-//! `BACKUP_DIR`; `BACKUP_COMPRESSION`; `BACKUP_RETENTION_DAYS`.
+//! `BACKUP_DIR`; `BACKUP_COMPRESSION`; `BACKUP_RETENTION_DAYS`. `BACKUP_ENABLED=false` counts
+//! whatever the file says.
 
 use super::origin::Origin;
 use super::overrides::Override;
@@ -25,6 +26,11 @@ pub(super) fn join(
     file: bool,
     problems: &mut Problems,
 ) -> Figment {
+    if environment.disables() {
+        // Unlike the others it has the last word: what was turned off stays so.
+        let values = Dict::from([("enabled".to_owned(), false.into())]);
+        figment = figment.merge(Layer::new(Environment::ENABLED, values));
+    }
     if let Some(directory) = environment.get("BACKUP_DIR")
         && !figment.contains("repository.url")
     {

@@ -1,11 +1,17 @@
 //! Whether two paths lead to one place.
 
+use crate::deadline;
 use std::path::{Path, PathBuf};
 
 /// `path`, absolute, with the symbolic links of what exists of it resolved. What does not
-/// exist keeps its name, so a missing directory is not taken for the one it would lie in.
+/// exist keeps its name, so a missing directory is not taken for the one it would lie in, and
+/// so does what does not answer.
 pub(crate) fn real_path(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    deadline::of_path(&path, resolved).unwrap_or(path)
+}
+
+fn resolved(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {
         if let Ok(resolved) = ancestor.canonicalize() {
             return match path.strip_prefix(ancestor) {
@@ -14,7 +20,7 @@ pub(crate) fn real_path(path: &Path) -> PathBuf {
             };
         }
     }
-    path
+    path.to_owned()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub fn show_toml(loaded: &Loaded) -> String {
                         }
                     }
                 }
-                _ => {}
+                value => page.value(name, name, value),
             }
         }
     }
@@ -72,12 +72,7 @@ impl Page<'_> {
         let (tables, values): (Vec<_>, Vec<_>) =
             entries.iter().partition(|(_, value)| value.is_object() || is_list_of_tables(value));
         for (name, value) in values {
-            let origin = match self.loaded.origin(&child(key, name)) {
-                Origin::File { line: Some(line), .. } => format!("line {line}"),
-                other => other.to_string(),
-            };
-            let setting = format!("{name} = {}", toml_value(value));
-            let _ = writeln!(self.text, "{setting:<48}  # {origin}");
+            self.value(name, &child(key, name), value);
         }
         // The header of a table in a list is without its index.
         let within = header.trim_matches(['[', ']']);
@@ -95,6 +90,18 @@ impl Page<'_> {
                 _ => {}
             }
         }
+    }
+}
+
+impl Page<'_> {
+    /// One setting, with where it came from.
+    fn value(&mut self, name: &str, key: &str, value: &Value) {
+        let origin = match self.loaded.origin(key) {
+            Origin::File { line: Some(line), .. } => format!("line {line}"),
+            other => other.to_string(),
+        };
+        let setting = format!("{name} = {}", toml_value(value));
+        let _ = writeln!(self.text, "{setting:<48}  # {origin}");
     }
 }
 

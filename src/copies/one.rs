@@ -1,32 +1,39 @@
 //! One copy: what it lacks, in the order of the history.
 
 use super::Synced;
+use super::held::{Found, Held, look};
+use super::pins::bring_pins;
 use super::sent::Sent;
+use super::suspects::Suspects;
 use crate::backup::open_copy;
 use crate::config::Copy;
+use crate::deadline;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
-use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository};
+use crate::repository::manifest::MANIFEST;
+use crate::repository::{Damage, Lock, LockMode, PublishedBackup, Received, Repository};
 use crate::setting::Setting;
+use crate::verify::{KnownDamage, record_damage};
 use std::collections::BTreeSet;
 
-/// Sends what is missing in `copy`.
+/// Sends what is missing in `copy`, and again what is damaged there.
 pub(super) fn sync(setting: &Setting, source: &Repository, copy: &Copy) -> Synced {
     let mut synced = Synced {
         copy: copy.name.clone(),
         place: copy.place().to_string(),
         sent: Vec::new(),
         sent_bytes: 0,
+        mended: Vec::new(),
         complete: false,
         error: None,
         failure: None,
+        to_verify: Vec::new(),
     };
-    match send_missing(setting, source, copy, &mut synced) {
+    // A mount whose server is gone would keep this command for good.
+    let answers = copy.path.as_deref().map_or(Ok(()), deadline::answers);
+    match answers.and_then(|()| send_missing(setting, source, copy, &mut synced)) {
         Ok(()) => synced.complete = true,
-        Err(e) => {
-            synced.error = Some(e.to_json());
-            synced.failure = Some(e);
-        }
+        Err(e) => synced.fail(e),
     }
     synced
 }
@@ -40,85 +47,150 @@ fn send_missing(
     let state = setting.config.copy_state_dir(&copy.name);
     let target = open_copy(setting, copy, source)?;
     let lock = target.lock(LockMode::Exclusive, setting.lock_wait)?;
-    let mut there: BTreeSet<String> = target.names()?.into_iter().collect();
-    let mut sent = Sent::read(&state);
+    let held = Held::of(source, &target)?;
+    let suspects = Suspects::of(setting, copy, source);
+    let mut whole = BTreeSet::new();
     let mut damaged = None;
-    let mut missing = Vec::new();
+    let mut due = Vec::new();
     for name in source.names()? {
-        if there.contains(&name) {
-            match lies_there(&target, &sent, &name) {
-                Ok(true) => {
+        let mut suspected = suspects.of_backup(&name);
+        let found = held.find(&name)?;
+        if found == Found::Whole && suspected.is_empty() {
+            whole.insert(name);
+            continue;
+        }
+        let work = match found {
+            Found::Nothing => Work::Send,
+            Found::Whole => Work::Mend(suspected),
+            Found::Damaged(objects) => {
+                suspected.extend(objects);
+                Work::Mend(suspected)
+            }
+        };
+        match source.backup(&name) {
+            Ok(backup) => due.push((backup, work)),
+            Err(e) if e.code() == Code::BackupNotFound => {}
+            Err(e) if e.code() == Code::BackupDamaged => {
+                setting.progress.warn(e.code(), e.to_string());
+                unreadable(setting, source, &name, &e);
+                damaged = Some(e);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    due.sort_by_key(|(backup, _)| backup.manifest().sequence);
+    let known = KnownDamage::of(setting);
+    let mut sent = Sent::read(&state);
+    whole.iter().for_each(|name| sent.add(name));
+    sent.keep(&whole)?;
+    let mut again = Vec::new();
+    // What somebody is deleting there, or died while he did, is tried once more in the end.
+    for is_last in [false, true] {
+        for (backup, work) in std::mem::take(&mut due) {
+            setting.check_interrupted("sync copies of")?;
+            let name = backup.manifest().name.clone();
+            match work.does(setting, (source, &target), (&backup, &known), &lock, synced) {
+                Ok(()) => {
                     sent.add(&name);
-                    continue;
+                    whole.insert(name);
+                    sent.keep(&whole)?;
                 }
-                Ok(false) => {}
-                // It is not replaced: somebody has to look at what happened to it.
+                // Damage is not passed on, and keeps nothing else from being sent.
                 Err(e) if e.code() == Code::BackupDamaged => {
                     setting.progress.warn(e.code(), e.to_string());
                     damaged = Some(e);
-                    continue;
                 }
+                Err(e) if e.code() == Code::Locked && !is_last => again.push((backup, work)),
+                // Deleted here in the meantime.
+                Err(_) if source.backup(&name).is_err() => {}
                 Err(e) => return Err(e),
             }
         }
-        match source.backup(&name) {
-            Ok(backup) => missing.push(backup),
-            Err(e) if e.code() == Code::BackupNotFound => {}
-            Err(e) if e.code() == Code::BackupDamaged => damaged = Some(e),
-            Err(e) => return Err(e),
+        if !is_last {
+            bring_pins(source, &target, &lock)?;
         }
-    }
-    missing.sort_by_key(|backup| backup.manifest().sequence);
-    for backup in &missing {
-        setting.check_interrupted("sync copies of")?;
-        match send(setting, &target, backup, &lock, &synced.copy, &mut synced.sent_bytes) {
-            Ok(()) => {
-                synced.sent.push(backup.manifest().name.clone());
-                sent.add(&backup.manifest().name);
-                there.insert(backup.manifest().name.clone());
-                sent.keep(&there)?;
-            }
-            // Damage is not passed on, and keeps nothing else from being sent.
-            Err(e) if e.code() == Code::BackupDamaged => {
-                setting.progress.warn(e.code(), e.to_string());
-                damaged = Some(e);
-            }
-            // Deleted here in the meantime.
-            Err(_) if source.backup(&backup.manifest().name).is_err() => {}
-            Err(e) => return Err(e),
+        if is_last || (target.directory().is_none() && !again.is_empty()) {
+            // What was cut off here and deleted since; now, since it could be gone on with before.
+            target.clear_leftovers(&lock)?;
         }
+        due = std::mem::take(&mut again);
     }
-    sent.keep(&there)?;
-    pins(source, &target, &lock)?;
-    if target.directory().is_none() {
-        // What was cut off here and deleted since; now, since it could be gone on with before.
-        target.clear_leftovers(&lock)?;
-    }
+    let records = suspects.records.into_iter();
+    synced.to_verify = records.filter(|record| whole.contains(&record.name)).collect();
     damaged.map_or(Ok(()), Err)
 }
 
-/// Whether a backup lies in the copy, with every object of the right size. On a store that is
-/// asked once.
-///
-/// # Errors
-/// `backup_damaged` where it lies there, but not whole.
-fn lies_there(target: &Repository, sent: &Sent, name: &str) -> Result<bool> {
-    if target.directory().is_none() {
-        return Ok(sent.has(name) || is_whole(target, name)?);
+/// What there is to do for one backup.
+enum Work {
+    /// All of it is sent.
+    Send,
+    /// These objects may be damaged there.
+    Mend(BTreeSet<String>),
+}
+
+impl Work {
+    fn does(
+        &self,
+        setting: &Setting,
+        (source, target): (&Repository, &Repository),
+        (backup, known): (&PublishedBackup, &KnownDamage),
+        lock: &Lock,
+        synced: &mut Synced,
+    ) -> Result<()> {
+        let name = &backup.manifest().name;
+        match self {
+            Self::Send => {
+                let (copy, bytes) = (&synced.copy, &mut synced.sent_bytes);
+                send(setting, (source, target), (backup, known), lock, copy, bytes)?;
+                synced.sent.push(name.clone());
+            }
+            Self::Mend(suspected) => {
+                let mended = mend(setting, target, backup, suspected, lock, synced)?;
+                if !mended.is_empty() {
+                    let (copy, objects) = (&synced.copy, mended.join(", "));
+                    setting.progress.note(format!("mended {name} in {copy}: {objects}"));
+                    synced.mended.push(name.clone());
+                }
+            }
+        }
+        Ok(())
     }
-    let backup = match target.backup(name) {
-        Err(e) if e.code() == Code::BackupNotFound => return Ok(false),
-        opened => opened?,
+}
+
+/// Sends again what of a backup is damaged in the copy, and returns the names of that.
+fn mend(
+    setting: &Setting,
+    target: &Repository,
+    backup: &PublishedBackup,
+    suspected: &BTreeSet<String>,
+    lock: &Lock,
+    synced: &mut Synced,
+) -> Result<Vec<String>> {
+    let (name, bytes) = (&backup.manifest().name, &mut synced.sent_bytes);
+    let mut send = |suspected: &BTreeSet<String>| {
+        target.mend(backup, suspected, &setting.cancel, &mut |sent| *bytes += sent, lock)
     };
-    refuse_damaged(&backup, "keep the copy of").map(|()| true)
+    let mut mended = send(suspected)?;
+    // With its manifest back, more may be seen to be missing.
+    if let Found::Damaged(more) = look(target, name)? {
+        mended.extend(send(&more)?);
+    }
+    let there = target.backup(name)?;
+    refuse_damaged_copy(&there)?;
+    match there.manifest() == backup.manifest() {
+        true => Ok(mended),
+        false => Err(Error::new(Code::BackupDamaged, "mend the copy of", there.shown())
+            .cause("another backup lies there under its name")),
+    }
 }
 
 /// Looks at sizes, manifest and checksums, not at contents.
-fn refuse_damaged(backup: &PublishedBackup, attempted: &str) -> Result<()> {
+fn refuse_damaged_copy(backup: &PublishedBackup) -> Result<()> {
     match backup.check_sizes()?.first() {
         None => Ok(()),
         Some(damage) => {
-            Err(Error::new(Code::BackupDamaged, attempted, backup.shown()).cause(damage).hint(
+            let error = Error::new(Code::BackupDamaged, "mend the copy of", backup.shown());
+            Err(error.cause(damage).hint(
                 "compare it with `backstop verify` here and with --copy; a damaged copy is \
                    deleted with `backstop --copy NAME delete ID`, and sent again by `sync`",
             ))
@@ -131,24 +203,41 @@ fn is_whole(target: &Repository, name: &str) -> Result<bool> {
     match target.backup(name) {
         Ok(_) => Ok(true),
         Err(e) if e.code() == Code::BackupNotFound => Ok(false),
-        // What is damaged there is a matter for `verify`; it is not replaced.
+        // What could be mended there was; it does not keep others from being sent.
         Err(e) if e.code() == Code::BackupDamaged => Ok(true),
         Err(e) => Err(e),
     }
 }
 
-/// Sends one backup to `target`, which progress calls `shown`. What it has contents in must be
-/// there already.
+/// Records that a backup cannot be read because of damage.
+pub(crate) fn unreadable(setting: &Setting, source: &Repository, name: &str, because: &Error) {
+    record_damage(setting, source, name, vec![Damage::new(MANIFEST, &because.to_string())]);
+}
+
+/// Sends one backup of `source` to `target`, which progress calls `shown`. What it has contents in
+/// must be there already. Damage of the backup itself is recorded; what is `known` of it is looked
+/// at first.
+///
+/// # Errors
+/// `backup_damaged`, also where what it needs is not there; `backup_not_found` where it was
+/// deleted meanwhile; `interrupted`, and what the target meets.
 pub(crate) fn send(
     setting: &Setting,
-    target: &Repository,
-    backup: &PublishedBackup,
+    (source, target): (&Repository, &Repository),
+    (backup, known): (&PublishedBackup, &KnownDamage),
     lock: &Lock,
     shown: &str,
     sent_bytes: &mut u64,
 ) -> Result<()> {
     let manifest = backup.manifest();
-    refuse_damaged(backup, "send")?;
+    let mut damages = backup.check_sizes()?;
+    if damages.is_empty() {
+        // Nothing of it is sent in vain.
+        damages = known.still_there(backup, &setting.cancel)?;
+    }
+    if !damages.is_empty() {
+        return Err(damaged(setting, source, backup, damages));
+    }
     for elsewhere in manifest.components.iter().flat_map(|component| component.elsewhere()) {
         let needed = backup.sibling(&elsewhere.backup)?.manifest().name.clone();
         if !is_whole(target, &needed)? {
@@ -170,19 +259,32 @@ pub(crate) fn send(
     };
     let received = target.receive(backup, alike.as_ref(), &setting.cancel, &mut advance, lock);
     report(Event::Finished { task: task.clone() });
-    received.map(drop)
+    match received? {
+        Received::Whole => Ok(()),
+        Received::Damaged(damage) => Err(damaged(setting, source, backup, vec![damage])),
+    }
 }
 
-/// What is kept by hand here is so there. What only the copy holds is kept as it says itself.
-pub(crate) fn pins(source: &Repository, target: &Repository, lock: &Lock) -> Result<()> {
-    let (ours, theirs) = (source.pins()?, target.pins()?);
-    for (id, pin) in ours.iter().filter(|(id, pin)| theirs.get(*id) != Some(*pin)) {
-        target.pin(id, pin, lock)?;
+/// Records what is wrong with a backup, and says so.
+fn damaged(
+    setting: &Setting,
+    source: &Repository,
+    backup: &PublishedBackup,
+    damages: Vec<Damage>,
+) -> Error {
+    let name = &backup.manifest().name;
+    // What somebody is deleting lacks files without being damaged.
+    if let Err(e) = source.backup(name)
+        && e.code() == Code::BackupNotFound
+    {
+        return e;
     }
-    let names = source.names()?;
-    let is_here = |id: &BackupId| names.iter().any(|name| name.ends_with(id.suffix()));
-    for id in theirs.keys().filter(|id| !ours.contains_key(*id) && is_here(id)) {
-        target.unpin(id, lock)?;
-    }
-    Ok(())
+    let first = damages.first();
+    let cause = first.map(|damage| format!("{} {}", damage.object, damage.fault));
+    record_damage(setting, source, name, damages);
+    Error::new(Code::BackupDamaged, "send", backup.shown()).cause(cause.unwrap_or_default()).hint(
+        "`backstop list` says so from now on, and no backup builds upon it any more: restore \
+             what you need of it with --salvage, then `backstop delete` it; `backstop verify` \
+             reads all of it",
+    )
 }

@@ -1,4 +1,4 @@
-//! What is known to lie in a copy, so that it need not be asked for each time.
+//! What was seen to lie in a copy, for whoever does not ask it. `sync` does.
 
 use crate::error::{Error, Result};
 use crate::repository::{create_dir, write_replacing};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const FILE: &str = "sent.json";
 
-/// The names of backups that were seen whole in a copy. Losing this costs requests alone.
+/// The names of backups that were seen whole in a copy. It may have changed since.
 pub(crate) struct Sent {
     file: PathBuf,
     names: BTreeSet<String>,

@@ -385,7 +385,8 @@ async fn columns(connection: &Connection, table: &str) -> Result<Vec<String>> {
 
 async fn primary_key(connection: &Connection, table: &str) -> Result<Vec<String>> {
     let sql = "SELECT a.attname::text FROM pg_index i \
-               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) \
+               JOIN pg_attribute a ON a.attrelid = i.indrelid \
+                    AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1]) \
                WHERE i.indrelid = to_regclass($1) AND i.indisprimary ORDER BY a.attnum";
     let rows = connection.rows(ATTEMPTED, sql, &[&table]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())

@@ -50,6 +50,10 @@ codes! {
     PermissionDenied = "permission_denied", exit 1, "run backstop as a user that may read the sources and write the repository";
     /// The file system is mounted read-only.
     ReadOnly = "read_only", exit 1, "remount it writable, or choose another repository.path";
+    /// A path does not answer, as below a network mount whose server is gone.
+    PathUnreachable = "path_unreachable", exit 1, "bring the server of the mount back, or unmount it: `findmnt`, `umount -l`";
+    /// Something was not as it should be, and was put right. Only ever a warning.
+    Repaired = "repaired", exit 1, "nothing has to be done; where it comes back, look for who changes it";
 
     /// The repository does not exist or is not one.
     RepositoryNotFound = "repository_not_found", exit 5, "check repository.path; the first backup creates it";

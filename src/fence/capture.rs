@@ -20,7 +20,10 @@ use crate::error::{Error, Result};
 use guard::Guard;
 use std::path::{Path, PathBuf};
 
-/// How the name of everything that a capture makes begins.
+/// How the name of everything that a capture makes begins ([`Own::Capture`]); nothing else is
+/// removed for a journal.
+///
+/// [`Own::Capture`]: crate::archive::scan::Own::Capture
 pub const PREFIX: &str = ".backstop-capture-";
 
 /// A mount point strictly below the directory `path`; none where it does not exist.
@@ -28,10 +31,18 @@ pub const PREFIX: &str = ".backstop-capture-";
 /// # Errors
 /// [`Code::Io`](crate::error::Code::Io) when the mounts cannot be read.
 pub fn mounted_below(path: &Path) -> Result<Option<PathBuf>> {
-    let Ok(path) = path.canonicalize() else { return Ok(None) };
+    Ok(mounts_below(path)?.into_iter().next())
+}
+
+/// Every mount point strictly below the directory `path`; none where it does not exist.
+///
+/// # Errors
+/// As [`mounted_below`].
+pub fn mounts_below(path: &Path) -> Result<Vec<PathBuf>> {
+    let Ok(path) = path.canonicalize() else { return Ok(Vec::new()) };
     let mounts =
         mounts::Mounts::read().map_err(|e| Error::io("read the mounts below", &path, e))?;
-    Ok(mounts.below(&path).map(Path::to_path_buf))
+    Ok(mounts.all_below(&path).map(Path::to_path_buf).collect())
 }
 
 /// How a directory is taken.

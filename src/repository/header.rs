@@ -4,7 +4,7 @@ use super::lease::{self, LEASES, Pace};
 use super::manifest::FORMAT;
 use super::probe::{Probe, probe};
 use super::relocation::{MovedTo, MovingFrom, Way, refuse, refuse_elsewhere};
-use super::{BackupId, write_replacing};
+use super::{BACKUPS, BackupId, write_replacing};
 use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::storage::Storage;
@@ -20,6 +20,10 @@ const CLAIM: &str = "create-";
 
 /// How often one that creates a repository makes way for others who do so too.
 const ATTEMPTS: usize = 20;
+
+/// What helps where the header is damaged or gone.
+const MEND: &str = "write it again as docs/repository-format.md says, with the `repository_id` of \
+                    the manifest of any of its backups; they are whole without it";
 
 /// Format version and identity of a repository.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,7 +50,12 @@ impl Header {
         match std::fs::read(&file) {
             Ok(text) => Self::parse(&text, &file.to_string_lossy(), &path.to_string_lossy()),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                Err(missing(&path.to_string_lossy()))
+                let has_backups = std::fs::read_dir(path.join(BACKUPS))
+                    .is_ok_and(|mut entries| entries.next().is_some());
+                Err(match has_backups {
+                    true => lost(&path.to_string_lossy()),
+                    false => missing(&path.to_string_lossy()),
+                })
             }
             Err(e) => Err(Error::io("read", &file, e)),
         }
@@ -54,7 +63,12 @@ impl Header {
 
     /// Reads the header of the repository on a store.
     pub(super) fn read_from(storage: &dyn Storage) -> Result<Self> {
-        let header = Self::look(storage)?.ok_or_else(|| missing(&storage.shown("")))?;
+        let Some(header) = Self::look(storage)? else {
+            return Err(match storage.names(BACKUPS)?.is_empty() {
+                true => missing(&storage.shown("")),
+                false => lost(&storage.shown("")),
+            });
+        };
         refuse(&storage.shown(""), header.gone(), header.coming())?;
         Ok(header)
     }
@@ -87,7 +101,7 @@ impl Header {
 
     fn parse(text: &[u8], file: &str, repository: &str) -> Result<Self> {
         let header: Self = serde_json::from_slice(text)
-            .map_err(|e| Error::new(Code::RepositoryFormat, "read", file).source(e))?;
+            .map_err(|e| Error::new(Code::RepositoryFormat, "read", file).source(e).hint(MEND))?;
         if header.format > FORMAT {
             return Err(Error::new(Code::RepositoryFormat, "open repository", repository)
                 .cause(format!("it has format {}, this version knows {FORMAT}", header.format)));
@@ -198,6 +212,13 @@ fn fraction(claim: &str, attempt: usize) -> f64 {
 fn missing(repository: &str) -> Error {
     Error::new(Code::RepositoryNotFound, "open repository", repository)
         .cause("it holds no backstop-repository.json")
+}
+
+/// Backups without a header: to begin another repository beside them would lose their history.
+fn lost(repository: &str) -> Error {
+    Error::new(Code::RepositoryFormat, "open repository", repository)
+        .cause("it holds backups, and no backstop-repository.json")
+        .hint(MEND)
 }
 
 /// A prefix in which something else lies is not taken.

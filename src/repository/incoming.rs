@@ -11,6 +11,7 @@ use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
 use crate::storage::{Blob, LocalStorage, Storage};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -170,6 +171,23 @@ pub(super) fn settle(path: &Path, manifest: &Manifest) -> Result<()> {
         sync_dir(&dir)?;
     }
     Ok(())
+}
+
+/// Removes what does not belong to the backup that is being put together below `path`: what an
+/// earlier attempt was writing when it was killed.
+pub(super) fn remove_strangers(path: &Path, manifest: &Manifest) -> Result<()> {
+    let objects = manifest.objects.iter().map(|object| object.path.as_str());
+    let ours: HashSet<PathBuf> =
+        objects.chain([CHECKSUMS, MANIFEST]).map(|object| path.join(object)).collect();
+    let mut strangers = Vec::new();
+    walk(path, &mut |found, is_dir| {
+        if !is_dir && !ours.contains(found) {
+            strangers.push(found.to_path_buf());
+        }
+    })?;
+    strangers
+        .iter()
+        .try_for_each(|path| std::fs::remove_file(path).map_err(|e| Error::io("remove", path, e)))
 }
 
 /// Makes a directory in `incoming/` the backup `name`.

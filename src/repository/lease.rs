@@ -17,7 +17,7 @@
 //!
 //! | writer | deleter |
 //! | --- | --- |
-//! | 1. writes `leases/write-ID.json`, naming every backup it may build upon | 1. writes `leases/delete-ID.json`, naming every backup it is about to delete |
+//! | 1. writes `leases/write-ID.json`, naming its own backup and every one it may build upon | 1. writes `leases/delete-ID.json`, naming every backup it is about to delete |
 //! | 2. reads the header and the deleters' leases; backs off where one names what it needs | 2. reads the writers' leases, *then* the manifests of backups it does not know; spares what any of them needs |
 //! | 3. looks whether what it needs is still there | 3. waits ([`Pace::age`]), and does 2 again |
 //! | 4. writes its objects | 4. deletes: the manifest first, then the rest |
@@ -47,7 +47,8 @@
 //! A lease is renewed while its holder lives. One that was not renewed for [`Pace::stale`], by
 //! the store's clock alone, belongs to nobody: deleters do not heed it, and the next writer
 //! clears it away, together with what its holder left. It marks the lease as abandoned first,
-//! waits, and makes sure that it still is.
+//! waits, and makes sure that it still is. A writer whose failed upload is to be gone on with
+//! abandons its lease itself: nobody heeds it then, and it is cleared away once it is stale.
 //!
 //! A holder that was asleep for so long may wake up. It does nothing more once it could not
 //! renew for [`Pace::alone`], which is much less, by a clock that goes on while the machine
@@ -122,7 +123,7 @@ pub(super) struct Lease {
     pub(super) host: String,
     /// By the holder's clock; for people.
     pub(super) renewed_at: Timestamp,
-    /// What a writer may build upon.
+    /// What a writer may build upon, and what it writes itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) needs: Vec<BackupId>,
     /// The name of the backup that a writer writes, from before its first object on.
@@ -131,7 +132,8 @@ pub(super) struct Lease {
     /// What a deleter deletes, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) deletes: BTreeMap<BackupId, String>,
-    /// Somebody found it stale and clears it away.
+    /// Nobody heeds it any more: its holder gave up, or somebody found it stale and clears it
+    /// away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) abandoned: bool,
 }
@@ -252,6 +254,15 @@ impl Held {
         self.stop = None;
         if let Some(renewer) = self.renewer.take() {
             let _ = renewer.join();
+        }
+    }
+
+    /// Leaves the lease as one that nobody heeds, if it is ours.
+    fn abandon(mut self) -> Result<()> {
+        self.end_renewing();
+        match self.shared.is_ours()? {
+            true => self.shared.renew(&mut |lease| lease.abandoned = true),
+            false => Ok(()),
         }
     }
 

@@ -3,11 +3,15 @@
 //! A directory in `backups/` is a backup because it holds one. `docs/repository-format.md`
 //! describes each field; unknown fields are ignored, so later versions may add some.
 
+mod container;
 mod encryption;
 mod files;
+mod readiness;
 
+pub use container::{ComposeFile, ComposeRole, ContainerDetail};
 pub use encryption::EncryptionDetail;
 pub use files::{Elsewhere, FilesDetail};
+pub use readiness::{Lacking, Readiness, ReadinessLevel};
 
 use super::BackupId;
 use crate::config::DumpFormat;
@@ -54,9 +58,12 @@ pub struct Manifest {
     pub version_label: Option<String>,
     /// The backup this one builds upon; none for a full one.
     pub parent: Option<BackupId>,
-    /// Databases and file trees of the stack that `--only` left out.
+    /// Databases and file trees of the stack that `--only` or a checkpoint left out.
     #[serde(default)]
     pub omitted: Vec<String>,
+    /// How much of what the config names was there; none in backups of before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Readiness>,
     /// The config file that it was taken with, on its host; its copy is an object of the backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_file: Option<PathBuf>,
@@ -335,55 +342,6 @@ pub struct TableRows {
     pub rows: u64,
     /// Counted inside the exported snapshot, or the planner's estimate.
     pub exact: bool,
-}
-
-/// A recorded container definition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ContainerDetail {
-    /// The definition, relative to the backup's directory.
-    pub object: String,
-    /// The image as the container names it.
-    pub image: String,
-    /// The image's id (`sha256:…`).
-    pub image_id: String,
-    /// The image's repository digests, where it came from a registry.
-    pub image_digests: Vec<String>,
-    /// Whether it was running before the backup.
-    pub was_running: bool,
-    /// Its compose project, if any.
-    pub compose_project: Option<String>,
-    /// Its service in that project.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compose_service: Option<String>,
-    /// The directory in which the project was brought up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compose_dir: Option<PathBuf>,
-    /// The files that describe the project; one that did not exist is no object of the backup.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub compose_files: Vec<ComposeFile>,
-}
-
-/// A file that describes a compose project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ComposeFile {
-    /// Its copy, relative to the backup's directory.
-    pub object: String,
-    /// Where it was.
-    pub path: PathBuf,
-    /// What it is for.
-    pub role: ComposeRole,
-}
-
-/// What a file of a compose project is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ComposeRole {
-    /// It defines services: `compose --file`.
-    Compose,
-    /// It fills in the variables of those: `.env`, or `compose --env-file`.
-    Variables,
-    /// It is the `env_file` of a service.
-    Service,
 }
 
 /// One stored file.

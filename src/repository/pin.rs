@@ -22,6 +22,10 @@ pub struct Pin {
     pub host: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// In a copy: a sync brought it from the repository, and takes it back when it is taken back
+    /// there. What is kept in the copy itself stays kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub brought: bool,
 }
 
 fn file(repository: &Path, id: &BackupId) -> PathBuf {
@@ -87,7 +91,7 @@ pub(super) fn all_on(storage: &dyn Storage) -> Result<BTreeMap<BackupId, Pin>> {
         let Some(id) = name.strip_suffix(".json").map(str::to_owned) else { continue };
         let Ok(id) = BackupId::try_from(id) else { continue };
         let text = storage.read(&object(&id))?.unwrap_or_default();
-        let unknown = Pin { at: None, host: None, reason: None };
+        let unknown = Pin { at: None, host: None, reason: None, brought: false };
         pins.insert(id, serde_json::from_slice(&text).unwrap_or(unknown));
     }
     Ok(pins)
@@ -108,7 +112,7 @@ pub(super) fn all(repository: &Path) -> Result<BTreeMap<BackupId, Pin>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Some(id) = name.strip_suffix(".json").map(str::to_owned) else { continue };
         let Ok(id) = BackupId::try_from(id) else { continue };
-        let unknown = Pin { at: None, host: None, reason: None };
+        let unknown = Pin { at: None, host: None, reason: None, brought: false };
         let text = std::fs::read(&path).unwrap_or_default();
         pins.insert(id, serde_json::from_slice(&text).unwrap_or(unknown));
     }
@@ -128,6 +132,7 @@ mod tests {
             at: Some("2026-11-21T03:00:00Z".parse().unwrap()),
             host: Some("web-1".into()),
             reason: Some("before the audit".into()),
+            brought: false,
         };
         write(dir.path(), &one, &pin).unwrap();
         std::fs::write(file(dir.path(), &two), "{").unwrap();

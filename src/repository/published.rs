@@ -2,12 +2,13 @@
 
 mod content;
 mod damage;
+mod find;
 
 pub use content::Fetched;
 pub use damage::Damage;
 
 use super::checksums::{CHECKSUMS, Checksums, hash_blob, hash_bytes};
-use super::manifest::{Elsewhere, FORMAT, MANIFEST, Manifest, Object};
+use super::manifest::{Elsewhere, MANIFEST, Manifest, Object};
 use super::{BACKUPS, BackupId};
 use crate::encryption::Identities;
 use crate::error::{Code, Error, Result};
@@ -35,75 +36,6 @@ pub struct PublishedBackup {
 pub type Checked = BTreeMap<(BackupId, String), Option<String>>;
 
 impl PublishedBackup {
-    pub(super) fn find(
-        storage: &Arc<dyn Storage>,
-        identities: &Identities,
-        name: &str,
-    ) -> Result<Self> {
-        let dir = format!("{BACKUPS}/{name}");
-        let file = format!("{dir}/{MANIFEST}");
-        let Some(text) = storage.read(&file)? else {
-            if storage.directory().is_none() {
-                return Err(Error::new(Code::BackupNotFound, "open backup", storage.shown(&dir))
-                    .cause("it has no manifest: it was deleted, or is not published yet"));
-            }
-            return Err(match storage.names(&dir)?.is_empty() && !is_directory(storage, &dir) {
-                true => Error::new(Code::BackupNotFound, "open backup", storage.shown(&dir))
-                    .cause("there is no such directory"),
-                false => Error::new(Code::BackupDamaged, "read", storage.shown(&file))
-                    .cause("it is missing"),
-            });
-        };
-        let damaged = || Error::new(Code::BackupDamaged, "read", storage.shown(&file));
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| damaged().source(e))?;
-        let found = Self {
-            storage: storage.clone(),
-            identities: identities.clone(),
-            dir,
-            manifest,
-            siblings: Arc::default(),
-        };
-        let manifest = &found.manifest;
-        // A flipped bit in the number is damage, not the future.
-        if manifest.format > FORMAT
-            && found.checksums()?.0.get(MANIFEST) != Some(&hash_bytes(&text))
-        {
-            return Err(damaged().cause("it does not fit SHA256SUMS"));
-        }
-        if manifest.format > FORMAT {
-            return Err(Error::new(Code::RepositoryFormat, "open backup", found.shown())
-                .cause(format!("it has format {}, this version knows {FORMAT}", manifest.format)));
-        }
-        if manifest.name != name {
-            return Err(
-                damaged().cause(format!("it is the manifest of another backup, {}", manifest.name))
-            );
-        }
-        for component in &manifest.components {
-            if !is_file_name(&component.name) {
-                return Err(Error::new(Code::UnsafePath, "open backup", found.shown())
-                    .cause(format!("`{}` cannot be a component's name", component.name)));
-            }
-        }
-        Ok(found)
-    }
-
-    /// A backup whose own manifest is damaged, with one that was put together of what else
-    /// says what it holds.
-    pub(super) fn described(
-        storage: &Arc<dyn Storage>,
-        identities: &Identities,
-        manifest: Manifest,
-    ) -> Self {
-        Self {
-            storage: storage.clone(),
-            identities: identities.clone(),
-            dir: format!("{BACKUPS}/{}", manifest.name),
-            manifest,
-            siblings: Arc::default(),
-        }
-    }
-
     /// The backup as messages call it: its directory, or its url.
     pub fn shown(&self) -> String {
         self.storage.shown(&self.dir)
@@ -112,11 +44,6 @@ impl PublishedBackup {
     /// The backup's directory, where it lies in one.
     pub fn directory(&self) -> Option<PathBuf> {
         self.storage.directory().map(|repository| repository.join(&self.dir))
-    }
-
-    /// Where its objects lie, in the storage.
-    pub(super) fn dir(&self) -> &str {
-        &self.dir
     }
 
     /// Everything about the backup.
@@ -378,13 +305,8 @@ impl PublishedBackup {
     }
 }
 
-/// Whether the storage has an empty directory there.
-fn is_directory(storage: &Arc<dyn Storage>, dir: &str) -> bool {
-    storage.directory().is_some_and(|root| root.join(dir).is_dir())
-}
-
 /// Whether a failure to read says nothing of what is stored.
-fn is_no_damage(error: &Error) -> bool {
+pub(super) fn is_no_damage(error: &Error) -> bool {
     matches!(
         error.code(),
         Code::Interrupted
@@ -393,9 +315,4 @@ fn is_no_damage(error: &Error) -> bool {
             | Code::KeyMissing
             | Code::KeyWrong
     )
-}
-
-/// Names of components become parts of paths: a single one, and not a hidden one.
-fn is_file_name(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
 }

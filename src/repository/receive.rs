@@ -3,7 +3,8 @@
 use super::checksums::CHECKSUMS;
 use super::incoming::{self, Transfer};
 use super::manifest::{MANIFEST, Object};
-use super::{Home, INCOMING, Lock, PublishedBackup, Repository, create_dir, hash_file};
+use super::proof::is_as_written;
+use super::{Damage, Home, INCOMING, Lock, PublishedBackup, Repository, create_dir, hash_file};
 use crate::error::{Code, Error, Result};
 use crate::storage::{Hashing, LocalStorage, Storage};
 use std::collections::HashMap;
@@ -15,14 +16,24 @@ use tokio_util::sync::CancellationToken;
 /// below this one.
 const DATABASES: &str = "databases/";
 
+/// What became of a backup that was to be taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// It lies here now.
+    Whole,
+    /// It does not, and nothing of it: damage is not passed on. This is what was met first.
+    Damaged(Damage),
+}
+
 impl Repository {
     /// Takes over a backup: every object as it is stored there, the manifest last. `alike` is a
-    /// backup that lies here already and may have files of dumps in common with it. What an
-    /// earlier attempt brought is not brought again. `sent` is told of bytes that were sent. Needs the lock.
+    /// backup that lies here already and may have files of dumps in common with it; in a directory
+    /// those become links. What an earlier attempt brought is read, and not brought again where it
+    /// is what it should be. `sent` is told of bytes that were sent. Needs the lock.
     ///
     /// # Errors
-    /// `backup_damaged` where an object is not what the manifest says: damage is not passed on;
-    /// `interrupted` when `cancel` is set.
+    /// `interrupted` when `cancel` is set, and what reading and writing meet. What was brought
+    /// until then stays for the next attempt.
     pub fn receive(
         &self,
         from: &PublishedBackup,
@@ -30,7 +41,7 @@ impl Repository {
         cancel: &CancellationToken,
         sent: &mut dyn FnMut(u64),
         _lock: &Lock,
-    ) -> Result<PublishedBackup> {
+    ) -> Result<Received> {
         let name = &from.manifest().name;
         match &self.home {
             Home::Directory(path) => {
@@ -41,10 +52,14 @@ impl Repository {
                 let link = |theirs: &str, object: &Object| {
                     linked.as_ref().is_some_and(|dir| link(&dir.join(theirs), &staged, object))
                 };
-                bring(from, alike, &storage, "", &link, cancel, sent)?;
+                if let Some(damage) = bring(from, alike, &storage, "", &link, cancel, sent)? {
+                    fs::remove_dir_all(&staged).map_err(|e| Error::io("remove", &staged, e))?;
+                    return Ok(Received::Damaged(damage));
+                }
                 for object in [CHECKSUMS, MANIFEST] {
                     bring_whole(from, object, &storage, object)?;
                 }
+                incoming::remove_strangers(&staged, from.manifest())?;
                 incoming::settle(&staged, from.manifest())?;
                 incoming::rename_into(path, &staged, name)?;
             }
@@ -54,17 +69,26 @@ impl Repository {
                     Transfer::continuing(&self.storage, id, self.needs_of(from)?, self.pace)?;
                 let dir = transfer.announce(name)?;
                 let storage = self.storage.as_ref();
-                let copy = |theirs: &str, object: &Object| {
-                    let theirs = alike.map(|alike| format!("{}/{theirs}", alike.dir()));
-                    let to = format!("{dir}/{}", object.path);
-                    theirs.is_some_and(|it| copied(storage, &it, &to, object.size))
-                };
-                bring(from, alike, storage, &format!("{dir}/"), &copy, cancel, sent)?;
+                // To know that an object of the store is what it should be costs as much as to
+                // send it.
+                let share = |_: &str, _: &Object| false;
+                let prefix = format!("{dir}/");
+                match bring(from, None, storage, &prefix, &share, cancel, sent) {
+                    Ok(None) => {}
+                    Ok(Some(damage)) => {
+                        transfer.discard();
+                        return Ok(Received::Damaged(damage));
+                    }
+                    Err(e) => {
+                        transfer.give_up(&e);
+                        return Err(e);
+                    }
+                }
                 let read = |object: &str| read_whole(from, object);
                 transfer.publish(from.manifest(), &read(CHECKSUMS)?, &read(MANIFEST)?)?;
             }
         }
-        self.backup(name)
+        self.backup(name).map(|_| Received::Whole)
     }
 
     /// The ids and names here of what a backup from elsewhere has contents in.
@@ -79,8 +103,10 @@ impl Repository {
     }
 }
 
-/// Brings the objects that are missing in `to`, below `prefix`. `share` makes an object of one
-/// that lies there already, of another name.
+/// Brings the objects that are missing in `to`, below `prefix`, or are not what they should be:
+/// what lies there comes from an attempt that may have ended before it compared what it sent. Ends
+/// where one is not what the manifest says, and returns what is wrong with that. `share` makes an
+/// object of one that lies there already, of another name.
 fn bring(
     from: &PublishedBackup,
     alike: Option<&PublishedBackup>,
@@ -89,7 +115,7 @@ fn bring(
     share: &dyn Fn(&str, &Object) -> bool,
     cancel: &CancellationToken,
     sent: &mut dyn FnMut(u64),
-) -> Result<()> {
+) -> Result<Option<Damage>> {
     let held = alike.map(in_dumps).unwrap_or_default();
     let listed = to.list(prefix.trim_end_matches('/'))?;
     let there: HashMap<&str, u64> =
@@ -98,23 +124,30 @@ fn bring(
         if cancel.is_cancelled() {
             return Err(Error::new(Code::Interrupted, "send", from.shown()));
         }
-        let is_there = there.get(object.path.as_str()) == Some(&object.size);
+        let name = format!("{prefix}{}", object.path);
+        let is_there = there.get(object.path.as_str()) == Some(&object.size)
+            && is_as_written(to, &name, object, cancel)?;
         let theirs = held.get(&(object.size, object.sha256.as_str()));
         let is_of_dump = is_of_directory(&object.path);
         let shared = || theirs.is_some_and(|theirs| is_of_dump && share(theirs, object));
         if is_there || shared() {
             continue;
         }
-        let name = format!("{prefix}{}", object.path);
-        let (hashing, content) = Hashing::of(&from.stored(&object.path)?);
+        let stored = match from.stored(&object.path) {
+            Err(e) if e.code() == Code::BackupDamaged => {
+                return Ok(Some(Damage::new(&object.path, "is missing")));
+            }
+            opened => opened?,
+        };
+        let (hashing, content) = Hashing::of(&stored);
         to.upload(&name, &content, cancel, sent)?;
         if hashing.sha256().as_ref() != Some(&object.sha256) {
-            to.remove(&name)?;
-            return Err(Error::new(Code::BackupDamaged, "send", content.name())
-                .cause("it has other bytes than were written"));
+            // Where the store forbids that, the next attempt finds what it is.
+            let _ = to.remove(&name);
+            return Ok(Some(Damage::new(&object.path, "has other bytes than were written")));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn in_dumps(backup: &PublishedBackup) -> HashMap<(u64, &str), &str> {
@@ -134,11 +167,6 @@ fn link(theirs: &Path, staged: &Path, object: &Object) -> bool {
     create_dir(parent).is_ok()
         && hash_file(&CancellationToken::new(), theirs).map_err(|_| ()) == expected
         && fs::hard_link(theirs, &ours).is_ok()
-}
-
-fn copied(storage: &dyn Storage, from: &str, to: &str, size: u64) -> bool {
-    let is_whole = |name: &str| matches!(storage.size(name), Ok(Some(found)) if found == size);
-    is_whole(from) && matches!(storage.copy(from, to), Ok(true)) && is_whole(to)
 }
 
 fn read_whole(from: &PublishedBackup, object: &str) -> Result<Vec<u8>> {

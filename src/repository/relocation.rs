@@ -106,7 +106,8 @@ pub(super) fn refuse(
     if let Some(moving) = moving {
         // What a store says cannot be asked for here: how it is spoken to, the other config says.
         let switched = MovedTo::read(&moving.from).ok().flatten();
-        if switched.is_none_or(|moved| moved.id != moving.id) {
+        let is_here = |moved: &MovedTo| moved.id == moving.id && leads_to(&moved.to, shown);
+        if !switched.as_ref().is_some_and(is_here) {
             let from = moving.from.display();
             return refused(
                 format!("it is still being moved here from {from}"),
@@ -115,6 +116,14 @@ pub(super) fn refuse(
         }
     }
     Ok(())
+}
+
+/// Whether `to` is the place `shown`: an earlier move to here may have been given up for one to
+/// elsewhere.
+fn leads_to(to: &Path, shown: &str) -> bool {
+    let shown = Path::new(shown);
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    to == shown || real(to).is_some_and(|to| real(shown) == Some(to))
 }
 
 /// Whether what such a file names is no directory.

@@ -41,7 +41,7 @@ impl Plan {
                     TreeSwap::in_volume(name, place, &restore.key)
                 }
             };
-            restore.trees.push(TreeSwap { left_out: tree.detail.exclude.clone(), ..swap });
+            restore.trees.push(TreeSwap { left_out: tree.detail.left_out(), ..swap });
         }
         for planned in &self.databases {
             let database = planned.reach.target.database();

@@ -37,8 +37,8 @@ pub async fn restore_paths(
     refuse_live(setting, docker.as_ref(), dir).await?;
 
     setting.progress.step("verify");
-    let trees = Tree::group(paths, dir);
-    for tree in &trees {
+    let mut trees = Tree::group(paths, dir);
+    for tree in &mut trees {
         tree.check(setting, &backup)?;
     }
     setting.progress.step("build");
@@ -90,23 +90,34 @@ impl Tree {
         trees.into_iter().map(tree).collect()
     }
 
-    /// Makes sure that everything wanted is in the backup, and its place free.
-    fn check(&self, setting: &Setting, backup: &PublishedBackup) -> Result<()> {
+    /// Makes sure that everything wanted is in the backup, and its place free. Paths that were
+    /// given as the index shows them become those of the files.
+    fn check(&mut self, setting: &Setting, backup: &PublishedBackup) -> Result<()> {
         if std::fs::read_dir(&self.target).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(occupied(&self.target));
+        }
+        let manifest = backup.manifest();
+        let missing = |path: &FilePath| {
+            Error::new(Code::FileNotFound, "restore", path.to_string()).cause(path.absence(
+                &manifest.name,
+                &manifest.components,
+                &manifest.omitted,
+            ))
+        };
+        // Without any file tree there is no index.
+        if let Some(path) = self.paths.iter().find(|path| !path.has_tree(&manifest.components)) {
+            return Err(missing(path));
         }
         let damages =
             backup.check_bytes(&|object| object == INDEX, &setting.cancel, &mut |_| {})?;
         if let Some(damage) = damages.first() {
-            return Err(Error::new(Code::BackupDamaged, "restore from", &backup.manifest().name)
+            return Err(Error::new(Code::BackupDamaged, "restore from", &manifest.name)
                 .cause(format!("{} {}", damage.object, damage.fault)));
         }
         let index = IndexReader::open(&backup.open(INDEX)?)?;
-        for path in &self.paths {
-            if index.find(&self.component, &path.path)?.is_none() {
-                return Err(Error::new(Code::FileNotFound, "restore", path.to_string())
-                    .cause(format!("{} has no such file", backup.manifest().name)));
-            }
+        for path in &mut self.paths {
+            let found = index.find_shown(&self.component, &path.path)?;
+            path.path = found.ok_or_else(|| missing(path))?.entry.path;
         }
         Ok(())
     }

@@ -55,7 +55,12 @@ fn refuse_another_stack(setting: &Setting, record: &BackupRecord) -> Result<()> 
         return Ok(());
     }
     Err(Error::new(Code::Usage, "restore backup", &record.name)
-        .cause(format!("it is of the stack {}, the config is that of {own}", record.stack))
+        .cause(match own {
+            own if own.is_empty() => {
+                format!("it is of the stack {}, and no config names one", record.stack)
+            }
+            own => format!("it is of the stack {}, the config is that of {own}", record.stack),
+        })
         .hint("name that stack's config with --config, or restore beside what is live with --to"))
 }
 
@@ -323,7 +328,7 @@ impl Plan {
             component: tree.component.name.clone(),
             place: tree.source.as_ref().map(|source| source.place.to_string()).unwrap_or_default(),
             exists: tree.source.as_ref().is_some_and(Source::exists),
-            left_out: tree.detail.exclude.clone(),
+            left_out: tree.detail.left_out(),
         });
         let databases = self.databases.iter().map(|planned| Replacement {
             component: planned.component.name.clone(),

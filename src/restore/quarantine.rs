@@ -4,7 +4,8 @@
 //! What is moved is written down before it is moved, so that a second attempt goes on where
 //! the first was cut off, and does not touch what has come since.
 
-use super::tree_swap::{OWN_PREFIX, is_mount_point};
+use super::tree_swap::{is_mount_point, is_own};
+use crate::archive::scan::Own;
 use crate::backup::{Place, Source, connect_if_needed};
 use crate::error::{Code, Error, Result};
 use crate::repository::{create_dir, hash_file, sync_dir, write_replacing};
@@ -98,7 +99,7 @@ async fn locate(setting: &Setting, name: &str) -> Result<PathBuf> {
 fn place_of(live: &Path, name: &str, key: &str) -> Result<PathBuf> {
     let parent = live.parent().unwrap_or(Path::new("/"));
     let base = if is_mount_point(live, parent)? { live } else { parent };
-    Ok(base.join(format!("{OWN_PREFIX}quarantine-{key}-{name}")))
+    Ok(base.join(Own::Quarantine.name(key, name)))
 }
 
 fn move_all(
@@ -172,9 +173,9 @@ fn chosen(live: &Path, paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let failed = |e| Error::io("list", live, e);
         let mut all = Vec::new();
         for entry in std::fs::read_dir(live).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            if !name.as_encoded_bytes().starts_with(OWN_PREFIX.as_bytes()) {
-                all.push(PathBuf::from(name));
+            let entry = entry.map_err(failed)?;
+            if !is_own(&entry) {
+                all.push(PathBuf::from(entry.file_name()));
             }
         }
         all.sort();

@@ -62,7 +62,8 @@ impl Stage {
 pub struct RestoreRecord {
     /// Names this restore; part of every name it gives.
     pub key: String,
-    /// Its place in the order of restores; the clock may be set back.
+    /// Its place in the order in which restores went live, or were begun where they have not; the
+    /// clock may be set back.
     #[serde(default)]
     pub sequence: u64,
     /// The backup that is restored.
@@ -88,13 +89,10 @@ impl RestoreRecord {
     /// A restore of `backup` that begins now, after those which `state_dir` records.
     pub(super) fn begin(state_dir: &Path, backup: &BackupId, backup_name: &str) -> Result<Self> {
         let random = BackupId::random()?;
-        // A record that cannot be read must not stand in the way of a restore.
-        let readable = paths(state_dir)?.into_iter().filter_map(|path| Self::read(&path).ok());
-        let newest = readable.map(|record| record.sequence).max().unwrap_or(0);
         let started_at = clock::now();
         Ok(Self {
             key: format!("{}_{}", started_at.strftime("%Y%m%d%H%M%S"), random.suffix()),
-            sequence: newest + 1,
+            sequence: next_sequence(state_dir)?,
             backup: backup.clone(),
             backup_name: backup_name.into(),
             safety_backup: None,
@@ -109,6 +107,13 @@ impl RestoreRecord {
     /// Where it stands when nothing is swapped, or no longer is.
     pub(super) fn unswapped(&self) -> Stage {
         if self.staged { Stage::Built } else { Stage::Abandoned }
+    }
+
+    /// Puts it after all others: one that was built before them may go live after them, and the
+    /// way back is the opposite of the order in which they did.
+    pub(super) fn become_newest(&mut self, state_dir: &Path) -> Result<()> {
+        self.sequence = next_sequence(state_dir)?;
+        Ok(())
     }
 
     /// Writes the record durably, with its new stage.
@@ -195,6 +200,12 @@ impl RestoreRecord {
     }
 }
 
+fn next_sequence(state_dir: &Path) -> Result<u64> {
+    // A record that cannot be read must not stand in the way of a restore.
+    let readable = paths(state_dir)?.into_iter().filter_map(|path| RestoreRecord::read(&path).ok());
+    Ok(readable.map(|record| record.sequence).max().unwrap_or(0) + 1)
+}
+
 /// The files of the records.
 fn paths(state_dir: &Path) -> Result<Vec<PathBuf>> {
     let dir = directory(state_dir);
@@ -255,14 +266,19 @@ mod tests {
         older.save(dir.path(), Stage::Swapped).unwrap();
         let mut newer = RestoreRecord::begin(dir.path(), &backup, "two").unwrap();
         newer.save(dir.path(), Stage::Building).unwrap();
-        assert_eq!(RestoreRecord::all(dir.path()).unwrap(), vec![newer, older.clone()]);
+        assert_eq!(RestoreRecord::all(dir.path()).unwrap(), vec![newer.clone(), older.clone()]);
         assert_eq!(RestoreRecord::find(dir.path(), &older.key).unwrap().stage, Stage::Swapped);
         assert!(RestoreRecord::find(dir.path(), "other").is_err());
+
+        // It was built first, and goes live last.
+        older.become_newest(dir.path()).unwrap();
+        older.save(dir.path(), Stage::Swapped).unwrap();
+        assert_eq!(RestoreRecord::all(dir.path()).unwrap(), vec![older.clone(), newer]);
 
         // A damaged record is reported where it is looked for, and hinders no restore.
         std::fs::write(directory(dir.path()).join("bad.json"), "{").unwrap();
         assert!(RestoreRecord::all(dir.path()).is_err());
         assert_eq!(RestoreRecord::find(dir.path(), &older.key).unwrap(), older);
-        assert_eq!(RestoreRecord::begin(dir.path(), &backup, "three").unwrap().sequence, 3);
+        assert_eq!(RestoreRecord::begin(dir.path(), &backup, "three").unwrap().sequence, 4);
     }
 }

@@ -31,8 +31,8 @@ pub struct Replacement {
     pub place: String,
     /// Whether there is something to replace.
     pub exists: bool,
-    /// The patterns of what the backup does not hold: after the restore such files or tables
-    /// are only in what is kept aside.
+    /// The patterns of what the backup does not hold, and the files that it could not read: after
+    /// the restore such files or tables are only in what is kept aside.
     pub left_out: Vec<String>,
 }
 

@@ -57,6 +57,7 @@ impl Exchange<'_> {
         // From here on a signal waits until all has changed places or nothing has.
         progress.step("swap");
         self.look_again(restore).await?;
+        restore.become_newest(&self.setting.config.state.dir)?;
         self.save(restore, Stage::Swapping)?;
         if let Err(error) = self.turn(restore, Direction::Forth).await {
             self.way_back(restore, &error).await?;

@@ -11,7 +11,9 @@ mod entries;
 mod tests;
 
 use super::volume::{self, VolumePlace};
+use crate::archive::scan::Own;
 use crate::error::{Code, Error, Result};
+pub(super) use entries::is_own;
 use entries::{ChangeTime, Entries};
 use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx};
 use rustix::io::Errno;
@@ -21,9 +23,6 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// Names that begin so are backstop's own; scans and swaps leave them alone.
-pub(crate) const OWN_PREFIX: &str = ".backstop-";
 
 /// One file tree that changes places.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -259,10 +258,7 @@ impl TreeSwap {
 
 /// What the new and the kept tree are called.
 fn names(component: &str, key: &str) -> [String; 2] {
-    [
-        format!("{OWN_PREFIX}restore-{key}-{component}"),
-        format!("{OWN_PREFIX}kept-{key}-{component}"),
-    ]
+    [Own::Restored.name(key, component), Own::Kept.name(key, component)]
 }
 
 /// Swaps two directories in one step, so that there is a live tree at every moment. Says

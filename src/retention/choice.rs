@@ -53,9 +53,7 @@ pub(super) fn choose(
 fn deletion_order(records: &[BackupRecord], gone: &BTreeMap<usize, Vec<String>>) -> Vec<usize> {
     let needs = needs(records, &|place| gone.contains_key(&place));
     let mut left: Vec<usize> = gone.keys().copied().collect();
-    left.sort_by_key(|place| {
-        std::cmp::Reverse((records[*place].sequence, records[*place].started_at))
-    });
+    left.sort_by_key(|place| std::cmp::Reverse(records[*place].instant()));
     let mut dependents = vec![0_usize; records.len()];
     for place in &left {
         needs[*place].iter().for_each(|needed| dependents[*needed] += 1);

@@ -3,10 +3,12 @@
 use super::unreadable::Unreadable;
 use crate::catalog::{BackupRecord, Event, EventName, Session};
 use crate::error::{Code, Error, Result};
+use crate::progress::Progress;
 use crate::repository::manifest::Component;
 use crate::repository::{Lock, Repository};
 use crate::size::count;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// The published backups whose file trees have contents in `record`'s archives.
@@ -18,21 +20,19 @@ pub fn dependents<'a>(record: &BackupRecord, all: &'a [BackupRecord]) -> Vec<&'a
     all.iter().filter(needs).collect()
 }
 
-/// Deletes one backup from the repository and then from the catalog, in this order: a
-/// crash in between leaves a row that the next session removes. `force` deletes one that is
-/// kept by hand as well, or that a backup which cannot be read may need.
+/// Refuses what [`delete`] would refuse, without touching anything. `all` are the catalog's
+/// records.
 ///
 /// # Errors
-/// `backup_needed` where other backups have contents in it, or may have; `backup_kept`.
-pub fn delete(
+/// `backup_needed` where other backups have contents in it, or may have; `backup_kept`. `force`
+/// lets one go that is kept by hand, or that a backup which cannot be read may need.
+pub fn refuse_delete(
     repository: &Repository,
-    lock: &Lock,
-    catalog: &mut Session,
+    all: &[BackupRecord],
     record: &BackupRecord,
     force: bool,
 ) -> Result<()> {
-    let all = catalog.list()?;
-    let dependents = dependents(record, &all);
+    let dependents = dependents(record, all);
     if let Some(first) = dependents.first() {
         let cause = match dependents.len() as u64 - 1 {
             0 => format!("{} has files in it", first.name),
@@ -45,7 +45,7 @@ pub fn delete(
             .cause(cause)
             .hint("delete those first, newest first"));
     }
-    let unreadable = Unreadable::among(repository, &all, "delete from")?;
+    let unreadable = Unreadable::among(repository, all, "delete from")?;
     if let Some(other) = unreadable.iter().find(|other| !force && other.may_need(record)) {
         return Err(Error::new(Code::BackupNeeded, "delete backup", &record.name)
             .cause(format!("{} cannot be read and may have files in it", other.name))
@@ -56,8 +56,37 @@ pub fn delete(
         return Err(Error::new(Code::BackupKept, "delete backup", &record.name)
             .cause(format!("it is kept by hand{because}")));
     }
+    Ok(())
+}
+
+/// Says why nothing seems to happen, where a deletion waits.
+pub(crate) fn announce_pause(repository: &Repository, progress: &Arc<dyn Progress>) {
+    if let Some(pause) = repository.deletion_pause() {
+        let seconds = pause.as_secs();
+        progress
+            .note(format!("waiting {seconds} s, so that no other host loses what it builds upon"));
+    }
+}
+
+/// Deletes one backup from the repository and then from the catalog, in this order: a
+/// crash in between leaves a row that the next session removes. `force` deletes one that is
+/// kept by hand as well, or that a backup which cannot be read may need.
+///
+/// # Errors
+/// As [`refuse_delete`]; and `backup_needed` where another host builds upon it.
+pub fn delete(
+    repository: &Repository,
+    lock: &Lock,
+    catalog: &mut Session,
+    record: &BackupRecord,
+    force: bool,
+    progress: &Arc<dyn Progress>,
+) -> Result<()> {
+    let all = catalog.list()?;
+    refuse_delete(repository, &all, record, force)?;
     if record.is_published() {
         let targets = BTreeMap::from([(record.id.clone(), record.name.clone())]);
+        announce_pause(repository, progress);
         let knows = |name: &str| all.iter().any(|other| other.name == name);
         let mut deletion = repository.deletion(targets, &knows, &CancellationToken::new(), lock)?;
         let deleted = deletion.delete(&record.id);

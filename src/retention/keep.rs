@@ -25,7 +25,7 @@ pub fn keep(
     let host = host::name();
     // Said again without a reason, the one that was given still holds.
     let reason = reason.or_else(|| record.pin.as_ref().and_then(|pin| pin.reason.clone()));
-    let pin = Pin { at: Some(clock::now()), host: Some(host), reason };
+    let pin = Pin { at: Some(clock::now()), host: Some(host), reason, brought: false };
     repository.pin(&record.id, &pin, lock)?;
     let detail = serde_json::json!({ "name": record.name, "reason": pin.reason });
     record.pin = Some(pin);

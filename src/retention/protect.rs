@@ -26,7 +26,8 @@ pub(super) fn apply(selection: &mut Selection<'_>, unreadable: &[Unreadable]) {
 }
 
 /// The newest sound backup stays, the newest of those that nothing was left out
-/// of, and of every database and file tree of the stack the newest that holds it. What a
+/// of, and of every database and file tree of the stack the newest that holds it, as a whole where
+/// one does. What a
 /// restore had replaced counts only where there is nothing else.
 fn newest_good(selection: &mut Selection<'_>) {
     let Some(newest) = selection.history.first().copied() else { return };
@@ -47,7 +48,9 @@ fn newest_good(selection: &mut Selection<'_>) {
     }
     for component in &selection.policy.components {
         let holds = |place: usize| records[place].components.iter().any(|c| c.name == *component);
-        if let Some(place) = wanted(&holds) {
+        let holds_all =
+            |place: usize| holds(place) && !records[place].lacking().contains(&component.as_str());
+        if let Some(place) = wanted(&holds_all).or_else(|| wanted(&holds)) {
             protected.push((place, format!("newest good that holds {component}")));
         }
     }

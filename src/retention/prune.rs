@@ -96,7 +96,10 @@ pub fn plan(setting: &Setting, repository: &Repository, records: &[BackupRecord]
         });
     };
     let unreadable = Unreadable::among(repository, records, "prune")?;
-    plan_by(&policy, records, &unreadable)
+    let mut plan = plan_by(&policy, records, &unreadable)?;
+    let in_the_way = unreadable.iter().filter(|one| records.iter().any(|it| one.may_need(it)));
+    plan.notes.extend(in_the_way.map(|one| one.advice(repository)));
+    Ok(plan)
 }
 
 pub(super) fn plan_by(
@@ -183,6 +186,9 @@ fn execute(
         delete::forget(&mut session, record)?;
     }
     drop(session);
+    if !plan.going.is_empty() {
+        delete::announce_pause(repository, &setting.progress);
+    }
     let targets = plan.going.iter().map(|it| (it.id.clone(), it.name.clone())).collect();
     let names: BTreeSet<&str> = records.iter().map(|record| record.name.as_str()).collect();
     let knows = |name: &str| names.contains(name);

@@ -47,7 +47,7 @@ impl<'a> Selection<'a> {
         history.sort_by_key(|place| {
             let record = &records[*place];
             let is_full = record.kind == Kind::Full;
-            std::cmp::Reverse((record.sequence, record.started_at, is_full, &record.id))
+            std::cmp::Reverse((record.instant(), is_full, &record.id))
         });
         Self {
             records,
@@ -130,20 +130,27 @@ impl<'a> Selection<'a> {
         self.sound[place]
     }
 
-    /// Whether a backup is what a restore would want: sound, nothing left out.
+    /// Whether a backup is what a restore would want: sound, nothing left out or not read.
     pub(super) fn is_whole(&self, place: usize) -> bool {
-        self.sound[place] && self.records[place].omitted.is_empty()
+        self.sound[place] && self.records[place].lacking().is_empty()
     }
 
     /// Only the first of the backups of each instant: a consolidated one holds the same as the
     /// one that it was made of. `places` are newest first.
     pub(super) fn instants(&self, places: &[usize]) -> Vec<usize> {
         let mut instants = places.to_vec();
-        instants.dedup_by_key(|place| {
-            let record = &self.records[*place];
-            (record.sequence, record.started_at)
-        });
+        instants.dedup_by_key(|place| self.records[*place].instant());
         instants
+    }
+
+    /// Why a backup is not needed beside another one of its instant.
+    fn twin(&self, place: usize) -> Option<String> {
+        let instant = self.records[place].instant();
+        let is_twin =
+            |other: &&usize| **other != place && self.records[**other].instant() == instant;
+        let twin = self.history.iter().filter(|other| self.stays(**other)).find(is_twin)?;
+        let is_there = self.history.contains(&place);
+        is_there.then(|| format!("{} holds the same", self.records[*twin].name))
     }
 
     pub(super) fn group(&self, place: usize) -> Group {
@@ -168,7 +175,8 @@ impl<'a> Selection<'a> {
             }
             let keep = !reasons.is_empty();
             if !keep {
-                reasons.push(stay.evicted.clone().unwrap_or_else(|| "no rule keeps it".into()));
+                let because = stay.evicted.clone().or_else(|| self.twin(place));
+                reasons.push(because.unwrap_or_else(|| "no rule keeps it".into()));
             }
             (keep, reasons)
         };

@@ -68,8 +68,8 @@ fn what_a_backup_that_cannot_be_read_may_need_stays() {
         let choice = choose(&daily(5), &policy(json!({"keep_last": 1})), unreadable, None);
         choice.reasons.iter().map(|(stays, _)| *stays).collect::<Vec<_>>()
     };
-    assert_eq!(stays(&unreadable("incremental")), [true, true, true, false, true]);
-    assert_eq!(stays(&unreadable("differential")), [true, true, true, false, true]);
+    assert_eq!(stays(&unreadable("incremental")), [true; 5]);
+    assert_eq!(stays(&unreadable("differential")), [true; 5]);
     assert_eq!(stays(&unreadable("full")), [false, false, false, false, true]);
     let nameless = [Unreadable { name: "lost".into() }];
     assert_eq!(stays(&nameless), [true; 5]);
@@ -176,6 +176,27 @@ fn where_backups_have_stopped_age_deletes_nothing() {
 }
 
 #[test]
+fn one_backup_of_a_clock_that_ran_ahead_costs_no_other() {
+    let mut history = daily(4);
+    history.push(backup(5, "2027-11-04T12:00:00Z", &[]));
+    let rules = |now: &str| {
+        let mut rules = policy(json!({"keep_within": "2d"}));
+        rules.now = now.parse().unwrap();
+        rules
+    };
+    // While the clock is ahead, and once it is right again.
+    let stay = [("2027-11-04T12:00:01Z", &[1, 2, 3, 4][..]), ("2026-11-05T00:00:00Z", &[2, 3, 4])];
+    for (now, stay) in stay {
+        let choice = choose(&history, &rules(now), &[], None);
+        assert_eq!(places_that_stay(&choice), stay);
+    }
+    // A second one there says that the time has passed.
+    history.push(backup(6, "2027-11-05T12:00:00Z", &[]));
+    let choice = choose(&history, &rules("2027-11-05T12:00:01Z"), &[], None);
+    assert_eq!(places_that_stay(&choice), [4, 5]);
+}
+
+#[test]
 fn reasons_have_their_own_tables_and_defaults() {
     let mut history = daily(10);
     history[0].reason = Reason::Safety;
@@ -201,14 +222,24 @@ fn damaged_and_partial_backups_take_no_place_from_whole_ones() {
     history[5] = damaged(history[5].clone());
     let rules = || json!({"keep_last": 1});
     assert_eq!(staying(&history, rules()), [5, 7, 8]);
-    assert_eq!(reasons(&history, rules(), 7), "newest good; last 1");
+    let partial = "newest good; last 1 of those without all of shop";
+    assert_eq!(reasons(&history, rules(), 7), partial);
     assert_eq!(reasons(&history, rules(), 5), "newest good that is whole; last 1");
+    assert_eq!(reasons(&history, rules(), 8), "last 1 of the damaged");
+    // One that could not read all of a tree is as good as one that leaves it out.
+    let (mut component, mut unread) = (tree("uploads", &[]), daily(4));
+    if let Detail::Files(files) = &mut component.detail {
+        files.unreadable.push("secret".into());
+    }
+    unread[3].components = vec![component];
+    assert_eq!(staying(&unread, rules()), [3, 4]);
+    assert_eq!(reasons(&unread, rules(), 3), "newest good that is whole; last 1");
     // Were all called damaged, by a disk that is gone, as many would stay.
     let all: Vec<BackupRecord> = daily(8).into_iter().map(damaged).collect();
     assert_eq!(staying(&all, json!({"keep_daily": 3})), [6, 7, 8]);
     assert_eq!(
         reasons(&all, json!({"keep_daily": 1}), 8),
-        "newest, and none is good; daily 2026-11-08"
+        "newest, and none is good; daily 2026-11-08 of the damaged"
     );
 }
 
@@ -228,6 +259,8 @@ fn backups_of_one_instant_count_once_and_the_full_one_stays() {
     }
     assert_eq!(stay(&history, json!({"keep_last": 1, "min_backups": 2})), [3, 4]);
     assert_eq!(stay(&history, json!({"min_backups": 1})), [0, 1, 2, 3, 4]);
+    let choice = choose(&history, &policy(json!({"keep_last": 3})), &[], None);
+    assert_eq!(choice.reasons[2].1, ["backup_3 holds the same"]);
     history[4] = damaged(history[4].clone());
     assert_eq!(stay(&history, json!({"keep_last": 3})), [1, 2, 3, 4]);
 }
@@ -243,7 +276,7 @@ fn what_needs_a_damaged_backup_is_not_the_last_good_one() {
     assert_eq!(reasons(&history, rules(), 1), "newest good; last 1");
     assert_eq!(reasons(&history, rules(), 2), "needed by backup_3");
     // One of what is damaged stays too: parts of it may be all there is of its time.
-    assert_eq!(reasons(&history, rules(), 3), "last 1");
+    assert_eq!(reasons(&history, rules(), 3), "last 1 of the damaged");
 }
 
 #[test]
@@ -260,7 +293,8 @@ fn the_last_backup_that_holds_a_component_stays() {
 #[test]
 fn what_is_kept_by_hand_or_of_another_stack_stays() {
     let mut history = daily(6);
-    history[0].pin = Some(Pin { at: None, host: None, reason: Some("audit".into()) });
+    history[0].pin =
+        Some(Pin { at: None, host: None, reason: Some("audit".into()), brought: false });
     history[1].stack = "mail".into();
     let rules = || json!({"keep_last": 1});
     assert_eq!(staying(&history, rules()), [1, 2, 6]);

@@ -57,6 +57,9 @@ pub struct Runbook {
     pub repeated: Vec<String>,
 }
 
+/// The parameters that say when the disaster happened; the first that is given counts.
+pub(super) const INCIDENT: [&str; 2] = ["incident_at", "compromised_since"];
+
 /// How fast the application has to be back, and how much of its newest data may be lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

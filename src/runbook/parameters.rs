@@ -1,14 +1,19 @@
 //! What was given to a run: each parameter's value, and where its secrets lie.
 
 use super::document::{meant, quoted_list};
-use super::model::{ParameterType, Runbook, SecretSource, template_name};
+use super::model::{INCIDENT, ParameterType, Runbook, SecretSource, template_name};
 use super::template::{self, Reference};
+use crate::clock;
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// How far the clock of whoever noticed the disaster may be ahead.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
 /// The parameters of one run, resolved once and for all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -58,6 +63,7 @@ impl Parameters {
             }
         }
         resolved.fill_in_defaults(runbook, config)?;
+        resolved.check_incident()?;
         resolved.check_names(runbook, config)?;
         Ok(resolved)
     }
@@ -84,6 +90,20 @@ impl Parameters {
                 }
             };
             self.values.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// Refuses a disaster that is yet to come: nothing could be measured from it.
+    fn check_incident(&self) -> Result<()> {
+        for name in INCIDENT {
+            let text = self.values.get(name).and_then(Value::as_str);
+            let at: Option<Timestamp> = text.and_then(|text| text.parse().ok());
+            if let Some(at) = at.filter(|at| *at > clock::now() + CLOCKS_APART) {
+                return Err(usage(name)
+                    .cause(format!("{at} is in the future"))
+                    .hint("times are those of UTC unless they say otherwise"));
+            }
         }
         Ok(())
     }

@@ -1,6 +1,10 @@
 //! What a run would do: the actions with their parameters filled in, with preconditions and
 //! probes really run, and nothing else.
 
+mod preflight;
+
+pub(super) use preflight::preflight;
+
 use super::action::{Acting, Prepared, Probe, Registry, Scope};
 use super::audience::Nobody;
 use super::check::Checked;
@@ -38,6 +42,8 @@ pub struct Plan {
     pub needs_from_a_person: Vec<String>,
     /// The steps, in order.
     pub steps: Vec<PlannedStep>,
+    /// Whether a precondition does not hold: a run would stop there.
+    pub blocked: bool,
 }
 
 /// A step of a plan.
@@ -70,23 +76,18 @@ pub struct PlannedStep {
 pub struct Finding {
     /// What was checked.
     pub plan: String,
-    /// Whether it holds; null where that is not known yet.
+    /// Whether it holds; null where that is not known yet, or it does not and an earlier step may
+    /// change that.
     pub ok: Option<bool>,
     /// What was found instead.
     pub found: Option<String>,
 }
 
-impl Plan {
-    /// Whether a precondition does not hold.
-    pub fn is_blocked(&self) -> bool {
-        self.steps.iter().flat_map(|step| &step.preconditions).any(|it| it.ok == Some(false))
-    }
-}
-
 /// Plans a run.
 ///
 /// # Errors
-/// `secret_missing`, `runbook_invalid` where a parameter makes an action's parameters wrong.
+/// As a run that does not begin: `secret_missing`, `runbook_invalid` where a parameter makes an
+/// action's parameters wrong, `database_authentication` where a password is not where it should be.
 pub async fn plan(
     setting: &Setting,
     registry: &Registry,
@@ -96,48 +97,25 @@ pub async fn plan(
     super::engine::check_secrets(checked, &parameters)?;
     let secrets = Secrets::read(&parameters.secrets)?;
     let checked = &checked.unrolled(&parameters)?;
-    let mut steps = Vec::new();
+    preflight(setting, registry, checked, &parameters, &secrets)?;
+    let (mut steps, mut settled) = (Vec::new(), true);
     for step in &checked.runbook.steps {
         let parameters = &parameters;
         let planner = Planner { setting, registry, secrets: &secrets, checked, parameters, step };
-        steps.push(planner.planned().await?);
+        steps.push(planner.planned(settled).await?);
+        settled &= registry.get(&step.action).is_some_and(|action| action.reads_only());
     }
+    let mut findings = steps.iter().flat_map(|step: &PlannedStep| &step.preconditions);
+    let blocked = findings.any(|finding| finding.ok == Some(false));
     Ok(Plan {
         runbook: checked.runbook.name.clone(),
         title: checked.runbook.title.clone(),
         destroys: checked.runbook.destroys.clone(),
         needs_from_a_person: checked.runbook.needs_from_a_person.clone(),
         steps,
+        blocked,
         parameters,
     })
-}
-
-/// Refuses a run whose parameters make those of an action wrong, as far as that is known before
-/// its first step.
-///
-/// # Errors
-/// `runbook_invalid`, `template_failed`.
-pub(super) fn preflight(
-    setting: &Setting,
-    registry: &Registry,
-    checked: &Checked,
-    parameters: &Parameters,
-    secrets: &Secrets,
-) -> Result<()> {
-    for step in &checked.runbook.steps {
-        let planner = Planner { setting, registry, secrets, checked, parameters, step };
-        // One that may be skipped may lack what it needs.
-        if planner.is_due() != Some(true) {
-            continue;
-        }
-        let at = checked.place_of(&step.id);
-        planner.describe(&step.action, &step.with, at)?;
-        let parts = step.preconditions.iter().chain(&step.rescue).chain(&step.compensate);
-        for call in parts.chain(&step.cleanup) {
-            planner.describe(&call.action, &call.with, at)?;
-        }
-    }
-    Ok(())
 }
 
 /// Plans one step.
@@ -151,7 +129,8 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    async fn planned(&self) -> Result<PlannedStep> {
+    /// `settled` says that no step before this one changes anything.
+    async fn planned(&self, settled: bool) -> Result<PlannedStep> {
         let step = self.step;
         let due = self.is_due();
         // What may be skipped may lack what it needs, and its checks say nothing.
@@ -166,7 +145,7 @@ impl Planner<'_> {
         };
         let mut preconditions = Vec::new();
         for call in step.preconditions.iter().filter(|_| due != Some(false)) {
-            preconditions.push(self.finding(call).await?);
+            preconditions.push(self.finding(call, settled).await?);
         }
         let condition = step.condition.as_ref().map(|text| match self.known(text, true) {
             Some(later) => format!("known after {later}"),
@@ -236,7 +215,7 @@ impl Planner<'_> {
         known.prepare(&node).map_err(|fault| fault.of(&self.checked.source))
     }
 
-    async fn finding(&self, call: &Call) -> Result<Finding> {
+    async fn finding(&self, call: &Call, settled: bool) -> Result<Finding> {
         let plan = self.describe(&call.action, &call.with, self.checked.place_of(&self.step.id))?;
         if let Some(later) = self.later(&call.with) {
             let found = Some(format!("known after {later}"));
@@ -244,7 +223,8 @@ impl Planner<'_> {
         }
         let found = self.look(call, |prepared, scope| prepared.run(scope)).await?;
         let found = found.err().map(|error| self.secrets.mask(&error.to_string()));
-        Ok(Finding { plan, ok: Some(found.is_none()), found })
+        let ok = Some(found.is_none()).filter(|ok| *ok || settled);
+        Ok(Finding { plan, ok, found })
     }
 
     async fn probe(&self, call: &Call) -> Result<String> {

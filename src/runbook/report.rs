@@ -1,23 +1,24 @@
 //! The report of a run: what was done, when, by whom, and how it compares with the objectives.
 
+mod markdown;
+
 use super::action::Registry;
 use super::check::check;
-use super::model::Objectives;
-use super::run::{Entry, Run};
+use super::model::{INCIDENT, Objectives};
+use super::run::{Ended, Entry, RESTORE, Run};
 use super::view::{RunView, view};
+use crate::config::Timeout;
 use crate::error::Result;
+use crate::restore::{RestoreRecord, Stage};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use std::fmt::Write;
 use std::path::Path;
 
 /// The output of a step that says up to which instant the restored data reaches.
 const DATA_AS_OF: &str = "data_as_of";
 /// The output of a step that lists what it preserved.
 const EVIDENCE: &str = "evidence";
-/// The parameter that says when the disaster happened.
-const INCIDENT: [&str; 2] = ["incident_at", "compromised_since"];
 
 /// What is known about a run.
 #[derive(Debug, Clone, Serialize)]
@@ -40,12 +41,31 @@ pub struct Report {
     /// How much of the newest data is gone, in seconds: from the instant up to which the restored
     /// data reaches until the incident. Null where no step says the former.
     pub measured_rpo_seconds: Option<f64>,
+    /// Whether the run succeeded within `objectives.rto`; null where there is no such objective,
+    /// or the run goes on and still has time.
+    pub rto_met: Option<bool>,
+    /// Whether no more is gone than `objectives.rpo` allows; null where there is no such
+    /// objective, or `measured_rpo_seconds` is null.
+    pub rpo_met: Option<bool>,
     /// What happened, in order.
     pub timeline: Vec<Moment>,
     /// What people decided.
     pub approvals: Vec<Decision>,
     /// What steps preserved, by step.
     pub evidence: Vec<Evidence>,
+    /// What became of the restores that the run made.
+    pub restores: Vec<RestoreView>,
+}
+
+/// A restore that a run made.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestoreView {
+    /// The step that built it.
+    pub step: String,
+    /// Its key.
+    pub key: String,
+    /// How far it has come by now: what a rollback has taken back since is `rolled_back`.
+    pub stage: Stage,
 }
 
 /// One thing that happened.
@@ -107,17 +127,31 @@ pub fn report(run: &Run, state_dir: &Path, registry: &Registry) -> Result<Report
     let incident = incident.unwrap_or(state.started_at);
     let span = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64().max(0.0);
     let data = outputs(DATA_AS_OF).iter().filter_map(|(_, value)| time(value)).min();
+    let rto = span(incident.min(state.started_at), state.last_at);
+    let rpo = data.map(|data| span(data, incident));
+    let keeps = |limit: Timeout, seconds: f64| seconds <= limit.duration().as_secs_f64();
     let evidence =
         outputs(EVIDENCE).into_iter().map(|(step, evidence)| Evidence { step, evidence });
+    let records = RestoreRecord::all(state_dir)?;
+    let restores = outputs(RESTORE).into_iter().filter_map(|(step, key)| {
+        let record = records.iter().find(|record| key == record.key.as_str())?;
+        Some(RestoreView { step, key: record.key.clone(), stage: record.stage })
+    });
     Ok(Report {
         run: view(run, state_dir, registry)?,
         seconds: span(state.started_at, state.last_at),
         sha256: created.sha256.clone(),
         version: created.version.clone(),
         parameters: serde_json::to_value(&created.parameters).unwrap_or_default(),
+        rto_met: objectives.rto.and_then(|limit| match state.ended() {
+            Some(Ended::Succeeded) => Some(keeps(limit, rto)),
+            Some(_) => Some(false),
+            None => (!keeps(limit, rto)).then_some(false),
+        }),
+        rpo_met: objectives.rpo.and_then(|limit| rpo.map(|rpo| keeps(limit, rpo))),
         objectives,
-        measured_rto_seconds: span(incident.min(state.started_at), state.last_at),
-        measured_rpo_seconds: data.map(|data| span(data, incident)),
+        measured_rto_seconds: rto,
+        measured_rpo_seconds: rpo,
         timeline: run.lines.iter().filter_map(moment).collect(),
         approvals: state
             .approvals
@@ -133,6 +167,7 @@ pub fn report(run: &Run, state_dir: &Path, registry: &Registry) -> Result<Report
             })
             .collect(),
         evidence: evidence.collect(),
+        restores: restores.collect(),
     })
 }
 
@@ -177,69 +212,4 @@ fn moment(line: &super::run::Line) -> Option<Moment> {
         | Entry::ChildEnded { .. } => return None,
     };
     Some(Moment { at: line.at, step: step.cloned(), what })
-}
-
-impl Report {
-    /// The report as Markdown.
-    pub fn to_markdown(&self) -> String {
-        let run = &self.run;
-        let mut text = format!("# {}\n\n", run.title);
-        let _ = writeln!(text, "| | |\n| --- | --- |");
-        let mut row = |name: &str, value: String| {
-            let _ = writeln!(text, "| {name} | {} |", cell(&value));
-        };
-        row("run", run.id.clone());
-        row("runbook", format!("{} (SHA-256 {})", run.runbook, self.sha256));
-        row("state", run.state.as_str().into());
-        row("begun", format!("{:.0} by {} on {}", run.started_at, run.user, run.host));
-        if let Some(end) = run.finished_at {
-            row("ended", format!("{end:.0}"));
-        }
-        row("version", self.version.clone());
-        let rto = self.objectives.rto.map_or("none".into(), |rto| rto.to_string());
-        row("recovery time", format!("{:.1} s (objective: {rto})", self.measured_rto_seconds));
-        let rpo = self.objectives.rpo.map_or("none".into(), |rpo| rpo.to_string());
-        let lost = self.measured_rpo_seconds.map_or("not known".into(), |s| format!("{s:.1} s"));
-        row("data lost", format!("{lost} (objective: {rpo})"));
-        text.push_str("\n## Steps\n\n| step | state | attempts | seconds | why |\n| --- | --- | --- | --- | --- |\n");
-        for step in &run.steps {
-            let why = step.reason.as_deref().unwrap_or_default();
-            let state = step.state.as_str();
-            let (attempts, seconds) = (step.attempts, step.seconds);
-            let _ = writeln!(
-                text,
-                "| `{}` | {state} | {attempts} | {seconds:.1} | {} |",
-                step.id,
-                cell(why)
-            );
-        }
-        text.push_str("\n## Decisions\n\n");
-        if self.approvals.is_empty() {
-            text.push_str("None.\n");
-        }
-        for decision in &self.approvals {
-            let Decision { step, decision, at, user, host, means, shown } = decision;
-            let _ = writeln!(text, "- {at:.0} `{step}`: {decision} by {user} on {host} ({means})");
-            for line in shown.lines() {
-                let _ = writeln!(text, "  > {line}");
-            }
-        }
-        if !self.evidence.is_empty() {
-            text.push_str("\n## Evidence\n\n");
-            for Evidence { step, evidence } in &self.evidence {
-                let _ = writeln!(text, "- `{step}`: {evidence}");
-            }
-        }
-        text.push_str("\n## Timeline\n\n| time (UTC) | step | what |\n| --- | --- | --- |\n");
-        for moment in &self.timeline {
-            let step = moment.step.as_ref().map(|step| format!("`{step}`")).unwrap_or_default();
-            let _ = writeln!(text, "| {:.3} | {step} | {} |", moment.at, cell(&moment.what));
-        }
-        text
-    }
-}
-
-/// A text in a cell of a table.
-fn cell(text: &str) -> String {
-    text.trim().replace('|', "\\|").replace('\n', "<br>")
 }

@@ -130,7 +130,14 @@ impl<'a> Look<'a> {
         self.modes(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !path.join(MANIFEST).exists() {
-            self.note(path, Kind::NoManifest, "has no manifest.json");
+            self.note(
+                path,
+                Kind::NoManifest,
+                format!(
+                    "has no manifest.json: bring that back from a copy of the repository; without \
+                     one, `backstop delete {name} --force` takes away what is left"
+                ),
+            );
             return Ok(());
         }
         self.backup(&name, path)

@@ -57,8 +57,13 @@ pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Con
             .hint("`backstop list` shows the kind of each backup"));
     }
     let records = Catalog::of(&setting.config).session(&setting.progress)?.list()?;
+    // Of the same instant too: everybody may give a backup any label.
     let is_made_of_it = |it: &BackupRecord| {
-        it.is_published() && it.labels.get(LABEL).is_some_and(|of| of == record.id.as_str())
+        it.is_published()
+            && it.labels.get(LABEL).is_some_and(|of| of == record.id.as_str())
+            && it.instant() == record.instant()
+            && !it.is_damaged()
+            && repository.backup(&it.name).is_ok_and(|made| has_all_bytes(&made))
     };
     if let Some(made) = records.into_iter().find(is_made_of_it) {
         setting.progress.note(format!("{} holds the same already", made.name));
@@ -72,6 +77,11 @@ pub async fn consolidate(setting: &Setting, record: &BackupRecord) -> Result<Con
     let mut session = Catalog::of(&setting.config).session(&setting.progress)?;
     session.put(&new)?;
     Ok(Consolidated { backup: new, from: record.id.clone(), copied_bytes, compressed_bytes })
+}
+
+/// Whether every object is there, as large as it was written.
+fn has_all_bytes(made: &PublishedBackup) -> bool {
+    made.check_sizes().is_ok_and(|damages| damages.is_empty())
 }
 
 /// Whether one of two backups was put together of the other, so that both are of one instant.

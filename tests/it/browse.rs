@@ -1,5 +1,7 @@
 //! Looking into backups, through the program.
 
+mod unreadable;
+
 use crate::support::host::{Host, Ran};
 use serde_json::Value;
 use std::fs;
@@ -66,6 +68,8 @@ fn files_are_listed_and_read_out_of_any_backup() {
     let mut raw = host.command(&["cat", &ids[0]]);
     let raw = raw.arg(std::ffi::OsStr::from_bytes(b"uploads/not\xff utf8")).output().unwrap();
     assert_eq!(raw.stdout, b"odd");
+    // What is printed can be typed.
+    assert_eq!(cat(&ids[0], "uploads/not%FF utf8").stdout, b"odd");
     host.run(&["cat", &ids[0], "uploads/a"]).failed(5, "file_not_found");
     host.run(&["cat", &ids[0], "uploads/symlink"]).failed(5, "file_not_found");
     host.run(&["cat", &ids[0], "uploads/../x"]).failed(2, "usage");
@@ -171,9 +175,15 @@ fn sql_answers_and_changes_nothing() {
     // A damaged index is left out with a warning; the others answer.
     let first = host.json(&["show", &ids[0]]);
     fs::write(host.backup_dir(&first).join("files/index.parquet"), "damaged").unwrap();
-    let ran = host.run(&["sql", "SELECT count(DISTINCT backup) AS n FROM files", "--json"]).ok();
+    let question = "SELECT count(DISTINCT backup) AS n FROM files";
+    let ran = host.run(&["sql", question, "--json"]).ended(3);
     assert_eq!(ran.json()[0]["n"], 2);
     assert!(ran.stderr.contains("left out"), "{ran:?}");
+    // What is not about files does not need it.
+    assert_eq!(host.json(&["sql", "SELECT count(*) AS n FROM backups"])[0]["n"], 3);
+
+    let wrong = host.run(&["sql", "SELECT nothing FROM backups"]).failed(2, "usage");
+    assert!(wrong.stderr.contains("LINE 1: SELECT nothing FROM backups"), "{wrong:?}");
 }
 
 #[test]

@@ -168,11 +168,12 @@ fn a_copy_takes_nothing_but_what_is_sent_and_says_when_it_is_damaged_or_gone() {
         "audit"
     );
 
-    // Damage there is told, and not sent there from here.
+    // Damage there is mended, and not sent there from here.
     let name = second["name"].as_str().unwrap();
     let archive = copy.join("backups").join(name).join("files/uploads.tar.zst");
     fs::write(&archive, "").unwrap();
-    host.run(&["sync"]).ended(6);
+    assert_eq!(host.json(&["sync"])[0]["mended"], serde_json::json!([name]));
+    host.run(&["--copy", "disk", "verify", name]).ok();
     host.run(&["--copy", "disk", "delete", name, "--yes"]).ok();
     host.run(&["sync"]).ok();
     host.run(&["--copy", "disk", "verify", name]).ok();

@@ -1,6 +1,7 @@
 //! Backups that store what changed, through the program.
 
 mod chains;
+mod mounts;
 
 use crate::support::cluster::Cluster;
 use crate::support::host::{Host, Ran, listing};

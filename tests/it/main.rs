@@ -5,6 +5,8 @@ mod browse;
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod checkpoint;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod database;

@@ -76,7 +76,8 @@ fn prune_explains_every_backup_and_deletes_what_no_rule_keeps() {
         format!("daily {}", at.to_zoned(jiff::tz::TimeZone::system()).date())
     };
     assert_eq!(of(&newest), (true, format!("newest good; {}", today(&newest))));
-    assert_eq!(of(&damaged), (true, today(&damaged)), "a series of its own");
+    let own = format!("{} of the damaged", today(&damaged));
+    assert_eq!(of(&damaged), (true, own), "a series of its own");
     assert_eq!(of(&dated), (false, "no rule keeps it".into()));
     assert_eq!(of(&incremental), (true, "kept by hand: before the audit".into()));
     let needed = format!("needed by {}", incremental["name"].as_str().unwrap());
@@ -120,6 +121,17 @@ fn what_a_backup_that_cannot_be_read_may_need_is_not_deleted() {
     let said = verdicts(&host.json(&["prune", "--yes"]));
     assert!(said[id(&first)].1.contains("cannot be read and may need it"), "{said:?}");
     host.run(&["delete", id(&first), "--yes"]).failed(1, "backup_needed");
+
+    // One that can be read and is not what was written says nothing of what it needs either.
+    let (text, needed) = (String::from_utf8(whole.clone()).unwrap(), id(&first));
+    let last = needed.chars().last().unwrap();
+    let other = format!("{}{}", &needed[..31], if last == '0' { '1' } else { '0' });
+    assert!(text.contains(needed));
+    fs::write(&manifest, text.replace(needed, &other)).unwrap();
+    forget_catalog(&host);
+    assert_eq!(goes(&host), [Some(false), None, Some(false)]);
+    let listed = host.run(&["list"]).ok();
+    assert!(listed.stderr.contains("does not fit SHA256SUMS"), "{listed:?}");
 
     // With its manifest it is as good as it was.
     fs::write(&manifest, whole).unwrap();

@@ -1,5 +1,6 @@
 //! Repositories on object stores, and copies of repositories there.
 
+mod mending;
 mod moves;
 mod sftp;
 
@@ -79,7 +80,8 @@ fn a_store_may_be_the_only_home_of_a_repository() {
     // A host that never saw it reads it all the same.
     fs::remove_dir_all(host.state()).unwrap();
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 2);
-    host.run(&["delete", name(&next), "--yes"]).ok();
+    let ran = host.run(&["delete", name(&next), "--yes", "--json"]).ok();
+    assert!(ran.stderr.contains("waiting 20 s"), "{ran:?}");
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 1);
     let left = objects(&server, "only home");
     assert!(!left.iter().any(|object| object.contains(name(&next))), "{left:?}");
@@ -122,6 +124,8 @@ fn copies_have_what_the_repository_has_and_stand_for_themselves() {
         assert_eq!((&one["complete"], &one["sent_bytes"]), (&true.into(), &0.into()), "{one}");
     }
     host.run(&["sync", "nowhere"]).failed(2, "usage");
+    let ran = host.run(&["--copy", "disk", "sync"]).failed(2, "usage");
+    assert!(ran.stderr.contains("leave --copy"), "{ran:?}");
 
     // The repository is lost; each copy takes its place.
     fs::remove_dir_all(host.repository()).unwrap();
@@ -140,7 +144,7 @@ fn a_copy_out_of_reach_is_a_warning_and_the_next_sync_catches_up() {
     host.configure_repository(&copies(&host, &server));
     server.answer_only(0);
     let ran = host.run(&["backup"]).ok();
-    assert!(ran.stderr.contains("degraded: local-only: offsite"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("degraded: not everywhere: offsite"), "{}", ran.stderr);
     assert!(!ran.stderr.contains(SECRET), "{}", ran.stderr);
     let ran = host.run(&["backup", "--strict"]).ended(3);
     assert!(ran.stderr.contains("error[degraded]"), "{}", ran.stderr);
@@ -229,11 +233,101 @@ fn damage_is_not_passed_on_to_copies() {
     let mut bytes = fs::read(&archive).unwrap();
     bytes[20] ^= 1;
     fs::write(&archive, bytes).unwrap();
-    host.run(&["sync"]).failed(6, "backup_damaged");
+    let ran = host.run(&["sync"]).failed(6, "backup_damaged");
+    assert!(ran.stderr.contains("--salvage"), "{ran:?}");
     for copy in [disk(&host), server.objects().join("copy")] {
         assert!(copy.join("backups").join(name(&sound)).join("manifest.json").is_file());
         assert!(!copy.join("backups").join(name(&damaged)).join("manifest.json").exists());
     }
+    let left = objects(&server, "copy");
+    let is_rest = |it: &&String| it.starts_with("leases/") || it.contains(name(&damaged));
+    assert_eq!(left.iter().filter(is_rest).count(), 0, "{left:?}");
+    assert_eq!(fs::read_dir(disk(&host).join("incoming")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_sync_finds_damaged_is_known_from_then_on_and_not_built_upon() {
+    let host = Host::with_files();
+    host.configure_repository(&format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"disk\"\npath = {:?}\n",
+        host.repository(),
+        disk(&host)
+    ));
+    let damaged: Value = host.run(&["backup", "--local-only", "--json"]).ok().json();
+    let archive = host.backup_dir(&damaged).join("files/uploads.tar.zst");
+    let whole = fs::read(&archive).unwrap();
+    let mut bytes = whole.clone();
+    bytes[20] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    let events = "SELECT event FROM events WHERE event = 'backup_verified'";
+    // What is known already is not recorded again.
+    for _ in 0..2 {
+        host.run(&["sync"]).failed(6, "backup_damaged");
+        let last = host.json(&["show", name(&damaged)])["last_verification"].clone();
+        assert_eq!(last["ok"], false, "{last}");
+        assert_eq!(last["damages"][0]["object"], "files/uploads.tar.zst", "{last}");
+        assert_eq!(host.json(&["sql", events]).as_array().unwrap().len(), 1);
+    }
+    // Nor does a look at sizes make it forgotten, or the loss of the catalog.
+    host.run(&["verify", "--level", "quick"]).ok();
+    fs::remove_file(host.state().join("catalog.duckdb")).unwrap();
+    let ran = host.run(&["backup", "--strict", "--json"]).ended(3);
+    let next = ran.json();
+    assert_eq!((&next["kind"], &next["parent"]), (&"full".into(), &Value::Null), "{ran:?}");
+    assert!(!ran.stderr.contains("catches up"), "{ran:?}");
+    let there = disk(&host).join("backups");
+    assert!(there.join(name(&next)).is_dir() && !there.join(name(&damaged)).exists());
+
+    // Mended, it is sent, and is sound once it was read.
+    fs::write(&archive, whole).unwrap();
+    host.run(&["sync"]).ok();
+    assert!(there.join(name(&damaged)).is_dir());
+    host.run(&["verify", name(&damaged)]).ok();
+    assert_eq!(host.json(&["show", name(&damaged)])["status"], "verified");
+}
+
+#[test]
+fn a_copy_that_is_gone_is_begun_anew_without_forgetting_the_repository() {
+    let host = Host::with_files();
+    host.configure_repository(&format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"disk\"\npath = {:?}\n",
+        host.repository(),
+        disk(&host)
+    ));
+    let record = host.back_up();
+    fs::remove_dir_all(disk(&host)).unwrap();
+    fs::create_dir(disk(&host)).unwrap();
+    for arguments in [&["sync"][..], &["--copy", "disk", "list"]] {
+        let ran = host.run(arguments).failed(5, "repository_not_found");
+        assert!(ran.stderr.contains("take the entry"), "{ran:?}");
+        assert!(!ran.stderr.contains("catalog.duckdb"), "{ran:?}");
+    }
+    let file = host.state().join("repositories.json");
+    let mut known: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let ours = host.repository().to_str().unwrap().to_owned();
+    known.as_object_mut().unwrap().retain(|place, _| *place == ours);
+    assert_eq!(known.as_object().unwrap().len(), 1, "{known}");
+    fs::write(&file, known.to_string()).unwrap();
+    host.run(&["sync"]).ok();
+    assert!(disk(&host).join("backups").join(name(&record)).is_dir());
+}
+
+#[test]
+fn what_is_not_published_on_a_store_is_no_damage() {
+    let (host, server) = (Host::with_files(), S3Server::start());
+    host.configure_repository(&host.store(&server, "shared"));
+    let record = host.back_up();
+    // As while another host writes.
+    let other = server.objects().join("shared/backups/backup_full_manual_being_written_0000");
+    fs::create_dir_all(other.join("files")).unwrap();
+    fs::write(other.join("files/uploads.tar.zst"), "so far").unwrap();
+    let ran = host.run(&["verify", "--all", "--json"]).ok();
+    assert!(ran.stderr.contains("being_written") && ran.stderr.contains("repo check"), "{ran:?}");
+    assert!(!ran.stdout.contains("being_written"), "{ran:?}");
+    // What was published, and lost its manifest, is damaged.
+    let there = server.objects().join("shared/backups").join(name(&record));
+    fs::remove_file(there.join("manifest.json")).unwrap();
+    host.run(&["verify", "--all"]).ended(6);
 }
 
 #[test]

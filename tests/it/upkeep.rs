@@ -85,6 +85,22 @@ fn check_names_everything_that_is_not_as_it_should_be() {
 }
 
 #[test]
+fn check_says_that_it_read_no_content_and_what_is_known_of_it() {
+    let host = Host::with_files();
+    let record = host.back_up();
+    let said = host.run(&["repo", "check"]).ok().stdout;
+    assert!(said.contains("No content was read") && !said.contains("damaged"), "{said}");
+    let archive = host.backup_dir(&record).join("files/uploads.tar.zst");
+    let mut bytes = fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    host.run(&["verify"]).ended(6);
+    let said = host.run(&["repo", "check"]).ok().stdout;
+    assert!(said.contains("1 backup is known to be damaged"), "{said}");
+}
+
+#[test]
 fn a_rebuilt_catalog_knows_what_repository_and_journal_know() {
     let host = Host::with_files();
     let full = host.back_up();
@@ -105,6 +121,35 @@ fn a_rebuilt_catalog_knows_what_repository_and_journal_know() {
     let ran = host.run(&["repo", "rebuild-catalog", "--json"]).ended(3);
     assert_eq!(ran.json()["published"], 1);
     assert!(ran.json()["unreadable"].to_string().contains("manifest.json"), "{ran:?}");
+}
+
+#[test]
+fn a_lost_header_is_missed_and_written_again_by_hand() {
+    let host = Host::with_files();
+    let record = host.back_up();
+    fs::remove_dir_all(host.state()).unwrap();
+    let header = host.repository().join("backstop-repository.json");
+    let was: Value = serde_json::from_str(&fs::read_to_string(&header).unwrap()).unwrap();
+    for damage in [None, Some("{\"for")] {
+        match damage {
+            None => fs::remove_file(&header).unwrap(),
+            Some(text) => fs::write(&header, text).unwrap(),
+        }
+        for command in [&["list"][..], &["backup"], &["restore", "latest", "--dry-run"]] {
+            let ran = host.run(command).failed(1, "repository_format");
+            assert!(ran.stderr.contains("repository-format.md"), "{ran:?}");
+        }
+    }
+    let page = include_str!("../../docs/repository-format.md");
+    let script = page.split("```sh\nid=").nth(1).unwrap().split("```").next().unwrap();
+    let script = format!("set -e\nid={script}");
+    let mut shell = Command::new("bash");
+    assert!(shell.args(["-c", &script]).current_dir(host.repository()).status().unwrap().success());
+    let now: Value = serde_json::from_str(&fs::read_to_string(&header).unwrap()).unwrap();
+    assert_eq!((&now["id"], &now["format"]), (&was["id"], &was["format"]));
+    // The attempts that failed are listed too.
+    assert_eq!(host.json(&["list", "--status", "completed"])[0]["id"], record["id"]);
+    host.back_up();
 }
 
 /// A chain of backups of a tree that changes, and the tree of its end.
@@ -172,6 +217,25 @@ fn the_end_of_a_chain_becomes_a_full_backup() {
     assert_eq!((&next["kind"], &next["parent"]), (&"incremental".into(), &new["id"]));
     assert_eq!(restored(&host, "latest"), listing(&host.live()));
     host.run(&["verify", "--level", "deep"]).ok();
+}
+
+#[test]
+fn a_consolidated_backup_that_is_damaged_is_made_again() {
+    let host = Host::with_files();
+    host.back_up();
+    host.write("new", "new");
+    let last = host.back_up();
+    // A label that anybody may have given says nothing.
+    let label = format!("consolidated-from={}", id(&last));
+    host.json(&["backup", "--label", &label]);
+    let consolidate = || host.json(&["repo", "consolidate", id(&last)])["backup"].clone();
+    let first = consolidate();
+    assert_eq!(first["sequence"], last["sequence"]);
+    assert_eq!(consolidate()["id"], first["id"], "made once");
+    fs::write(host.backup_dir(&first).join("files/uploads.tar.zst"), "cut").unwrap();
+    let second = consolidate();
+    assert_ne!(second["id"], first["id"]);
+    host.run(&["verify", id(&second), "--level", "deep"]).ok();
 }
 
 #[test]
@@ -302,6 +366,27 @@ fn a_moved_repository_is_whole_in_its_new_place_and_the_old_one_leads_there() {
     host.write("later", "later");
     host.back_up();
     assert_eq!(restored(&host, "latest"), listing(&host.live()));
+}
+
+#[test]
+fn the_target_of_a_move_that_was_given_up_for_another_one_is_no_repository() {
+    let host = Host::with_files();
+    host.back_up();
+    let old = host.repository();
+    let (given_up, new) = (host.path().join("given-up"), host.path().join("new"));
+    // As a move leaves it that is cut off just before the other place counts.
+    let copied = Command::new("cp").arg("-a").arg(&old).arg(&given_up).status().unwrap();
+    assert!(copied.success());
+    let header = fs::read_to_string(old.join("backstop-repository.json")).unwrap();
+    let header: Value = serde_json::from_str(&header).unwrap();
+    let moving = serde_json::json!({ "id": header["id"], "from": old });
+    fs::write(given_up.join("backstop-moving.json"), moving.to_string()).unwrap();
+    host.run(&["repo", "move", new.to_str().unwrap()]).ok();
+    point_to(&host, &given_up);
+    host.run(&["list"]).failed(5, "repository_moved");
+    host.run(&["backup"]).failed(5, "repository_moved");
+    point_to(&host, &new);
+    host.run(&["list"]).ok();
 }
 
 #[test]

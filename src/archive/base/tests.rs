@@ -120,11 +120,14 @@ fn a_change_that_its_time_may_hide_is_read_again() {
     let changed_at = Timestamp::from_nanosecond(i128::from(entry.ctime_ns)).unwrap();
     let held = |after: Duration| {
         let mut base = Base::new(&index, COMPONENT, changed_at + after);
-        matches!(base.meet(&entry).unwrap(), Met::Held(_))
+        matches!(base.meet(&entry, true).unwrap(), Met::Held(_))
     };
     assert!(held(Duration::from_secs(3)));
     assert!(!held(Duration::from_secs(2)));
     assert!(!held(Duration::ZERO));
+    let mut base = Base::new(&index, COMPONENT, changed_at + Duration::from_secs(3));
+    let met = base.meet(&entry, false).unwrap();
+    assert!(matches!(met, Met::Other(_)), "its file system proves nothing: {met:?}");
 }
 
 #[test]

@@ -85,17 +85,42 @@ impl IndexReader {
     /// # Errors
     /// [`Code::BackupDamaged`] when the index cannot be read.
     pub fn find(&self, component: &str, path: &Path) -> Result<Option<Row>> {
-        let indexed = indexed_path(path);
-        let mut rows = self.rows(Some(component));
-        let groups = self.file.metadata().row_groups();
-        rows.groups.retain(|number| may_have(&groups[*number], at::PATH, &indexed));
-        for row in rows {
+        for row in self.rows_under(component, &indexed_path(path)) {
             let row = row?;
             if row.entry.path == path {
                 return Ok(Some(row));
             }
         }
         Ok(None)
+    }
+
+    /// The row of one file, by its path or by what the column `path` has in its place where it
+    /// is not UTF-8. A file whose path is just that comes first.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn find_shown(&self, component: &str, path: &Path) -> Result<Option<Row>> {
+        let indexed = indexed_path(path);
+        let mut shown_so = None;
+        for row in self.rows_under(component, &indexed) {
+            let row = row?;
+            if row.entry.path == path {
+                return Ok(Some(row));
+            }
+            let is_escaped = row.entry.path.to_str().is_none();
+            if shown_so.is_none() && is_escaped && indexed_path(&row.entry.path) == indexed {
+                shown_so = Some(row);
+            }
+        }
+        Ok(shown_so)
+    }
+
+    /// The rows of the row groups that may hold a file which the column `path` has so.
+    fn rows_under(&self, component: &str, indexed: &str) -> Rows {
+        let mut rows = self.rows(Some(component));
+        let groups = self.file.metadata().row_groups();
+        rows.groups.retain(|number| may_have(&groups[*number], at::PATH, indexed));
+        rows
     }
 
     /// How many rows there are, of all components.

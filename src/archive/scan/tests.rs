@@ -36,12 +36,35 @@ fn symlinks_are_not_followed_and_sockets_are_named() {
     let dir = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/etc", dir.path().join("link")).unwrap();
     let _listener = UnixListener::bind(dir.path().join("socket")).unwrap();
-    fs::create_dir(dir.path().join(".backstop-4f2a")).unwrap();
     let (paths, faults) = scanned(dir.path(), &[]);
     assert_eq!(paths, [".", "link"]);
     let skipped: Vec<_> = faults.iter().map(|f| (f.path.to_str().unwrap(), f.trouble)).collect();
-    let expected = [(".backstop-4f2a", Trouble::Skipped), ("socket", Trouble::Skipped)];
-    assert_eq!(skipped, expected);
+    assert_eq!(skipped, [("socket", Trouble::Skipped)]);
+}
+
+#[test]
+fn directories_of_backstops_own_are_left_out_at_the_top_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = ".backstop-kept-20260102030405_4f2a-uploads";
+    let file = ".backstop-kept-20260102030405_4f2b-uploads";
+    let inside = format!("x/{own}");
+    for directory in [own, ".backstop-notes", &inside, "x/.backstop-y"] {
+        fs::create_dir_all(dir.path().join(directory)).unwrap();
+        fs::write(dir.path().join(directory).join("a"), "a").unwrap();
+    }
+    fs::write(dir.path().join(file), "no directory").unwrap();
+    let (mut paths, faults) = scanned(dir.path(), &[]);
+    paths.retain(|path| path.starts_with(".backstop") || path.contains("/.backstop"));
+    let mut expected = vec![file.to_owned()];
+    for directory in [".backstop-notes", &inside, "x/.backstop-y"] {
+        expected.extend([directory.to_owned(), format!("{directory}/a")]);
+    }
+    assert_eq!(paths, expected);
+    let skipped: Vec<_> = faults.iter().map(|f| (f.path.to_str().unwrap(), f.trouble)).collect();
+    assert_eq!(skipped, [(own, Trouble::Skipped)]);
+    assert!(faults[0].cause.contains("a restore replaced"), "{:?}", faults[0]);
+    let excluded = scanned(dir.path(), &["/.backstop-kept-*/"]);
+    assert!(excluded.1.is_empty(), "what is excluded is not named");
 }
 
 #[test]

@@ -221,6 +221,10 @@ mod tests {
             }
             opened
         }
+
+        fn is_proven(&self, entry: &Entry) -> bool {
+            self.0.is_proven(entry)
+        }
     }
 
     fn live(root: &Path) -> LiveSource {

@@ -60,7 +60,7 @@ impl<S: Files> Source for Compared<S> {
             self.waiting = Some(Waiting::New(entry));
             return Ok(gone(row));
         }
-        Ok(Some(match base.meet(&entry)? {
+        Ok(Some(match base.meet(&entry, self.source.is_proven(&entry))? {
             Met::Held(held) => Scanned::Held(Box::new(held)),
             Met::Other(row) => {
                 self.waiting = Some(Waiting::Met(entry));
@@ -82,5 +82,9 @@ impl<S: Files> Source for Compared<S> {
 impl<S: Files> Files for Compared<S> {
     fn open_file(&mut self, entry: &mut Entry) -> io::Result<Opened> {
         self.source.open_file(entry)
+    }
+
+    fn is_proven(&self, entry: &Entry) -> bool {
+        self.source.is_proven(entry)
     }
 }

@@ -35,4 +35,8 @@ impl Files for LiveSource {
     fn open_file(&mut self, entry: &mut Entry) -> io::Result<Opened> {
         self.0.open_file(entry).map(|(file, stat)| Opened::Live { file, stat })
     }
+
+    fn is_proven(&self, entry: &Entry) -> bool {
+        self.0.proofs().cover(entry)
+    }
 }

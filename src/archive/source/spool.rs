@@ -8,6 +8,7 @@ use super::{Content, Files, Opened, Source};
 use crate::archive::base::{Base, Met};
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::fault::{Fault, Trouble};
+use crate::archive::proof::Proofs;
 use crate::archive::scan::{Excludes, Scan, Scanned, Totals};
 use crate::error::{Code, Error, Result};
 use record::Record;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Spool {
     file: File,
     totals: Totals,
+    proofs: Proofs,
 }
 
 impl Spool {
@@ -53,7 +55,7 @@ impl Spool {
                 return Err(Error::new(Code::Interrupted, "copy files of", root.display()));
             }
             let record = match scanned {
-                Scanned::Entry(entry) if is_held(&mut base, &entry)? => Record::Entry(entry),
+                Scanned::Entry(entry) if is_held(&mut base, &entry, &scan)? => Record::Entry(entry),
                 Scanned::Entry(entry) if entry.kind == Kind::File => {
                     let record = copied(&mut scan, entry, number, &mut copy);
                     number += 1;
@@ -75,7 +77,7 @@ impl Spool {
             record.write(&mut output).map_err(failed)?;
         }
         let file = output.into_inner().map_err(|e| failed(e.into_error()))?;
-        Ok(Self { file, totals })
+        Ok(Self { file, totals, proofs: scan.proofs().clone() })
     }
 
     /// What was scanned.
@@ -88,13 +90,14 @@ impl Spool {
         let rewound = self.file.flush().and_then(|()| self.file.rewind());
         rewound.map_err(|e| Error::io("read the list of files for", staging, e))?;
         let input = BufReader::with_capacity(1 << 16, self.file);
-        Ok(SpoolSource { input, staging: staging.to_owned(), copy: None })
+        let staging = staging.to_owned();
+        Ok(SpoolSource { input, staging, proofs: self.proofs, copy: None })
     }
 }
 
-fn is_held(base: &mut Option<Base>, entry: &Entry) -> Result<bool> {
+fn is_held(base: &mut Option<Base>, entry: &Entry, scan: &Scan) -> Result<bool> {
     Ok(match base {
-        Some(base) => matches!(base.meet(entry)?, Met::Held(_)),
+        Some(base) => matches!(base.meet(entry, scan.proofs().cover(entry))?, Met::Held(_)),
         None => false,
     })
 }
@@ -139,6 +142,8 @@ fn missed(scan: &mut Scan, entry: &Entry, error: &io::Error) -> Record {
 pub struct SpoolSource {
     input: BufReader<File>,
     staging: PathBuf,
+    /// As they were when the tree was scanned: an equal base is asked with equal trust.
+    proofs: Proofs,
     copy: Option<(u64, bool)>,
 }
 
@@ -172,5 +177,9 @@ impl Files for SpoolSource {
         let file = File::open(self.staging.join(number.to_string()))
             .map_err(|e| io::Error::other(format!("its copy cannot be read: {e}")))?;
         Ok(Opened::Copy { file, changed })
+    }
+
+    fn is_proven(&self, entry: &Entry) -> bool {
+        self.proofs.cover(entry)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Content, Source};
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::fault::{Fault, Trouble};
-use crate::archive::scan::{Excludes, STAGING_PREFIX, Scanned};
+use crate::archive::scan::{Excludes, Own, Scanned};
 use crate::archive::tar::{SparseMap, TarReader};
 use crate::error::{Code, Error, Result};
 use std::io::{self, Read};
@@ -40,13 +40,16 @@ impl<R: Read> StreamSource<R> {
         }
     }
 
-    fn left_out(&self, path: &Path, is_directory: bool) -> bool {
-        let own = |part: Component<'_>| {
-            part.as_os_str().as_encoded_bytes().starts_with(STAGING_PREFIX.as_bytes())
-        };
-        !path.as_os_str().is_empty()
-            && (self.excludes.covers_below(path, is_directory) || path.components().any(own))
+    fn is_excluded(&self, path: &Path, is_directory: bool) -> bool {
+        !path.as_os_str().is_empty() && self.excludes.covers_below(path, is_directory)
     }
+}
+
+/// Which directory of backstop's own the path leads to or into, if any.
+fn own(path: &Path, is_directory: bool) -> Option<Own> {
+    let mut parts = path.components();
+    let top = parts.next()?;
+    (is_directory || parts.next().is_some()).then(|| Own::of(top.as_os_str())).flatten()
 }
 
 impl<R: Read> Source for StreamSource<R> {
@@ -59,13 +62,22 @@ impl<R: Read> Source for StreamSource<R> {
             let Some(member) = member else { return Ok(None) };
             let mut entry = member.entry;
             entry.path = self.inside(&entry.path)?;
-            if self.left_out(&entry.path, entry.kind == Kind::Directory) {
+            let is_directory = entry.kind == Kind::Directory;
+            if self.is_excluded(&entry.path, is_directory) {
                 continue;
+            }
+            if let Some(own) = own(&entry.path, is_directory) {
+                // Told once: what it holds comes after it.
+                if entry.path.components().count() > 1 {
+                    continue;
+                }
+                let fault = Fault::new(&entry.path, Trouble::Skipped, own.shown());
+                return Ok(Some(Scanned::Fault(fault)));
             }
             self.map = member.map;
             if let (Kind::Hardlink, Some(target)) = (entry.kind, &entry.link_target) {
                 let target = self.inside(Path::new(target))?;
-                if self.left_out(&target, false) {
+                if self.is_excluded(&target, false) || own(&target, false).is_some() {
                     let cause = "its content lies in an excluded file, of which it is a link";
                     let fault = Fault::new(&entry.path, Trouble::Unreadable, cause);
                     return Ok(Some(Scanned::Fault(fault)));

@@ -219,6 +219,27 @@ fn a_foreign_tar_is_archived_below_its_prefix() {
 }
 
 #[test]
+fn of_a_foreign_tar_only_backstops_own_directories_are_left_out_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = ".backstop-quarantine-r0123456789ab-uploads";
+    for directory in [own, ".backstop-notes", "x/.backstop-y"] {
+        fs::create_dir_all(dir.path().join(directory)).unwrap();
+        fs::write(dir.path().join(directory).join("a"), directory).unwrap();
+    }
+    let mut tar = Command::new("tar");
+    tar.args(["--format=posix", "--sort=name", "-C"]).arg(dir.path()).args(["-c", "."]);
+    let output = tar.output().unwrap();
+    let mut source =
+        StreamSource::new(&output.stdout[..], "container", Path::new(""), Excludes::none());
+    let packed = pack_from(&mut source);
+    assert_eq!(packed.written.skipped, [own]);
+    let paths: Vec<_> = packed.rows().iter().map(|row| row.entry.shown()).collect();
+    let expected =
+        [".", ".backstop-notes", ".backstop-notes/a", "x", "x/.backstop-y", "x/.backstop-y/a"];
+    assert_eq!(paths, expected);
+}
+
+#[test]
 fn a_foreign_tar_that_leads_elsewhere_is_refused() {
     let dir = tree(&["a"]);
     let output = Command::new("tar").arg("-C").arg(dir.path()).args(["-c", "a"]).output().unwrap();

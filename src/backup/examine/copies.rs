@@ -3,6 +3,7 @@
 use super::Finding;
 use crate::backup::known::Known;
 use crate::config::Copy;
+use crate::deadline;
 use crate::error::{Code, Result};
 use crate::setting::Setting;
 use crate::size::count;
@@ -20,6 +21,7 @@ pub(super) async fn examine(setting: &Setting) -> Vec<Finding> {
 }
 
 fn look(setting: &Setting, copy: &Copy) -> Result<String> {
+    copy.path.as_deref().map_or(Ok(()), deadline::answers)?;
     let (place, known) = (copy.place(), Known::of_copy(setting, copy)?);
     let there: BTreeSet<String> = match known.open() {
         Ok(found) => found.names()?.into_iter().collect(),

@@ -25,7 +25,7 @@ pub(super) async fn plan(
     let planned = runbook::plan(&setting, &registry, &checked, parameters);
     let plan = until_interrupted(&context.cancel, planned).await?;
     context.output.result(&plan, || print::plan(&plan))?;
-    Ok(Ending::Done)
+    Ok(if plan.blocked { Ending::Failed } else { Ending::Done })
 }
 
 pub(super) async fn run(

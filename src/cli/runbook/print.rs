@@ -91,7 +91,7 @@ pub(super) fn plan(plan: &Plan) -> String {
             line("point of no return: nothing is undone by itself after this");
         }
     }
-    if plan.is_blocked() {
+    if plan.blocked {
         text.push_str("A precondition does not hold: the run would stop there.\n");
     }
     text

@@ -15,6 +15,11 @@ fn keys() -> Vec<(String, String)> {
     let schema = schema();
     let mut keys = Vec::new();
     for (section, content) in schema["properties"].as_object().unwrap() {
+        // A key of the whole config, which lies in no section.
+        if content["type"] == "boolean" {
+            keys.push((String::new(), section.clone()));
+            continue;
+        }
         for key in table(content)["properties"].as_object().unwrap().keys() {
             keys.push((section.clone(), key.clone()));
         }
@@ -32,6 +37,10 @@ fn keys() -> Vec<(String, String)> {
 #[test]
 fn every_key_has_its_row_in_the_configuration_page() {
     for (section, key) in keys() {
+        if section.is_empty() {
+            assert!(PAGE.contains(&format!("| `{key}` |")), "{key} is not documented");
+            continue;
+        }
         let after = PAGE.split(&format!("[{section}]")).nth(1);
         let chapter = after.unwrap_or_default().split("\n## ").next().unwrap_or_default();
         assert!(chapter.contains(&format!("| `{key}` |")), "{section}.{key} is not documented");
@@ -63,7 +72,8 @@ fn the_schema_describes_every_key_and_forbids_others() {
     let schema = schema();
     assert_eq!(schema["additionalProperties"], Value::Bool(false));
     for (section, key) in keys() {
-        let section_schema = section.split('.').fold(&schema, |schema, name| {
+        let parts = section.split('.').filter(|part| !part.is_empty());
+        let section_schema = parts.fold(&schema, |schema, name| {
             &crate::config::schema::present(schema)["properties"][name]
         });
         let table = table(section_schema);

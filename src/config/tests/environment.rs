@@ -238,3 +238,18 @@ fn rules_of_one_reason_can_be_overridden() {
     assert_eq!(retention.safety.max_total_size.unwrap().bytes(), 10 << 30);
     assert_eq!(retention.safety.keep_within, None, "the table replaces the default");
 }
+
+#[test]
+fn backups_are_turned_off_by_the_file_or_by_the_older_variable() {
+    let off = format!("enabled = false\n{SAMPLE}");
+    let enabled = |text: &str, said: &str| {
+        let variables = [("BACKUP_ENABLED", said)];
+        load("backstop.toml", text, &variables).unwrap().config.enabled
+    };
+    assert!(enabled(SAMPLE, "") && enabled(SAMPLE, "true") && enabled(SAMPLE, "yes"));
+    for no in ["false", "FALSE", "no", "off", "0"] {
+        assert!(!enabled(SAMPLE, no), "{no}");
+        assert!(!enabled(&format!("enabled = true\n{SAMPLE}"), no), "{no}");
+    }
+    assert!(!enabled(&off, "true"), "what was turned off stays so");
+}

@@ -1,5 +1,6 @@
 //! Snapshots of btrfs subvolumes, through the `btrfs` program (btrfs-subvolume(8)).
 
+use crate::archive::scan::Own;
 use crate::error::{Code, Error, Result};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -55,7 +56,7 @@ pub(super) fn no_subvolume_inside(subvolume: &Path, source: &Path) -> Result<(),
             let candidate = source.join(ending.as_path());
             let inside = fs::symlink_metadata(&candidate)
                 .is_ok_and(|m| m.is_dir() && m.ino() == SUBVOLUME_INODE);
-            if inside && !is_capture(&candidate) {
+            if inside && !is_capture(&candidate, source) {
                 return Err(format!("the subvolume {} lies inside it", candidate.display()));
             }
             ending.next();
@@ -64,8 +65,10 @@ pub(super) fn no_subvolume_inside(subvolume: &Path, source: &Path) -> Result<(),
     Ok(())
 }
 
-fn is_capture(path: &Path) -> bool {
-    path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(super::PREFIX.as_bytes()))
+/// Whether a backup of `source` leaves the subvolume at `path` out, as a capture that is left
+/// from another one.
+fn is_capture(path: &Path, source: &Path) -> bool {
+    path.parent() == Some(source) && path.file_name().and_then(Own::of) == Some(Own::Capture)
 }
 
 /// Makes a read-only snapshot of `subvolume` at `place`.

@@ -36,7 +36,16 @@ impl Mounts {
 
     /// A mount point strictly below `path`.
     pub(super) fn below(&self, path: &Path) -> Option<&Path> {
-        self.0.iter().map(PathBuf::as_path).find(|point| *point != path && point.starts_with(path))
+        self.all_below(path).next()
+    }
+
+    /// All mount points strictly below `path`.
+    pub(super) fn all_below<'a, 'p>(
+        &'a self,
+        path: &'p Path,
+    ) -> impl Iterator<Item = &'a Path> + use<'a, 'p> {
+        let points = self.0.iter().map(PathBuf::as_path);
+        points.filter(move |point| *point != path && point.starts_with(path))
     }
 }
 
@@ -81,5 +90,7 @@ mod tests {
         assert!(mounts.same(p("/srvx"), p("/")));
         assert_eq!(mounts.below(p("/srv")), Some(p("/srv/with space")));
         assert_eq!(mounts.below(p("/srv/with space")), None);
+        let all: Vec<_> = mounts.all_below(p("/")).collect();
+        assert_eq!(all, [p("/srv"), p("/srv/with space")]);
     }
 }

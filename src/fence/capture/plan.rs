@@ -2,7 +2,8 @@
 
 use super::guard::Guard;
 use super::mounts::Mounts;
-use super::{Captured, Directory, Method, PREFIX, Staging, btrfs, staging};
+use super::{Captured, Directory, Method, Staging, btrfs, staging};
+use crate::archive::scan::Own;
 use crate::config::Capture;
 use crate::error::{Code, Error, Result};
 use crate::fence::journal::{CaptureKind, JournalCapture, LiveJournal};
@@ -67,7 +68,7 @@ impl Plan {
         };
         let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let name: String = name.chars().map(|c| if safe(c) { c } else { '_' }).collect();
-        let place = ground.room.join(format!("{PREFIX}{id}-{name}"));
+        let place = ground.room.join(Own::Capture.name(id, &name));
         Ok(Self { source: ground.source, place, step, may_fall_back: wanted == Capture::Auto })
     }
 

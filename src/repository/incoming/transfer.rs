@@ -1,7 +1,7 @@
 //! The way of a new backup to a store.
 
 use crate::error::{Code, Error, Result};
-use crate::repository::checksums::{CHECKSUMS, hash_blob};
+use crate::repository::checksums::CHECKSUMS;
 use crate::repository::lease::{self, Needs, Pace, Writer};
 use crate::repository::manifest::{Component, MANIFEST, Manifest, Object};
 use crate::repository::{BACKUPS, BackupId, PublishedBackup};
@@ -11,17 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// The files of dumps in directory format lie in directories below this one.
-const DATABASES: &str = "databases/";
-
 /// A place on a store that is announced by a lease. On drop, what was sent is removed unless
-/// it was published.
+/// it was published, or is for the next attempt to go on with.
 #[derive(Debug)]
 pub(in crate::repository) struct Transfer {
     storage: Arc<dyn Storage>,
     /// None once it was given back.
     lease: Option<Writer>,
-    parent: Option<PublishedBackup>,
     /// Where the objects go, once they are on their way.
     dir: Option<String>,
     /// What was sent stays, for the next attempt to go on with.
@@ -39,8 +35,8 @@ impl Transfer {
     ) -> Result<Self> {
         let needs = parent.map_or_else(|| Ok(Needs::new()), needs_of)?;
         let lease = Some(Writer::take(storage, pace, id, needs)?);
-        let (storage, parent) = (storage.clone(), parent.cloned());
-        Ok(Self { storage, lease, parent, dir: None, continues: false, published: false })
+        let storage = storage.clone();
+        Ok(Self { storage, lease, dir: None, continues: false, published: false })
     }
 
     /// One that goes on where an earlier one of the same backup was cut off.
@@ -52,7 +48,7 @@ impl Transfer {
     ) -> Result<Self> {
         let lease = Some(Writer::take(storage, pace, id, needs)?);
         let storage = storage.clone();
-        Ok(Self { storage, lease, parent: None, dir: None, continues: true, published: false })
+        Ok(Self { storage, lease, dir: None, continues: true, published: false })
     }
 
     /// Names the backup to others, and returns where its objects go.
@@ -65,13 +61,28 @@ impl Transfer {
         Ok(dir)
     }
 
+    /// Ends it, and leaves nothing: there is nothing to go on with. Where another host took the
+    /// same backup over, what lies there is its own.
+    pub(in crate::repository) fn discard(mut self) {
+        self.continues = self.confirm().is_err();
+    }
+
+    /// Ends it because of a failure. A store that does not answer is not asked any more: its
+    /// lease becomes stale by itself.
+    pub(in crate::repository) fn give_up(mut self, because: &Error) {
+        if because.code() == Code::StorageUnreachable {
+            self.lease = None;
+        }
+    }
+
     /// Where it goes.
     pub(super) fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
     }
 
-    /// Sends every object. Files of dumps that the parent's dump holds byte for byte are copied
-    /// by the store itself, where it can do that.
+    /// Sends every object. What the store holds of the same content already is not copied there:
+    /// whether it still is that content would have to be read first, and to read it costs as much
+    /// as to send ours, which was read back a moment ago.
     pub(super) fn send(
         &mut self,
         from: &Path,
@@ -80,46 +91,14 @@ impl Transfer {
         sent: &mut dyn FnMut(u64),
     ) -> Result<()> {
         let dir = self.announce(&manifest.name)?;
-        let held = self.parent.as_ref().map(held_by).unwrap_or_default();
         for object in &manifest.objects {
             if cancel.is_cancelled() {
                 return Err(Error::new(Code::Interrupted, "send", self.storage.shown(&dir)));
             }
-            let to = format!("{dir}/{}", object.path);
-            let theirs = held.get(&(object.size, object.sha256.clone()));
-            match theirs.filter(|_| is_of_directory(&object.path)) {
-                Some(theirs) if self.copies(theirs, &to, object.size)? => sent(object.size),
-                theirs => {
-                    let ours = from.join(&object.path);
-                    let content = match theirs.filter(|_| !ours.exists()) {
-                        Some(theirs) => self.bring(theirs, object, cancel)?,
-                        None => Blob::file(&ours)?,
-                    };
-                    self.storage.upload(&to, &content, cancel, sent)?;
-                }
-            }
+            let content = Blob::file(&from.join(&object.path))?;
+            self.storage.upload(&format!("{dir}/{}", object.path), &content, cancel, sent)?;
         }
         Ok(())
-    }
-
-    /// Whether the store copied an object whole.
-    fn copies(&self, from: &str, to: &str, size: u64) -> Result<bool> {
-        // Of a parent's file only the size is known without fetching it.
-        let is_sound = self.storage.size(from)? == Some(size);
-        Ok(is_sound && self.storage.copy(from, to)? && self.storage.size(to)? == Some(size))
-    }
-
-    /// The parent's object, which the store does not copy, and of which there is no other: what
-    /// is encrypted twice has other bytes.
-    fn bring(&self, theirs: &str, object: &Object, cancel: &CancellationToken) -> Result<Blob> {
-        let damaged = |cause| {
-            Error::new(Code::BackupDamaged, "build upon", self.storage.shown(theirs)).cause(cause)
-        };
-        let blob = self.storage.open(theirs)?.ok_or_else(|| damaged("it is missing"))?;
-        match hash_blob(cancel, &blob)?.1 == object.sha256 {
-            true => Ok(blob),
-            false => Err(damaged("it has other bytes than were written")),
-        }
     }
 
     /// Makes the objects a backup: its manifest is written last.
@@ -171,10 +150,13 @@ impl Drop for Transfer {
         let removed = match &self.dir {
             None => true,
             // The rest is for the next attempt to go on with. The lease stays with it, so that
-            // somebody clears both away if nobody does.
+            // somebody clears both away if nobody does; until then nobody heeds it.
             Some(dir) if self.continues => {
                 if self.published {
                     let _ = self.storage.remove(&format!("{dir}/{MANIFEST}"));
+                }
+                if let Some(lease) = self.lease.take() {
+                    let _ = lease.abandon();
                 }
                 false
             }
@@ -197,16 +179,4 @@ fn needs_of(parent: &PublishedBackup) -> Result<Needs> {
         }
     }
     Ok(needs)
-}
-
-/// The files of a backup's dumps in directory format, by size and hash.
-fn held_by(parent: &PublishedBackup) -> HashMap<(u64, String), String> {
-    let manifest = parent.manifest();
-    let files = manifest.objects.iter().filter(|object| is_of_directory(&object.path));
-    let named = |it: &Object| format!("{BACKUPS}/{}/{}", manifest.name, it.path);
-    files.map(|it| ((it.size, it.sha256.clone()), named(it))).collect()
-}
-
-fn is_of_directory(object: &str) -> bool {
-    object.strip_prefix(DATABASES).is_some_and(|rest| rest.contains('/'))
 }

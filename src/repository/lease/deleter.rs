@@ -113,6 +113,10 @@ impl Deleter {
     /// First the leases, then the manifests: a writer writes its manifest before its lease goes.
     fn look(&mut self, knows: &dyn Fn(&str) -> bool) -> Result<()> {
         for other in all(self.storage.as_ref(), WRITE)? {
+            // Its holder gave up, or finds out that it has lost it before anything is published.
+            if other.lease.as_ref().is_some_and(|lease| lease.abandoned) {
+                continue;
+            }
             // One that is gone by now was given back; its manifest is looked for below.
             let age = match &self.held {
                 Some(held) => held.age_of(&other.object)?,

@@ -1,7 +1,7 @@
 //! Who is there now.
 
 use super::clear::CLOCK;
-use super::{LEASES, Pace, WRITE, age, all};
+use super::{Found, LEASES, Pace, WRITE, age, all};
 use crate::error::Result;
 use crate::repository::BackupId;
 use crate::storage::Storage;
@@ -18,7 +18,9 @@ pub(in crate::repository) fn who_writes(
     let clock = format!("{LEASES}/{CLOCK}{}", BackupId::random()?);
     storage.write(&clock, b"")?;
     let mut present = Ok(None);
-    for found in writers {
+    // Who gave up publishes nothing.
+    let gave_up = |found: &Found| found.lease.as_ref().is_some_and(|lease| lease.abandoned);
+    for found in writers.into_iter().filter(|found| !gave_up(found)) {
         match age(storage, &found.object, &clock) {
             // Of one that is gone by now the backup is published, or is none.
             Ok(age) if age.is_none_or(|age| age > pace.stale) => {}

@@ -1,5 +1,7 @@
 //! Writers, deleters and clearers on one store, interleaved at every step.
 
+mod copied;
+mod failed;
 mod host;
 
 use super::turns::{Turns, interruptions};
@@ -56,24 +58,6 @@ fn a_repository_on_a_store_is_written_read_and_deleted() {
     host.deletes(&[&full, &next]).unwrap();
     assert!(assert_sound(&host, &storage, &"both").is_empty(), "what needs it goes along");
     assert_eq!(storage.all(), ["backstop-repository.json"]);
-}
-
-#[test]
-fn what_is_unchanged_is_copied_by_the_store() {
-    let storage = MemoryStorage::new();
-    let full = Host::on(Arc::new(storage.clone())).writes(None, 'a').unwrap();
-    let copied = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let seen = copied.clone();
-    let watched = storage.hooked(move |request| {
-        if request.verb == "copy" {
-            seen.lock().unwrap().push(request.name.clone());
-        }
-        Fault::None
-    });
-    Host::on(Arc::new(watched)).writes(Some(&full), 'b').unwrap();
-    let copied = copied.lock().unwrap().clone();
-    assert_eq!(copied.len(), 1);
-    assert!(copied[0].ends_with("_bbbb/databases/shop/1.dat"), "{copied:?}");
 }
 
 #[test]
@@ -211,7 +195,7 @@ fn pins_are_kept_on_a_store_and_save_from_a_deletion_that_has_begun() {
     let host = Host::on(Arc::new(storage.clone()));
     let full = host.writes(None, 'a').unwrap();
     let id = full.manifest().id.clone();
-    let pin = Pin { at: None, host: None, reason: Some("audit".into()) };
+    let pin = Pin { at: None, host: None, reason: Some("audit".into()), brought: false };
     let lock = host.repository.lock(LockMode::Shared, Duration::ZERO).unwrap();
     host.repository.pin(&id, &pin, &lock).unwrap();
     assert_eq!(host.repository.pins().unwrap(), BTreeMap::from([(id.clone(), pin)]));
@@ -229,7 +213,7 @@ fn a_keeper_and_a_deleter_never_both_succeed() {
             let host = Host::on(Arc::new(storage));
             let lock = host.repository.lock(LockMode::Shared, Duration::ZERO).unwrap();
             let is_there = host.repository.backup(&full.manifest().name).is_ok();
-            let pin = Pin { at: None, host: None, reason: None };
+            let pin = Pin { at: None, host: None, reason: None, brought: false };
             host.repository.pin(&id, &pin, &lock).is_ok() && is_there
         });
         let full = {

@@ -18,6 +18,8 @@ pub(in crate::repository) type Needs = BTreeMap<BackupId, String>;
 pub(in crate::repository) struct Writer {
     storage: Arc<dyn Storage>,
     held: Held,
+    /// What it writes itself.
+    id: BackupId,
     needs: Needs,
 }
 
@@ -33,9 +35,10 @@ impl Writer {
         needs: Needs,
     ) -> Result<Self> {
         let mut lease = Lease::new()?;
-        lease.needs = needs.keys().cloned().collect();
+        // Its own id as well: a copy may be sent a backup that somebody is deleting there.
+        lease.needs = needs.keys().chain([id]).cloned().collect();
         let held = Held::take(storage, format!("{LEASES}/{WRITE}{id}.json"), lease, pace)?;
-        let writer = Self { storage: storage.clone(), held, needs };
+        let writer = Self { storage: storage.clone(), held, id: id.clone(), needs };
         match writer.look() {
             Ok(()) => Ok(writer),
             Err(e) => {
@@ -58,6 +61,12 @@ impl Writer {
         self.look()
     }
 
+    /// Says that nothing more is written, and leaves the lease with what was: whoever finds it
+    /// stale clears both away.
+    pub(in crate::repository) fn abandon(self) -> Result<()> {
+        self.held.abandon()
+    }
+
     pub(in crate::repository) fn give_back(self) -> Result<()> {
         self.held.give_back()
     }
@@ -67,6 +76,10 @@ impl Writer {
         refuse(&self.storage.shown(""), header.and_then(|header| header.gone()), None)?;
         // A stale one counts as well, until it is cleared away: its holder may have begun.
         for other in all(self.storage.as_ref(), DELETE)? {
+            let own = other.lease.as_ref().and_then(|lease| lease.deletes.get(&self.id));
+            if let Some(name) = own {
+                return Err(self.doomed(name, &other.holder()));
+            }
             let hit = match &other.lease {
                 Some(lease) => self.needs.iter().find(|(id, _)| lease.deletes.contains_key(*id)),
                 None => self.needs.first_key_value(),
@@ -81,6 +94,14 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Whoever deletes it may remove what is sent until the lease is gone.
+    fn doomed(&self, name: &str, holder: &str) -> Error {
+        let shown = self.storage.shown(&format!("{BACKUPS}/{name}"));
+        Error::new(Code::Locked, "send", shown)
+            .cause(format!("{holder} is deleting it there, or died while it did"))
+            .hint("run it again when that has ended; a lease of the dead lasts for 15 minutes")
     }
 
     fn going(&self, name: &str, cause: String) -> Error {

@@ -29,6 +29,14 @@ pub struct FilesDetail {
     pub unreadable: Vec<String>,
 }
 
+impl FilesDetail {
+    /// What the live tree may hold and the archive does not: the patterns that were left out, and
+    /// the files that could not be read.
+    pub fn left_out(&self) -> Vec<String> {
+        self.exclude.iter().chain(&self.unreadable).cloned().collect()
+    }
+}
+
 /// An archive of an earlier backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elsewhere {

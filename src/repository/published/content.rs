@@ -4,6 +4,8 @@ use super::PublishedBackup;
 use crate::encryption::EXTENSION;
 use crate::error::{Code, Error, Result};
 use crate::repository::checksums::hash_blob;
+use crate::repository::manifest::Object;
+use crate::repository::proof::is_as_written;
 use crate::repository::{BACKUPS, BackupId};
 use crate::storage::{Blob, Scratch, Storage, check_name};
 use std::path::{Path, PathBuf};
@@ -84,6 +86,18 @@ impl PublishedBackup {
             }
         }
         located
+    }
+
+    /// Whether one of its objects has the bytes that its manifest says. All of them are read.
+    ///
+    /// # Errors
+    /// `interrupted` when `cancel` is set, and what a store answers.
+    pub(in crate::repository) fn is_as_written(
+        &self,
+        object: &Object,
+        cancel: &CancellationToken,
+    ) -> Result<bool> {
+        is_as_written(self.storage.as_ref(), &self.name_of(&object.path)?, object, cancel)
     }
 
     /// Whether its objects are encrypted.

@@ -12,14 +12,15 @@
 //! | `kept.filling` or `kept.draining` | there and live | in `new` |
 //! | `kept` | in `kept` | in `new` and live |
 
-use super::{OWN_PREFIX, exists, make_dir, rename, rename_to_free};
+use super::{exists, make_dir, rename, rename_to_free};
+use crate::archive::scan::Own;
 use crate::error::{Error, Result};
 use crate::repository::sync_dir;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -57,10 +58,10 @@ impl Entries<'_> {
                 // The live directory has its own metadata until the rename below.
                 dress(self.live, &aside)?;
             }
-            empty(self.live, &aside)?;
+            self.empty(&aside)?;
             self.pivot(&aside, self.kept)?;
         }
-        fill(self.live, self.new, self.kept)?;
+        self.fill(self.new, self.kept)?;
         dress(self.new, self.live)?;
         date(self.live, changed)
     }
@@ -71,12 +72,12 @@ impl Entries<'_> {
         let [filling, draining] = ["filling", "draining"].map(|name| self.named(name));
         if exists(self.kept)? {
             make_dir(self.new)?;
-            empty(self.live, self.new)?;
+            self.empty(self.new)?;
             self.pivot(self.kept, &draining)?;
         }
         for aside in [&filling, &draining] {
             if exists(aside)? {
-                fill(self.live, aside, self.new)?;
+                self.fill(aside, self.new)?;
                 if *aside == draining {
                     dress(aside, self.live)?;
                 }
@@ -107,33 +108,63 @@ impl Entries<'_> {
         rename(from, to)?;
         sync_dir(self.live)
     }
-}
 
-/// Moves every entry of `live` into `aside`, until there is none. A name that is there already
-/// was made again meanwhile; both stay, the later one numbered.
-fn empty(live: &Path, aside: &Path) -> Result<()> {
-    each(live, |name| {
-        let from = live.join(name);
-        match rename(&from, &aside.join(name)) {
-            Err(_) if exists(&aside.join(name))? => rename_to_free(&from, aside, name),
-            moved => gone_is_fine(&from, moved),
-        }
-    })
-}
-
-/// Moves every entry of `from` into `live`. What somebody made there meanwhile under the same
-/// name goes to `aside`.
-fn fill(live: &Path, from: &Path, aside: &Path) -> Result<()> {
-    each(from, |name| {
-        let (source, to) = (from.join(name), live.join(name));
-        match rename(&source, &to) {
-            Err(_) if exists(&to)? => {
-                rename_to_free(&to, aside, name)?;
-                rename(&source, &to)
+    /// Moves every live entry into `aside`, until there is none. A name that is there already
+    /// was made again meanwhile; both stay, the later one numbered.
+    fn empty(&self, aside: &Path) -> Result<()> {
+        self.each(self.live, |name| {
+            let from = self.live.join(name);
+            match rename(&from, &aside.join(name)) {
+                Err(_) if exists(&aside.join(name))? => rename_to_free(&from, aside, name),
+                moved => gone_is_fine(&from, moved),
             }
-            moved => gone_is_fine(&source, moved),
+        })
+    }
+
+    /// Makes every entry of `from` live. What somebody made there meanwhile under the same name
+    /// goes to `aside`.
+    fn fill(&self, from: &Path, aside: &Path) -> Result<()> {
+        self.each(from, |name| {
+            let (source, to) = (from.join(name), self.live.join(name));
+            match rename(&source, &to) {
+                Err(_) if exists(&to)? => {
+                    rename_to_free(&to, aside, name)?;
+                    rename(&source, &to)
+                }
+                moved => gone_is_fine(&source, moved),
+            }
+        })
+    }
+
+    /// Does `work` for the entries of `dir`, but for backstop's own, until there are none.
+    fn each(&self, dir: &Path, work: impl Fn(&OsString) -> Result<()>) -> Result<()> {
+        let failed = |e| Error::io("list", dir, e);
+        loop {
+            let mut names = BTreeSet::new();
+            for entry in std::fs::read_dir(dir).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let name = entry.file_name();
+                if !self.is_of_this_swap(&name) && !is_own(&entry) {
+                    names.insert(name);
+                }
+            }
+            if names.is_empty() {
+                return Ok(());
+            }
+            names.iter().try_for_each(&work)?;
         }
-    })
+    }
+
+    fn is_of_this_swap(&self, name: &OsStr) -> bool {
+        let is = |path: &Path| path.file_name() == Some(name);
+        is(self.new) || self.asides().iter().any(|aside| is(aside))
+    }
+}
+
+/// Whether the entry is a directory that backstop made for itself, perhaps for another restore.
+/// A scan leaves out the same, so a restored tree has none.
+pub(in crate::restore) fn is_own(entry: &std::fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir()) && Own::of(&entry.file_name()).is_some()
 }
 
 /// Somebody may have removed an entry between the list and the rename.
@@ -141,24 +172,6 @@ fn gone_is_fine(entry: &Path, moved: Result<()>) -> Result<()> {
     match moved {
         Err(e) if exists(entry)? => Err(e),
         _ => Ok(()),
-    }
-}
-
-/// Does `work` for the entries of `dir`, but for backstop's own, until there are none.
-fn each(dir: &Path, work: impl Fn(&OsString) -> Result<()>) -> Result<()> {
-    let failed = |e| Error::io("list", dir, e);
-    loop {
-        let mut names = BTreeSet::new();
-        for entry in std::fs::read_dir(dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            if !name.to_string_lossy().starts_with(OWN_PREFIX) {
-                names.insert(name);
-            }
-        }
-        if names.is_empty() {
-            return Ok(());
-        }
-        names.iter().try_for_each(&work)?;
     }
 }
 

@@ -97,7 +97,7 @@ fn held(dir: &Path) -> Vec<String> {
         .into_iter()
         .flatten()
         .map(|entry| entry.unwrap())
-        .filter(|entry| !entry.file_name().to_string_lossy().starts_with(OWN_PREFIX))
+        .filter(|entry| !entry.file_name().to_string_lossy().starts_with(".backstop-"))
         .map(|entry| {
             let content = fs::read_to_string(entry.path()).unwrap_or_else(|_| "a directory".into());
             format!("{}={content}", entry.file_name().display())
@@ -131,6 +131,31 @@ fn entries_that_were_replaced_since_go_back_with_the_restored_tree() {
     swap.swap_back().unwrap();
     assert_eq!(held(&swap.live), OLD);
     assert_eq!(held(&swap.new), ["a=a directory", "b=written since", "c=since", "only-new=only"]);
+}
+
+#[test]
+fn what_only_looks_like_backstops_changes_places_too() {
+    const FILE: &str = ".backstop-kept-20260102030405_4f2a-uploads";
+    const OTHER: &str = ".backstop-kept-20260102030405_4f2b-uploads";
+    let (_dir, swap) = entries();
+    for (tree, word) in [(&swap.live, "old"), (&swap.new, "new")] {
+        fs::create_dir(tree.join(".backstop-notes")).unwrap();
+        fs::write(tree.join(".backstop-notes/a"), word).unwrap();
+        fs::write(tree.join(FILE), word).unwrap();
+    }
+    fs::create_dir(swap.live.join(OTHER)).unwrap();
+    let read = |dir: &Path, name: &str| fs::read_to_string(dir.join(name)).unwrap();
+    let check = |dir: &Path, word: &str| {
+        assert_eq!(read(dir, ".backstop-notes/a"), word);
+        assert_eq!(read(dir, FILE), word);
+        assert!(swap.live.join(OTHER).is_dir(), "what another restore keeps stays");
+    };
+    swap.swap().unwrap();
+    check(&swap.live, "new");
+    check(&swap.kept, "old");
+    swap.swap_back().unwrap();
+    check(&swap.live, "old");
+    check(&swap.new, "new");
 }
 
 #[test]

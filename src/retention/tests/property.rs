@@ -73,7 +73,7 @@ fn history(steps: &[Step]) -> (Vec<BackupRecord>, Footprints) {
             record.stack = "mail".into();
         }
         if step.pinned {
-            record.pin = Some(Pin { at: None, host: None, reason: None });
+            record.pin = Some(Pin { at: None, host: None, reason: None, brought: false });
         }
         records.push(if step.damaged { damaged(record) } else { record });
         if let Some(other) = place.checked_sub(step.shares as usize) {

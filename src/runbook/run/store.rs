@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// The runbook's text beside the journal.
 const TEXT: &str = "runbook.yaml";
 
+/// The output of a step that names the restore which it made.
+pub(in crate::runbook) const RESTORE: &str = "restore";
+
 /// Where runs are kept: `runs/` in the state directory.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -124,6 +127,15 @@ impl Store {
         let path = self.dir.join(id).join(FILE);
         let meta = std::fs::metadata(&path).map_err(|e| Error::io("look at", &path, e))?;
         Ok(meta.len())
+    }
+
+    /// The run that made the restore `key`, as far as runs can be read.
+    pub fn of_restore(&self, key: &str) -> Result<Option<Run>> {
+        let made = |run: &Run| {
+            let mut units = run.state.units.values();
+            units.any(|unit| unit.outputs.get(RESTORE).is_some_and(|made| made == key))
+        };
+        Ok(self.all(|_| {})?.into_iter().find(made))
     }
 
     /// Every run, newest first; one that cannot be read is left out and told by `complain`.

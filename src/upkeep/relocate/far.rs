@@ -16,7 +16,9 @@ use crate::copies::{self, Sent};
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository, create_dir};
+use crate::retention::announce_pause;
 use crate::setting::Setting;
+use crate::verify::KnownDamage;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +35,7 @@ struct Moving<'a> {
     setting: &'a Setting,
     source: Repository,
     target: Repository,
+    known: KnownDamage,
     /// The backups that were read back in the new place.
     verified: Sent,
     copied_bytes: u64,
@@ -73,7 +76,8 @@ pub(super) fn relocate(setting: &Setting, from: &Place, to: &Place) -> Result<Mo
     // Whoever comes too early to the new place finds it locked, and not ready.
     let theirs = target.lock(LockMode::Exclusive, Duration::ZERO)?;
     let verified = Sent::read(&notes);
-    let mut moving = Moving { setting, source, target, verified, copied_bytes: 0 };
+    let known = KnownDamage::of(setting);
+    let mut moving = Moving { setting, source, target, known, verified, copied_bytes: 0 };
     if gone.is_none() {
         setting.progress.step("copy");
         moving.forget_deleted(&theirs)?;
@@ -113,7 +117,10 @@ impl Moving<'_> {
                 Ok(backup) => missing.push(backup),
                 // No backup, or none yet.
                 Err(e) if e.code() == Code::BackupNotFound => {}
-                Err(e) if e.code() == Code::BackupDamaged => damaged = Some(e),
+                Err(e) if e.code() == Code::BackupDamaged => {
+                    copies::unreadable(self.setting, &self.source, name, &e);
+                    damaged = Some(e);
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -135,7 +142,7 @@ impl Moving<'_> {
                 Err(e) => return Err(e),
             }
         }
-        copies::pins(&self.source, &self.target, theirs)?;
+        copies::move_pins(&self.source, &self.target, theirs)?;
         damaged.map_or(Ok(()), |e| {
             Err(e.hint(
                 "the repository is still where it was, and all other backups are in the new \
@@ -151,8 +158,8 @@ impl Moving<'_> {
         match self.target.backup(name) {
             Ok(_) => {}
             Err(e) if e.code() == Code::BackupNotFound => {
-                let bytes = &mut self.copied_bytes;
-                copies::send(self.setting, &self.target, backup, theirs, &shown, bytes)?;
+                let (places, bytes) = ((&self.source, &self.target), &mut self.copied_bytes);
+                copies::send(self.setting, places, (backup, &self.known), theirs, &shown, bytes)?;
             }
             Err(e) if e.code() == Code::BackupDamaged => {
                 return self.discard(backup, theirs, &e.to_string());
@@ -204,6 +211,7 @@ impl Moving<'_> {
         let names: BTreeSet<String> = targets.values().cloned().collect();
         let knows = |name: &str| names.contains(name);
         let cancel = &self.setting.cancel;
+        announce_pause(from, &self.setting.progress);
         let mut deletion = from.deletion(targets.clone(), &knows, cancel, lock)?;
         for (id, name) in &targets {
             self.setting.check_interrupted(ATTEMPTED)?;

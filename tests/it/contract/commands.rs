@@ -83,6 +83,50 @@ fn delete_takes_one_backup_out() {
 }
 
 #[test]
+fn a_dry_run_refuses_what_the_deletion_would_refuse() {
+    let host = Host::with_files();
+    let (full, incremental) = (host.back_up(), host.back_up());
+    let (full, incremental) = (full["id"].as_str().unwrap(), incremental["id"].as_str().unwrap());
+    host.run(&["keep", incremental]).ok();
+    for how in ["--dry-run", "--yes"] {
+        host.run(&["delete", full, how]).failed(1, "backup_needed");
+        host.run(&["delete", incremental, how]).failed(1, "backup_kept");
+    }
+    host.run(&["delete", incremental, "--dry-run", "--force"]).ok();
+    assert_eq!(host.backups_and_incoming(), (2, 0));
+}
+
+#[test]
+fn what_cannot_be_read_and_nobody_knows_is_deleted_by_force_alone() {
+    let host = Host::with_files();
+    let full = host.back_up();
+    let incremental = host.back_up();
+    let forget = || std::fs::remove_file(host.state().join("catalog.duckdb")).unwrap();
+    let manifest = host.backup_dir(&full).join("manifest.json");
+    let whole = std::fs::read(&manifest).unwrap();
+    std::fs::remove_file(&manifest).unwrap();
+    forget();
+    // With its manifest it would be as good as before.
+    let name = full["name"].as_str().unwrap();
+    host.run(&["delete", name, "--force", "--yes"]).failed(1, "backup_needed");
+    std::fs::write(&manifest, whole).unwrap();
+
+    std::fs::remove_file(host.backup_dir(&incremental).join("manifest.json")).unwrap();
+    forget();
+    let name = incremental["name"].as_str().unwrap();
+    let ran = host.run(&["repo", "check"]).ended(6);
+    assert!(ran.stdout.contains(&format!("`backstop delete {name} --force`")), "{ran:?}");
+    host.run(&["delete", name, "--yes"]).failed(6, "backup_damaged");
+    host.run(&["delete", name, "--force"]).failed(2, "confirmation_required");
+    assert_eq!(host.json(&["delete", name, "--force", "--dry-run"])["name"], name);
+    assert_eq!(host.backups_and_incoming(), (2, 0));
+    host.run(&["delete", name, "--force", "--yes"]).ok();
+    assert_eq!(host.backups_and_incoming(), (1, 0));
+    host.run(&["delete", name, "--force", "--yes"]).failed(5, "backup_not_found");
+    host.run(&["verify", "--all"]).ok();
+}
+
+#[test]
 fn a_damaged_and_a_failed_backup_can_be_deleted() {
     let host = Host::with_files();
     let damaged = host.back_up();

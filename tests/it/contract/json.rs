@@ -145,3 +145,17 @@ fn every_line_of_progress_is_on_the_page() {
     }
     assert!(seen.contains("step") && seen.contains("started"), "{seen:?}");
 }
+
+#[test]
+fn checkpoints_are_described() {
+    let host = Host::with_files();
+    // With something lacking, so that there is an entry to look at.
+    host.configure("[[files]]\nname = \"gone\"\npath = \"/no/such/place\"\n");
+    let attempt = host.json(&["checkpoint", "auto", "pre-ansible"]);
+    assert_described(&attempt, section("### An attempt"));
+    let report = host.json(&["checkpoint", "report"]);
+    assert_described(&report, section("### The phases of a bootstrap"));
+    for command in ["checkpoint", "checkpoint auto", "checkpoint manual", "checkpoint report"] {
+        assert!(PAGE.contains(&format!("`{command}`")), "{command}");
+    }
+}

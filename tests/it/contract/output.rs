@@ -96,6 +96,7 @@ fn help_shows_examples_and_every_command() {
     let help = host.run(&["--help"]).ok().stdout;
     for command in [
         "backup",
+        "checkpoint",
         "list",
         "show",
         "verify",

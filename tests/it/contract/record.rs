@@ -42,6 +42,7 @@ fn a_backup_is_described_by_one_object_with_the_promised_fields() {
             "parent",
             "path",
             "pin",
+            "readiness",
             "reason",
             "sequence",
             "source_bytes",

@@ -77,8 +77,20 @@ fn a_host_without_the_key_takes_backups_verifies_them_and_reads_none() {
     assert_eq!(ran.json()["kind"], "full");
     assert!(ran.stderr.contains("no key is configured"), "{ran:?}");
     assert_eq!(host.back_up()["kind"], "incremental");
-    let ran = host.run(&["find", "later.txt"]).ok();
+    let ran = host.run(&["find", "later.txt"]).ended(3);
     assert!(ran.stderr.contains("left out"), "{ran:?}");
+    // Nothing of which could be read says that nothing is there.
+    fs::remove_dir_all(host.state().join("parents")).unwrap();
+    for question in [
+        &["find", "later.txt"][..],
+        &["history", "uploads/later.txt"],
+        &["list", "--containing", "uploads/later.txt"],
+        &["sql", "SELECT count(*) FROM files"],
+        &["ls", "latest"],
+    ] {
+        host.run(question).failed(1, "key_missing");
+    }
+    host.run(&["sql", "SELECT count(*) FROM backups"]).ok();
 
     // Elsewhere the key reads all of them.
     let with = |arguments: &[&str]| {
@@ -89,7 +101,6 @@ fn a_host_without_the_key_takes_backups_verifies_them_and_reads_none() {
     let to = host.path().join("restored");
     with(&["restore", id(&last), "--to", to.to_str().unwrap()]).ok();
     assert_eq!(listing(&to.join("files/uploads")), listing(&host.live()));
-    // With the key what was kept is made anew.
-    fs::remove_dir_all(host.state().join("parents")).unwrap();
+    // With the key what was kept, and is gone, is made anew.
     assert_eq!(with(&["backup", "--json"]).ok().json()["kind"], "incremental");
 }

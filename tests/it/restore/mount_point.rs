@@ -67,3 +67,35 @@ fn its_entries_and_its_own_metadata_are_replaced_and_come_back() {
     host.run(&["rollback", key, "--purge", "--yes"]).ok();
     assert_eq!(listing(&live), later.0);
 }
+
+/// Only what backstop itself makes is its own; what begins alike is the user's.
+#[test]
+fn directories_that_look_like_backstops_come_back_with_the_rest() {
+    const LEFT: &str = ".backstop-kept-20260102030405_4f2a-uploads";
+    let names = [".backstop-notes/a", "x/.backstop-y/b", &format!("x/{LEFT}/c")];
+    for is_mount_point in [false, true] {
+        let host = Host::with_files();
+        let mount = match is_mount_point {
+            false => None,
+            true => match SmallMount::at(&host.live(), "16m") {
+                None => return,
+                mount => mount,
+            },
+        };
+        names.iter().for_each(|name| host.write(name, "saved"));
+        host.write(&format!("{LEFT}/d"), "kept by an earlier restore");
+        let ran = host.run(&["backup", "--json"]).ok();
+        assert!(ran.stderr.contains(LEFT), "what is left out is named: {ran:?}");
+        names.iter().for_each(|name| host.write(name, "later"));
+        let read = |name: &str| fs::read_to_string(host.live().join(name)).unwrap();
+
+        let restored = host.json(&["restore", "latest", "--yes", "--no-safety"]);
+        names.iter().for_each(|name| assert_eq!(read(name), "saved", "{name}"));
+        let key = restored["key"].as_str().unwrap();
+        host.run(&["rollback", key, "--yes"]).ok();
+        names.iter().for_each(|name| assert_eq!(read(name), "later", "{name}"));
+        host.run(&["rollback", key, "--purge", "--yes"]).ok();
+        assert_eq!(read(&format!("{LEFT}/d")), "kept by an earlier restore");
+        drop(mount);
+    }
+}

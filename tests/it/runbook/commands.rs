@@ -152,10 +152,20 @@ fn a_plan_runs_checks_and_nothing_else() {
     assert_eq!(steps[1]["probe"], "its effect is not there");
     assert!(steps[1]["plan"].as_str().unwrap().contains("echo hello >>"));
     assert!(steps[2]["plan"].as_str().unwrap().contains("known after change"));
-    assert_eq!(steps[2]["preconditions"][0]["ok"], false);
+    // The step before it may make it hold.
+    assert_eq!(
+        (&steps[2]["preconditions"][0]["ok"], &plan["blocked"]),
+        (&Value::Null, &false.into())
+    );
     assert!(bench.all_effects().is_empty());
     assert_eq!(json(&bench, &["runbook", "status"]).1, Value::Array(Vec::new()));
-    let shown = backstop(&bench, &["runbook", "plan", "asks"]);
+
+    let lacks = "- {id: use, action: shell, with: {script: echo}, preconditions: [{action: file.assert, with: {path: EFFECTS/word}}]}\n";
+    write(&bench, "lacks", lacks);
+    let (exit, plan, said) = json(&bench, &["runbook", "plan", "lacks"]);
+    assert_eq!((exit, &plan["blocked"]), (1, &true.into()), "{said}");
+    assert_eq!(plan["steps"][0]["preconditions"][0]["ok"], false);
+    let shown = backstop(&bench, &["runbook", "plan", "lacks"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("NOT OK"));
 }
 

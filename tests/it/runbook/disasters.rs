@@ -57,6 +57,10 @@ fn damaged_databases_and_files_are_replaced_and_can_be_had_back() {
     assert!(report["measured_rto_seconds"].as_f64().unwrap() > 0.0);
     assert!(report["measured_rpo_seconds"].as_f64().unwrap() > 0.0);
     assert!(report["evidence"].as_array().unwrap().len() >= 3, "{report}");
+    assert_eq!((&report["rto_met"], &report["rpo_met"]), (&true.into(), &true.into()), "{report}");
+    assert_eq!(report["restores"][0]["stage"], "swapped", "{report}");
+    let said = site.ran(&["rollback", "--dry-run"]).ok().stdout;
+    assert!(said.contains(&format!("abort {} --rollback", run["id"].as_str().unwrap())), "{said}");
     // What was replaced is there, and what was written since is not lost by going back to it.
     site.upload(3);
     let rows = "SELECT count(*) FROM uploads";
@@ -65,6 +69,8 @@ fn damaged_databases_and_files_are_replaced_and_can_be_had_back() {
     assert_eq!(site.sql(rows), "10", "as it was when it was damaged");
     let aside = site.sql("SELECT datname FROM pg_database WHERE datname ~ '_restore_'");
     assert_eq!(site.sql_in(&aside, rows), since);
+    let report = site.ran(&["runbook", "report", "latest"]).ok().stdout;
+    assert!(report.contains("by now rolled_back") && report.contains("1d, met"), "{report}");
     let kept = site.ran(&["rollback", "--list", "--json"]).ok().json();
     assert_eq!(kept[0]["stage"], "rolled_back", "{kept}");
     site.ran(&["restore", backup["id"].as_str().unwrap(), "--yes", "--no-safety"]).ok();
@@ -80,6 +86,37 @@ fn damaged_databases_and_files_are_replaced_and_can_be_had_back() {
     recover(&site, &["file-system-corruption", "--param", &before, "--param", &url]);
     assert_eq!(site.state(), sound);
     site.assert_sound("the files are back");
+}
+
+#[test]
+fn what_could_not_work_is_refused_before_anything_is_done() {
+    let Some((site, _)) = Site::with_backup() else { return };
+    let before = site.state();
+    let refused = |arguments: &[&str], exit: i32, words: &str| {
+        for command in [&["runbook", "plan"][..], &["runbook", "run", "--yes"]] {
+            let ran = site.ran(&[command, arguments].concat());
+            assert!(ran.code == exit && ran.stderr.contains(words), "{ran:?}");
+        }
+    };
+    refused(&["database-corruption", "--param", "incident_at=2999-01-01"], 2, "in the future");
+    let plan = ["runbook", "plan", "file-system-corruption", "--param", "containers=nope"];
+    let ran = site.ran(&plan);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stdout.contains("nope"), "{ran:?}");
+    let run = ["runbook", "run", "file-system-corruption", "--param", "containers=nope", "--yes"];
+    let ran = site.ran(&run);
+    assert!(ran.code == 1 && ran.stderr.contains("nope"), "{ran:?}");
+    let run = site.ran(&["runbook", "status", "latest", "--json"]).ok().json();
+    assert_eq!(steps(&run[0])[..2], ["choose FAILED", "check PENDING"], "nothing was built");
+
+    // The password lies elsewhere now, and nobody has put it there.
+    let config = fs::read_to_string(site.config()).unwrap();
+    let (text, file) = ("password_env = \"SHOP_PASSWORD\"", site.path().join("password"));
+    let config = config.replace(&format!("password_file = \"{}\"", file.display()), text);
+    fs::write(site.config(), config).unwrap();
+    refused(&["database-corruption"], 1, "SHOP_PASSWORD is not set");
+    site.ran(&["runbook", "plan", "file-system-corruption"]).ok();
+    assert_eq!(site.state(), before);
 }
 
 #[test]

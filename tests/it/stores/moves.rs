@@ -131,7 +131,11 @@ fn what_is_damaged_or_somebody_elses_keeps_a_repository_from_moving_to_a_store()
     assert!(ran.stderr.contains(name(&first)), "{ran:?}");
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 2);
     let sent = format!("backups/{}/manifest.json", name(&second));
-    assert!(objects(&server, "moved").contains(&sent), "the sound one has gone ahead");
+    let left = objects(&server, "moved");
+    assert!(left.contains(&sent), "the sound one has gone ahead");
+    let is_rest = |it: &&String| it.starts_with("leases/") || it.contains(name(&first));
+    assert_eq!(left.iter().filter(is_rest).count(), 0, "{left:?}");
+    assert_eq!(host.json(&["show", name(&first)])["last_verification"]["ok"], false);
 
     // Who comes too early is told so, and who comes from elsewhere.
     let early = Host::with_files();
@@ -147,6 +151,9 @@ fn what_is_damaged_or_somebody_elses_keeps_a_repository_from_moving_to_a_store()
     host.configure_repository(&host.store(&server, "moved"));
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 1);
     assert_eq!(restored(&host), listing(&host.live()));
+    // Nothing is left of what did not come along, and nobody has to wait for it.
+    host.run(&["verify", "--all"]).ok();
+    host.run(&["repo", "move", host.repository().to_str().unwrap()]).ok();
 }
 
 /// Waits until a request is refused; false where the program ended before.

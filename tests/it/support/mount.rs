@@ -21,7 +21,16 @@ impl LoopMount {
         Self::make("mkfs.xfs", &["-q", "-m", "reflink=1"])
     }
 
+    /// A new ext4 at the directory `at`, which is created.
+    pub(crate) fn ext4_at(at: &Path) -> Option<Self> {
+        Self::make_at("mkfs.ext4", &["-q", "-F"], Some(at))
+    }
+
     fn make(mkfs: &str, options: &[&str]) -> Option<Self> {
+        Self::make_at(mkfs, options, None)
+    }
+
+    fn make_at(mkfs: &str, options: &[&str], at: Option<&Path>) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: only root may mount");
             return None;
@@ -33,8 +42,8 @@ impl LoopMount {
             eprintln!("skipped: {mkfs} is missing");
             return None;
         }
-        let at = dir.path().join("mnt");
-        std::fs::create_dir(&at).unwrap();
+        let at = at.map_or_else(|| dir.path().join("mnt"), Path::to_path_buf);
+        std::fs::create_dir_all(&at).unwrap();
         if !run(Command::new("mount").args(["-o", "loop"]).args([&image, &at])) {
             eprintln!("skipped: the kernel mounts no {mkfs} file system");
             return None;

@@ -26,6 +26,10 @@ pub(crate) enum Need {
     Age,
     /// An SSH server that can be started, and its client.
     Sshd,
+    /// A kernel that mounts FUSE file systems.
+    Fuse,
+    /// Ansible.
+    Ansible,
 }
 
 impl Need {
@@ -38,6 +42,8 @@ impl Need {
             Self::Strace => "strace",
             Self::Age => "age",
             Self::Sshd => "sshd",
+            Self::Fuse => "fuse",
+            Self::Ansible => "ansible",
         }
     }
 
@@ -50,6 +56,8 @@ impl Need {
             Self::Strace => succeeds("strace", &["-f", "--seccomp-bpf", "-qq", "true"]),
             Self::Age => succeeds("age", &["--version"]),
             Self::Sshd => SshServer::is_there(),
+            Self::Fuse => std::path::Path::new("/dev/fuse").exists(),
+            Self::Ansible => succeeds("ansible-playbook", &["--version"]),
         }
     }
 }

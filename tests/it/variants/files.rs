@@ -30,6 +30,10 @@ fn an_unreadable_file_is_named_and_makes_the_backup_degraded() {
     let named: Vec<&str> = unreadable.as_array().unwrap().iter().flat_map(Value::as_str).collect();
     assert_eq!(named, ["closed", "secret"]);
     assert!(ran.stderr.contains("secret") && ran.stderr.contains("closed"), "{}", ran.stderr);
+    let listed = site.run(&["list"]).ok().stdout;
+    assert!(listed.contains("files (partial: not all of uploads)"), "{listed}");
+    let plan = site.run(&["restore", "latest", "--dry-run", "--json"]).ok().json();
+    assert_eq!(plan["replaces"][0]["left_out"], serde_json::json!(["closed", "secret"]), "{plan}");
     let to = site.path().join("to");
     site.run(&["restore", "latest", "--to", to.to_str().unwrap()]).ok();
     assert_eq!(fs::read_to_string(to.join("files/uploads/open")).unwrap(), "open");

@@ -145,13 +145,9 @@ impl Host {
         let lock = self.repository.lock(LockMode::Exclusive, Duration::ZERO)?;
         let alike = self.repository.names()?.first().map(|name| self.repository.backup(name));
         let alike = alike.and_then(Result::ok);
-        self.repository.receive(
-            backup,
-            alike.as_ref(),
-            &CancellationToken::new(),
-            &mut |_| {},
-            &lock,
-        )
+        let (cancel, sent) = (CancellationToken::new(), &mut |_| {});
+        self.repository.receive(backup, alike.as_ref(), &cancel, sent, &lock)?;
+        self.repository.backup(&backup.manifest().name)
     }
 }
 

@@ -232,6 +232,7 @@ impl Action for BackupCreate {
             version_label: with.version_label.clone(),
             only: Selection::new(with.only.clone()),
             kind: with.kind,
+            readiness: None,
         };
         let record = backup::backup(&logged(scope), &request).await?;
         scope.log.line(&record.name);

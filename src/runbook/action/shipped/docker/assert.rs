@@ -43,6 +43,8 @@ enum Expected {
     Paused,
     /// It exists and does not run.
     Stopped,
+    /// It exists, whatever it does.
+    Present,
     /// There is none.
     Absent,
 }
@@ -54,6 +56,7 @@ impl Expected {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
+            Self::Present => "present",
             Self::Absent => "absent",
         }
     }
@@ -67,6 +70,7 @@ impl Expected {
             Self::Running => status.state == RunState::Running,
             Self::Paused => status.state == RunState::Paused,
             Self::Stopped => status.state == RunState::Stopped,
+            Self::Present => true,
             Self::Absent => false,
         }
     }
@@ -119,6 +123,10 @@ impl Action for DockerAssert {
     }
 
     async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
+        // Of no container everything holds, also where there is no Docker.
+        if with.containers.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(outputs([("containers", json!([]))]));
+        }
         let docker = Docker::connect().await?;
         let deadline = Instant::now() + with.within.map_or(Duration::ZERO, Timeout::duration);
         loop {

@@ -1,0 +1,53 @@
+//! A container in a backup, and the files that describe its compose project.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A recorded container definition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerDetail {
+    /// The definition, relative to the backup's directory.
+    pub object: String,
+    /// The image as the container names it.
+    pub image: String,
+    /// The image's id (`sha256:…`).
+    pub image_id: String,
+    /// The image's repository digests, where it came from a registry.
+    pub image_digests: Vec<String>,
+    /// Whether it was running before the backup.
+    pub was_running: bool,
+    /// Its compose project, if any.
+    pub compose_project: Option<String>,
+    /// Its service in that project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose_service: Option<String>,
+    /// The directory in which the project was brought up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose_dir: Option<PathBuf>,
+    /// The files that describe the project; one that did not exist is no object of the backup.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compose_files: Vec<ComposeFile>,
+}
+
+/// A file that describes a compose project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComposeFile {
+    /// Its copy, relative to the backup's directory.
+    pub object: String,
+    /// Where it was.
+    pub path: PathBuf,
+    /// What it is for.
+    pub role: ComposeRole,
+}
+
+/// What a file of a compose project is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComposeRole {
+    /// It defines services: `compose --file`.
+    Compose,
+    /// It fills in the variables of those: `.env`, or `compose --env-file`.
+    Variables,
+    /// It is the `env_file` of a service.
+    Service,
+}

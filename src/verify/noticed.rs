@@ -1,0 +1,143 @@
+//! Damage that something else than a verification came upon, such as sending a backup to a copy.
+
+use super::finish;
+use crate::catalog::{BackupRecord, Catalog, LastVerification, Sampled, VerifyLevel};
+use crate::error::Result;
+use crate::repository::{BackupId, Damage, PublishedBackup, Repository};
+use crate::setting::Setting;
+use std::collections::BTreeMap;
+use tokio_util::sync::CancellationToken;
+
+/// Records damage of the backup `name` as a verification that found it would, one that read only
+/// a part: so that nothing builds upon it, and only a full verification finds it gone. Whoever
+/// came upon it reports it; that it could not be recorded is a warning.
+pub(crate) fn record_damage(
+    setting: &Setting,
+    repository: &Repository,
+    name: &str,
+    damages: Vec<Damage>,
+) {
+    if let Err(e) = record(setting, repository, name, damages) {
+        setting.progress.warn(e.code(), format!("{name} is damaged, which is not recorded: {e}"));
+    }
+}
+
+fn record(
+    setting: &Setting,
+    repository: &Repository,
+    name: &str,
+    mut damages: Vec<Damage>,
+) -> Result<()> {
+    let is_it = |record: &&BackupRecord| record.is_published() && record.name == name;
+    let mut session = Catalog::of(&setting.config).session(&setting.progress)?;
+    let mut all = session.list()?;
+    if !all.iter().any(|record| is_it(&record)) {
+        // The catalog was lost, or has not seen it yet.
+        session.reconcile(repository, &setting.progress)?;
+        all = session.list()?;
+    }
+    drop(session);
+    // What no row tells of is built upon by nobody.
+    let Some(record) = all.iter().find(is_it) else { return Ok(()) };
+    let known = known(record);
+    damages.retain(|damage| !known.iter().any(|one| one.object == damage.object));
+    if damages.is_empty() {
+        return Ok(());
+    }
+    let level = (VerifyLevel::Full, Some(read_so_far(record)));
+    finish(setting, repository, record, level, damages).map(drop)
+}
+
+/// The damage that is known of the backups of a repository.
+pub(crate) struct KnownDamage(BTreeMap<BackupId, Vec<Damage>>);
+
+impl KnownDamage {
+    /// What the catalog says; without it nothing is known.
+    pub(crate) fn of(setting: &Setting) -> Self {
+        let session = Catalog::of(&setting.config).session(&setting.progress);
+        let records = session.and_then(|session| session.list()).unwrap_or_default();
+        let damaged = records.into_iter().filter(BackupRecord::is_damaged);
+        Self(damaged.map(|record| (record.id.clone(), known(&record).to_vec())).collect())
+    }
+
+    /// What is still there of it in a backup. Only the files that it names are read.
+    ///
+    /// # Errors
+    /// `interrupted`, and where a store does not answer.
+    pub(crate) fn still_there(
+        &self,
+        backup: &PublishedBackup,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Damage>> {
+        let Some(known) = self.0.get(&backup.manifest().id) else { return Ok(Vec::new()) };
+        let wanted = |object: &str| known.iter().any(|damage| damage.concerns(object));
+        backup.check_bytes(&wanted, cancel, &mut |_| {})
+    }
+}
+
+fn known(record: &BackupRecord) -> &[Damage] {
+    let last = record.last_verification.as_ref().filter(|last| !last.ok);
+    last.map_or(&[], |last| last.damages.as_slice())
+}
+
+/// How much of a backup verifications have read, as far as its record tells.
+fn read_so_far(record: &BackupRecord) -> Sampled {
+    let total_bytes = record.stored_bytes;
+    match &record.last_verification {
+        Some(LastVerification { sampled: Some(sampled), .. }) => sampled.clone(),
+        Some(last) if last.level >= VerifyLevel::Full => {
+            Sampled { covered_bytes: total_bytes, total_bytes, oldest: Some(last.at) }
+        }
+        _ => Sampled { covered_bytes: 0, total_bytes, oldest: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::repository::manifest::{Kind, Reason};
+
+    fn verified(level: VerifyLevel, sampled: Option<Sampled>) -> BackupRecord {
+        let id = BackupId::random().unwrap();
+        let (kind, reason) = (Kind::Full, Reason::Manual);
+        let mut record =
+            BackupRecord::in_progress(id, "one".into(), "shop", kind, reason, clock::now());
+        record.stored_bytes = 10;
+        record.verified(LastVerification {
+            at: clock::now(),
+            level,
+            sampled,
+            ok: true,
+            damages: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn damage_that_was_noticed_stays_until_every_byte_was_read_again() {
+        let noticed = |record: BackupRecord| {
+            let sampled = Some(read_so_far(&record));
+            record.verified(LastVerification {
+                at: clock::now(),
+                level: VerifyLevel::Full,
+                sampled,
+                ok: false,
+                damages: vec![Damage::new("files/uploads.tar.zst", "is missing")],
+            })
+        };
+        let whole = verified(VerifyLevel::Full, None);
+        assert_eq!(read_so_far(&whole).covered_bytes, 10);
+        assert_eq!(read_so_far(&verified(VerifyLevel::Quick, None)).covered_bytes, 0);
+        let damaged = noticed(whole);
+        assert!(damaged.is_damaged());
+        let again = |level| LastVerification {
+            at: clock::now(),
+            level,
+            sampled: None,
+            ok: true,
+            damages: Vec::new(),
+        };
+        assert!(damaged.clone().verified(again(VerifyLevel::Quick)).is_damaged());
+        assert!(!damaged.verified(again(VerifyLevel::Full)).is_damaged());
+    }
+}
