@@ -13,10 +13,13 @@ mod definition;
 mod exec;
 mod helper;
 mod hold;
+mod image;
 mod inspect;
 mod logs;
 mod order;
+mod recreate;
 mod select;
+mod surroundings;
 mod volume;
 
 pub use address::Address;

@@ -22,6 +22,7 @@ mod unreadable;
 
 pub use delete::{delete, dependents, refuse_delete};
 pub use keep::{keep, unkeep};
+pub use policy::GUARD_LABEL;
 pub use prune::{Plan, Verdict, plan, prune};
 pub use unreadable::{delete_unreadable, lies_unreadable, refuse_delete_unreadable};
 

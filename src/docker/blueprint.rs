@@ -1,17 +1,10 @@
-//! How a container was made, read out of its recorded definition, and making it again.
+//! How a container was made, read out of its recorded definition.
 //!
 //! The body of `POST /containers/create` is what `inspect` gives as `Config` and `HostConfig`,
 //! word for word, so that nothing is lost that this program does not know.
 //!
-//! Source: Docker Engine API 1.41, "Create a container", "Connect a container to a network".
+//! Source: Docker Engine API 1.41, "Create a container".
 
-use super::inspect::Kind;
-use super::{Docker, failed};
-use crate::error::{Code, Error, Result};
-use bollard::query_parameters::{
-    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
-};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,7 +72,7 @@ impl Blueprint {
     }
 
     /// What the daemon is given, with the first of the networks: it takes one here.
-    fn body(&self) -> Value {
+    pub(super) fn body(&self) -> Value {
         let mut body = self.config.clone();
         body.insert("Image".into(), self.image.as_str().into());
         let mut host = self.host_without_binds();
@@ -113,13 +106,13 @@ impl Blueprint {
     }
 
     /// The networks that it is connected to afterwards.
-    fn other_networks(&self) -> impl Iterator<Item = (&String, &Value)> {
+    pub(super) fn other_networks(&self) -> impl Iterator<Item = (&String, &Value)> {
         let first = self.first_network().map(|(name, _)| name);
         self.networks.iter().filter(move |(name, _)| Some(*name) != first)
     }
 
     /// What is different about the container that has the name now; none where nothing is.
-    fn difference(&self, now: &Self) -> Option<&'static str> {
+    pub(super) fn difference(&self, now: &Self) -> Option<&'static str> {
         let without_image = |config: &Map<String, Value>| {
             let mut config = config.clone();
             // The same image may be called by its name or by its id.
@@ -168,114 +161,4 @@ fn anonymous(inspect: &Value, host: &Map<String, Value>) -> Vec<String> {
         .filter(|(_, place)| !named.contains(place))
         .map(|(name, place)| format!("{name}:{place}"))
         .collect()
-}
-
-impl Docker {
-    /// The blueprint of the container that has this name or id now; none where there is none.
-    ///
-    /// # Errors
-    /// [`Code::DockerFailed`], [`Code::DockerUnreachable`].
-    pub async fn blueprint(&self, name: &str) -> Result<Option<Blueprint>> {
-        match self.inspect(Kind::Container, name).await {
-            Ok(inspect) => Ok(Blueprint::read(&inspect)),
-            Err(e) if e.code() == Code::ContainerNotFound => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-
-    /// Why the container of this blueprint has to be made again; none where it is as it was.
-    ///
-    /// # Errors
-    /// As [`blueprint`](Self::blueprint).
-    pub async fn difference(&self, blueprint: &Blueprint) -> Result<Option<&'static str>> {
-        match self.blueprint(&blueprint.name).await? {
-            None => Ok(Some("it is gone")),
-            Some(now) => Ok(blueprint.difference(&now)),
-        }
-    }
-
-    /// Whether an image of this id or name is in the local store.
-    ///
-    /// # Errors
-    /// [`Code::DockerFailed`], [`Code::DockerUnreachable`].
-    pub async fn has_image(&self, image: &str) -> Result<bool> {
-        match self.inspect(Kind::Image, image).await {
-            Ok(_) => Ok(true),
-            Err(e) if e.code() == Code::ContainerNotFound => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-
-    /// Gives an image one more name, so that no `docker image prune` takes it.
-    ///
-    /// # Errors
-    /// [`Code::ContainerNotFound`] where it is not there; [`Code::DockerFailed`],
-    /// [`Code::DockerUnreachable`].
-    pub async fn tag_image(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
-        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
-        self.client.tag_image(image, Some(options)).await.map_err(|e| failed("tag image", image, e))
-    }
-
-    /// Takes a name of an image away again; well where it is gone. An image that has no other name
-    /// and no container stays.
-    ///
-    /// # Errors
-    /// [`Code::DockerFailed`], [`Code::DockerUnreachable`].
-    pub async fn untag_image(&self, name: &str) -> Result<()> {
-        let options = RemoveImageOptionsBuilder::default().noprune(true).build();
-        match self.client.remove_image(name, Some(options), None).await {
-            Ok(_) => Ok(()),
-            Err(e) => match failed("take the tag off image", name, e) {
-                e if e.code() == Code::ContainerNotFound => Ok(()),
-                e => Err(e),
-            },
-        }
-    }
-
-    /// Makes the container of a blueprint, without starting it, in the place of one that has its
-    /// name and is different. Returns its id. Doing it again does no more than what is missing.
-    ///
-    /// # Errors
-    /// [`Code::DockerFailed`] where its image is not in the local store, before anything is
-    /// removed, and where the daemon refuses; [`Code::DockerUnreachable`].
-    pub async fn make_again(&self, blueprint: &Blueprint) -> Result<String> {
-        let name = &blueprint.name;
-        if !self.has_image(&blueprint.image).await? {
-            return Err(Error::new(Code::DockerFailed, "make container", name)
-                .cause(format!("its image {} is not in the local store", blueprint.image))
-                .hint("load the image again, with `docker pull` or `docker load`"));
-        }
-        if self.blueprint(name).await?.is_some_and(|now| blueprint.difference(&now).is_some()) {
-            let options = RemoveContainerOptionsBuilder::default().force(true).build();
-            match self.client.remove_container(name, Some(options)).await {
-                Ok(()) => {}
-                Err(e) => match failed("remove container", name, e) {
-                    e if e.code() == Code::ContainerNotFound => {}
-                    e => return Err(e),
-                },
-            }
-        }
-        if self.blueprint(name).await?.is_none() {
-            self.make(blueprint).await?;
-        }
-        let made = self.inspect(Kind::Container, name).await?;
-        let id = made["Id"].as_str().unwrap_or_default().to_owned();
-        for (network, endpoint) in blueprint.other_networks() {
-            if made["NetworkSettings"]["Networks"].get(network).is_none() {
-                let path = format!("/networks/{}/connect", escaped(network));
-                let body = json!({ "Container": id, "EndpointConfig": endpoint });
-                self.post(&path, &body, "connect container", name).await?;
-            }
-        }
-        Ok(id)
-    }
-
-    async fn make(&self, blueprint: &Blueprint) -> Result<()> {
-        let path = format!("/containers/create?name={}", escaped(&blueprint.name));
-        self.post(&path, &blueprint.body(), "make container", &blueprint.name).await
-    }
-}
-
-fn escaped(name: &str) -> String {
-    utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
 }

@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Image,
     /// `GET /volumes/NAME`
     Volume,
+    /// `GET /networks/NAME`
+    Network,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Self::Container => format!("/containers/{name}/json"),
             Self::Image => format!("/images/{name}/json"),
             Self::Volume => format!("/volumes/{name}"),
+            Self::Network => format!("/networks/{name}"),
         }
     }
 
@@ -44,6 +47,7 @@ impl Kind {
         match self {
             Self::Container => "`docker ps -a` shows the containers",
             Self::Image => "`docker image ls` shows the images",
+            Self::Network => "`docker network ls` shows the networks",
             Self::Volume => {
                 "`docker volume ls` shows the volumes; compose puts its project's name before \
                  theirs, as in shop_uploads"
@@ -56,6 +60,7 @@ impl Kind {
             Self::Container => "inspect container",
             Self::Image => "inspect image",
             Self::Volume => "inspect volume",
+            Self::Network => "inspect network",
         }
     }
 }

@@ -3,17 +3,20 @@
 use crate::docker::Blueprint;
 use crate::error::{Code, Error, Result};
 use crate::repository::PublishedBackup;
-use crate::repository::manifest::Detail;
+use crate::repository::manifest::{ContainerDetail, Detail, RecordedObject};
+use serde_json::Value;
 
 /// A container as a backup recorded it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RecordedContainer {
     /// How it was made.
     pub blueprint: Blueprint,
-    /// Whether it ran.
-    pub was_running: bool,
-    /// Its image by the name that the container used.
-    pub image: String,
+    /// The networks that it needs, word for word.
+    pub networks: Vec<Value>,
+    /// The volumes that it needs, word for word.
+    pub volumes: Vec<Value>,
+    /// What else is known of it.
+    pub detail: ContainerDetail,
 }
 
 /// The containers that `backup` recorded, by name.
@@ -24,14 +27,26 @@ pub fn recorded_containers(backup: &PublishedBackup) -> Result<Vec<RecordedConta
     let mut containers = Vec::new();
     for component in &backup.manifest().components {
         let Detail::Container(detail) = &component.detail else { continue };
-        let text = backup.read(&detail.object)?;
-        let damaged =
-            || Error::new(Code::BackupDamaged, "read the definition of container", &component.name);
-        let inspect = serde_json::from_slice(&text).map_err(|e| damaged().source(e))?;
+        let inspect = definition(backup, &detail.object)?;
         let blueprint = Blueprint::read(&inspect)
-            .ok_or_else(|| damaged().cause(format!("{} is no definition", detail.object)))?;
-        let (was_running, image) = (detail.was_running, detail.image.clone());
-        containers.push(RecordedContainer { blueprint, was_running, image });
+            .ok_or_else(|| damaged(&detail.object).cause("it is no definition of a container"))?;
+        let all = |recorded: &[RecordedObject]| {
+            recorded.iter().map(|it| definition(backup, &it.object)).collect::<Result<Vec<_>>>()
+        };
+        containers.push(RecordedContainer {
+            blueprint,
+            networks: all(&detail.networks)?,
+            volumes: all(&detail.volumes)?,
+            detail: detail.clone(),
+        });
     }
     Ok(containers)
+}
+
+fn definition(backup: &PublishedBackup, object: &str) -> Result<Value> {
+    serde_json::from_slice(&backup.read(object)?).map_err(|e| damaged(object).source(e))
+}
+
+fn damaged(object: &str) -> Error {
+    Error::new(Code::BackupDamaged, "read the definition", object)
 }

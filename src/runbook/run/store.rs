@@ -197,7 +197,7 @@ fn sha256(text: &str) -> String {
 
 /// `20261121030000123_4f2a9c01`: when, to the millisecond, so that the newest is the last by name,
 /// and random digits.
-pub(in crate::runbook) fn new_id() -> Result<String> {
+pub fn new_id() -> Result<String> {
     let stamp = clock::now().strftime("%Y%m%d%H%M%S%3f");
     Ok(format!("{stamp}_{}", BackupId::random()?.short()))
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 /// How often everything is looked at.
 const POLL: Duration = Duration::from_millis(500);
 /// How long one answer, and one command, may take.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(30);
 
 pub(in crate::runbook) struct HealthCheck;
 
@@ -74,14 +74,18 @@ impl With {
         }
         for script in &self.commands {
             let argv = ["/bin/sh", "-e", "-c", script].map(str::to_owned).into();
-            let command = ChildCommand { argv, ..ChildCommand::default() };
+            let limit = Some(Timeout::seconds(ANSWER.as_secs()));
+            let command = ChildCommand { argv, limit, ..ChildCommand::default() };
             let what = || format!("`{script}` succeeds");
-            match tokio::time::timeout(ANSWER, scope.child(command)).await {
-                Err(_) => return Err(not_held(what(), "it did not end")),
-                Ok(ended) => match ended?.code {
-                    0 => {}
-                    code => return Err(not_held(what(), format!("its exit code is {code}"))),
-                },
+            match scope.child(command).await {
+                Err(e) if e.code() == Code::TimedOut => {
+                    return Err(not_held(what(), "it did not end"));
+                }
+                Err(e) => return Err(e),
+                Ok(ended) if ended.code == 0 => {}
+                Ok(ended) => {
+                    return Err(not_held(what(), format!("its exit code is {}", ended.code)));
+                }
             }
         }
         Ok(starts)

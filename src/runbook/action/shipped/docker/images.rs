@@ -1,8 +1,9 @@
 //! `docker.hold_images` and `docker.release_images`: the images of a backup's containers stay.
 
-use super::recreate::recorded;
+use super::recreate::{ran, recorded};
 use crate::docker::Docker;
 use crate::error::Result;
+use crate::restore::RecordedContainer;
 use crate::runbook::action::shipped::outputs;
 use crate::runbook::action::{Action, Outputs, Point, Scope};
 use schemars::JsonSchema;
@@ -39,16 +40,15 @@ fn tag(image: &str) -> &str {
     digits.get(..TAG).unwrap_or(digits)
 }
 
-async fn images(with: &With, scope: &Scope) -> Result<BTreeSet<String>> {
-    let containers = recorded(&with.backup, scope).await?;
-    Ok(containers.iter().map(|it| it.blueprint.image().to_owned()).collect())
+fn images(containers: &[RecordedContainer]) -> BTreeSet<&str> {
+    containers.iter().map(|it| it.blueprint.image()).collect()
 }
 
 impl Action for HoldImages {
     type With = With;
     const NAME: &'static str = "docker.hold_images";
     const ABOUT: &'static str = "Gives the images of a backup's containers a name, so that no `docker image prune` takes them.";
-    const OUTPUTS: &'static [&'static str] = &["images"];
+    const OUTPUTS: &'static [&'static str] = &["images", "running"];
     const IDEMPOTENT: bool = true;
     const UNDOES: bool = true;
 
@@ -61,14 +61,19 @@ impl Action for HoldImages {
     }
 
     async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
+        let containers = recorded(&with.backup, scope).await?;
+        let images = images(&containers);
+        let running = ran(&containers, |_| true);
+        if containers.is_empty() {
+            return Ok(outputs([("images", json!(images)), ("running", json!(running))]));
+        }
         let docker = Docker::connect().await?;
-        let images = images(with, scope).await?;
         for image in &images {
             docker.tag_image(image, REPOSITORY, tag(image)).await?;
             scope.log.line(&format!("{REPOSITORY}:{} is {image}", tag(image)));
             scope.reach(Point::MidEffect);
         }
-        Ok(outputs([("images", json!(images))]))
+        Ok(outputs([("images", json!(images)), ("running", json!(running))]))
     }
 
     async fn undo(&self, with: &With, _: Option<&Outputs>, scope: &Scope) -> Result<()> {
@@ -96,8 +101,12 @@ impl Action for ReleaseImages {
 }
 
 async fn release(with: &With, scope: &Scope) -> Result<()> {
+    let containers = recorded(&with.backup, scope).await?;
+    if containers.is_empty() {
+        return Ok(());
+    }
     let docker = Docker::connect().await?;
-    for image in images(with, scope).await? {
+    for image in images(&containers) {
         docker.untag_image(&format!("{REPOSITORY}:{}", tag(&image))).await?;
         scope.reach(Point::MidEffect);
     }

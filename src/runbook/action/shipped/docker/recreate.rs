@@ -1,14 +1,20 @@
 //! `docker.recreate`: containers become again what a backup recorded.
 
 use crate::backup::{self, Wish, open_repository};
-use crate::docker::Docker;
+use crate::config::{ContainerSelection, Quiesce, Selector};
+use crate::docker::{Container, Docker, RunState};
 use crate::error::{Code, Error, Result};
 use crate::restore::{RecordedContainer, recorded_containers};
 use crate::runbook::action::shipped::{logged::logged, outputs};
 use crate::runbook::action::{Action, Outputs, Point, Scope};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How long a container that is replaced may take to end by itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(in crate::runbook) struct DockerRecreate;
 
@@ -34,13 +40,23 @@ pub(super) async fn recorded(wanted: &str, scope: &Scope) -> Result<Vec<Recorded
     read.await
 }
 
+/// The names of those that ran and fit.
+pub(super) fn ran(
+    containers: &[RecordedContainer],
+    fits: impl Fn(&RecordedContainer) -> bool,
+) -> Vec<&str> {
+    let ran = containers.iter().filter(|it| it.detail.was_running && fits(it));
+    ran.map(|it| it.blueprint.name()).collect()
+}
+
 /// Refuses before anything is removed where an image is not there any more.
 async fn require_images(docker: &Docker, containers: &[RecordedContainer]) -> Result<()> {
-    for RecordedContainer { blueprint, image, .. } in containers {
+    for RecordedContainer { blueprint, detail, .. } in containers {
         if !docker.has_image(blueprint.image()).await? {
             return Err(Error::new(Code::DockerFailed, "make container", blueprint.name())
                 .cause(format!(
-                    "its image {image}, {}, is not in the local store",
+                    "its image {}, {}, is not in the local store",
+                    detail.image,
                     blueprint.image()
                 ))
                 .hint("load it with `docker pull` or `docker load`"));
@@ -49,12 +65,47 @@ async fn require_images(docker: &Docker, containers: &[RecordedContainer]) -> Re
     Ok(())
 }
 
+/// Stops the containers of the same compose projects that the backup does not know: what an
+/// upgrade added must not write into what becomes live.
+async fn stop_strangers(
+    docker: &Docker,
+    containers: &[RecordedContainer],
+    scope: &Scope,
+) -> Result<()> {
+    let projects: BTreeSet<&String> =
+        containers.iter().filter_map(|it| it.detail.compose_project.as_ref()).collect();
+    let select = |it: &&String| ContainerSelection::of(Selector::Compose(String::clone(it)));
+    let all = docker.select(&projects.iter().map(select).collect::<Vec<_>>()).await?;
+    let known = |it: &Container| containers.iter().any(|one| one.blueprint.name() == it.name);
+    for stranger in all.containers.iter().filter(|it| it.state != RunState::Stopped && !known(it)) {
+        docker.hold(&stranger.id, Quiesce::Stop, stranger.stop_timeout).await?;
+        scope.log.line(&format!("{} is not in the backup; it is stopped", stranger.name));
+        scope.reach(Point::MidEffect);
+    }
+    Ok(())
+}
+
+async fn make_surroundings(docker: &Docker, it: &RecordedContainer, scope: &Scope) -> Result<()> {
+    let name = |definition: &Value| definition["Name"].as_str().unwrap_or_default().to_owned();
+    for network in &it.networks {
+        if docker.make_network(network).await? {
+            scope.log.line(&format!("network {} is made", name(network)));
+        }
+    }
+    for volume in &it.volumes {
+        if docker.make_volume(volume).await? {
+            scope.log.line(&format!("volume {} is made, empty", name(volume)));
+        }
+    }
+    Ok(())
+}
+
 impl Action for DockerRecreate {
     type With = With;
     const NAME: &'static str = "docker.recreate";
-    const ABOUT: &'static str =
-        "Makes the containers of a backup again, with the images that they had.";
-    const OUTPUTS: &'static [&'static str] = &["containers", "made", "running"];
+    const ABOUT: &'static str = "Makes the containers of a backup again, with the images, networks \
+                                 and volumes that they had, and stops others of their projects.";
+    const OUTPUTS: &'static [&'static str] = &["containers", "made", "running", "servers"];
     const IDEMPOTENT: bool = true;
 
     fn check(with: &With) -> Result<(), String> {
@@ -72,22 +123,24 @@ impl Action for DockerRecreate {
         let docker = Docker::connect().await?;
         let containers = recorded(&with.backup, scope).await?;
         require_images(&docker, &containers).await?;
+        stop_strangers(&docker, &containers, scope).await?;
         let mut made = Vec::new();
-        for RecordedContainer { blueprint, .. } in &containers {
+        for container in &containers {
+            let blueprint = &container.blueprint;
             let name = blueprint.name();
+            make_surroundings(&docker, container, scope).await?;
             let Some(why) = docker.difference(blueprint).await? else { continue };
             scope.log.line(&format!("{name}: {why}; it is made again"));
-            scope.unless_cancelled(docker.make_again(blueprint)).await?;
+            scope.unless_cancelled(docker.make_again(blueprint, STOP_TIMEOUT)).await?;
             scope.reach(Point::MidEffect);
             made.push(name);
         }
         let names: Vec<&str> = containers.iter().map(|it| it.blueprint.name()).collect();
-        let running = containers.iter().filter(|it| it.was_running);
-        let running: Vec<&str> = running.map(|it| it.blueprint.name()).collect();
         Ok(outputs([
             ("containers", json!(names)),
             ("made", json!(made)),
-            ("running", json!(running)),
+            ("running", json!(ran(&containers, |it| it.detail.selected))),
+            ("servers", json!(ran(&containers, |it| !it.detail.selected))),
         ]))
     }
 }
