@@ -21,14 +21,15 @@ grep -q '^APP_TAG=' .env || { say "no APP_TAG= in $PWD/.env"; exit 2; }
 # A tag that does not exist ends here, before anything is begun. The variable wins over .env.
 APP_TAG=$tag docker compose pull
 
-# ln fails where .env.before exists: another upgrade runs, or one was cut off.
-if ! ln .env .env.before; then
+# set -C fails where .env.before exists: another upgrade runs, or one was cut off.
+if ! (umask 077; set -C; : >.env.before) 2>/dev/null; then
     say "an upgrade runs or was cut off: see \`backstop guard status\`, then keep one of .env, .env.before"
     exit 4
 fi
+cp -p .env .env.before || { rm .env.before; exit 1; }
 trap : HUP INT TERM # the old .env is put back after a Ctrl-C too
 
-# .env is replaced by a rename, so that .env.before keeps its content and a crash leaves it whole.
+# .env is replaced by a rename, so that a crash leaves it whole.
 code=0
 # shellcheck disable=SC2016 # $1 belongs to the inner shell
 backstop guard --version-label "$tag" --health "$HEALTH_URL" -- sh -euc '
