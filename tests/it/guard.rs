@@ -1,0 +1,3 @@
+//! `backstop guard`: upgrades with a way back.
+
+mod integrations;
