@@ -94,13 +94,6 @@ impl Action for GuardCommand {
     const OUTPUTS: &'static [&'static str] = &["exit_code", "cut_off"];
     const PROBES: bool = true;
 
-    fn check(with: &With) -> Result<(), String> {
-        match with.argv.first() {
-            Some(program) if !program.is_empty() => Ok(()),
-            _ => Err("`argv` names no program".into()),
-        }
-    }
-
     fn plan(&self, with: &With) -> String {
         format!("run {} for at most {}", with.argv.join(" "), with.timeout)
     }

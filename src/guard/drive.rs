@@ -40,6 +40,14 @@ impl Driver {
         self.engine.refuse_beside_another()?;
         let id = runbook::new_id()?;
         let finished = self.protect(&id, order).await;
+        let before = [Standing::Protecting, Standing::Protected];
+        if let (Err(_), Ok(guard)) = (&finished, self.guard(&id))
+            && before.contains(&guard.standing())
+            && let Err(error) = self.give_up(&guard).await
+        {
+            let said = format!("what was prepared is not undone yet: {error}");
+            self.engine.setting.progress.warn(error.code(), said);
+        }
         Ok((id, finished))
     }
 
@@ -64,12 +72,10 @@ impl Driver {
                     .cause(why(guard.protect.as_ref())));
             }
             Outcome::Waiting { .. } | Outcome::Paused { .. } => {
-                self.give_up(&guard).await?;
                 return Err(not_begun(id, Code::Interrupted));
             }
         };
         if self.engine.setting.cancel.is_cancelled() {
-            self.give_up(&guard).await?;
             return Err(not_begun(id, Code::Interrupted));
         }
         let parameters = order.upgrade(id, &protection, &self.engine.registry, config)?;

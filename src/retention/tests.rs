@@ -80,6 +80,7 @@ fn policy(rules: Value) -> Policy {
         stack: "shop".into(),
         components: vec!["uploads".into()],
         retention: serde_json::from_value(rules).unwrap(),
+        guarded: "7d".parse().unwrap(),
         zone: TimeZone::UTC,
         now: "2026-12-01T00:00:00Z".parse().unwrap(),
     }

@@ -9,6 +9,7 @@ pub(crate) mod mount;
 pub(crate) mod need;
 pub(crate) mod port;
 pub(crate) mod shop;
+pub(crate) mod site;
 pub(crate) mod ssh;
 pub(crate) mod stack;
 pub(crate) mod store;

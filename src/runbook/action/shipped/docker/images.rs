@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// The repository of the names that hold images: the tag is the beginning of the image's id.
+/// The repository of the names that hold images.
 const REPOSITORY: &str = "backstop-held";
-/// How much of an image's id is its tag.
-const TAG: usize = 12;
+/// How much of an id stands in a tag.
+const SHORT_ID: usize = 12;
 
 pub(in crate::runbook) struct HoldImages;
 pub(in crate::runbook) struct ReleaseImages;
@@ -34,10 +34,11 @@ fn check(with: &With) -> Result<(), String> {
     }
 }
 
-/// The tag of an image whose id is `sha256:…`.
-fn tag(image: &str) -> &str {
+/// The tag of an image whose id is `sha256:…`, for a backup: several may hold the same image.
+fn tag(image: &str, backup: &str) -> String {
     let digits = image.split_once(':').map_or(image, |(_, digits)| digits);
-    digits.get(..TAG).unwrap_or(digits)
+    let short = |id: &str| id.get(..SHORT_ID).unwrap_or(id).to_owned();
+    format!("{}-{}", short(digits), short(backup))
 }
 
 fn images(containers: &[RecordedContainer]) -> BTreeSet<&str> {
@@ -61,7 +62,7 @@ impl Action for HoldImages {
     }
 
     async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
-        let containers = recorded(&with.backup, scope).await?;
+        let (backup, containers) = recorded(&with.backup, scope).await?;
         let images = images(&containers);
         let running = ran(&containers, |_| true);
         if containers.is_empty() {
@@ -69,8 +70,8 @@ impl Action for HoldImages {
         }
         let docker = Docker::connect().await?;
         for image in &images {
-            docker.tag_image(image, REPOSITORY, tag(image)).await?;
-            scope.log.line(&format!("{REPOSITORY}:{} is {image}", tag(image)));
+            docker.tag_image(image, REPOSITORY, &tag(image, &backup)).await?;
+            scope.log.line(&format!("{REPOSITORY}:{} is {image}", tag(image, &backup)));
             scope.reach(Point::MidEffect);
         }
         Ok(outputs([("images", json!(images)), ("running", json!(running))]))
@@ -101,13 +102,13 @@ impl Action for ReleaseImages {
 }
 
 async fn release(with: &With, scope: &Scope) -> Result<()> {
-    let containers = recorded(&with.backup, scope).await?;
+    let (backup, containers) = recorded(&with.backup, scope).await?;
     if containers.is_empty() {
         return Ok(());
     }
     let docker = Docker::connect().await?;
     for image in images(&containers) {
-        docker.untag_image(&format!("{REPOSITORY}:{}", tag(&image))).await?;
+        docker.untag_image(&format!("{REPOSITORY}:{}", tag(image, &backup))).await?;
         scope.reach(Point::MidEffect);
     }
     Ok(())

@@ -26,18 +26,21 @@ pub(in crate::runbook) struct With {
     backup: String,
 }
 
-/// The containers of a backup.
+/// The id of a backup, and its containers.
 ///
 /// # Errors
 /// What finding and reading the backup says.
-pub(super) async fn recorded(wanted: &str, scope: &Scope) -> Result<Vec<RecordedContainer>> {
+pub(super) async fn recorded(
+    wanted: &str,
+    scope: &Scope,
+) -> Result<(String, Vec<RecordedContainer>)> {
     let wish = Wish { backup: wanted.to_owned(), ..Wish::default() };
     let record = backup::choose(&logged(scope), &wish).await?;
-    let setting = scope.setting.part();
+    let (setting, name) = (scope.setting.part(), record.name.clone());
     let read = scope
         .setting
-        .blocking(move || recorded_containers(&open_repository(&setting)?.backup(&record.name)?));
-    read.await
+        .blocking(move || recorded_containers(&open_repository(&setting)?.backup(&name)?));
+    Ok((record.id.to_string(), read.await?))
 }
 
 /// The names of those that ran and fit.
@@ -121,7 +124,7 @@ impl Action for DockerRecreate {
 
     async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {
         let docker = Docker::connect().await?;
-        let containers = recorded(&with.backup, scope).await?;
+        let (_, containers) = recorded(&with.backup, scope).await?;
         require_images(&docker, &containers).await?;
         stop_strangers(&docker, &containers, scope).await?;
         let mut made = Vec::new();
