@@ -12,6 +12,7 @@ mod databases;
 mod elsewhere;
 mod files;
 mod kept;
+mod losses;
 mod missing_files;
 mod onlookers;
 mod paths;
@@ -36,6 +37,7 @@ pub use compose_files::{
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
 pub use kept::{Kept, kept};
+pub use losses::{DatabaseLosses, FileLosses, Losses, TableCount, TableLosses, Tally, losses};
 pub use missing_files::{Returning, bring_files_back, missing_files, take_files_away};
 pub use paths::restore_paths;
 pub use quarantine::{Quarantine, quarantine, release};
