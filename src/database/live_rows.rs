@@ -51,6 +51,8 @@ pub async fn live_rows(
 ) -> Result<Vec<LiveTable>> {
     let recorded: BTreeMap<&str, bool> =
         recorded.iter().map(|rows| (rows.table.as_str(), rows.exact)).collect();
+    // Counting may take long: who gives up leaves nothing behind that goes on with it.
+    connection.end_with_its_client().await?;
     connection.run(ATTEMPTED, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let mut live = Vec::new();
     for Listed { table, countable, excluded, estimate, bytes } in list(&connection, exclude).await?

@@ -198,7 +198,7 @@ async fn what_is_newer_changed_touched_or_gone_is_counted_apart() {
     assert_eq!(found.changed, tally(2, 0, 12));
     assert_eq!((found.touched, found.unreadable), (1, 0));
     assert_eq!(found.gone, tally(1, 0, 5));
-    assert_eq!(found.examples, ["grows", "new", "new/file", "touched"]);
+    assert_eq!(found.examples, ["grows", "new", "new/file"]);
     assert!(!found.is_nothing());
 }
 

@@ -81,8 +81,8 @@ impl Display for FileLosses {
         let Self { newer, changed, gone, .. } = self;
         writeln!(f, "files {name}: not in the backup: {newer}; changed: {changed}; gone: {gone}")?;
         if self.touched > 0 {
-            let touched = count(self.touched, "changed file", "changed files");
-            writeln!(f, "  of {touched} only the change time tells: perhaps just touched")?;
+            let touched = count(self.touched, "file", "files");
+            writeln!(f, "  by the change time alone, as after a restore or chown: {touched}")?;
         }
         if self.unreadable > 0 {
             let unreadable = count(self.unreadable, "file or directory", "files or directories");
@@ -91,8 +91,8 @@ impl Display for FileLosses {
         for example in &self.examples {
             writeln!(f, "  {}", one_line(example))?;
         }
-        let listed = self.examples.len() as u64;
-        match (newer.entries() + changed.entries()).saturating_sub(listed) {
+        let unlisted = self.touched + self.examples.len() as u64;
+        match (newer.entries() + changed.entries()).saturating_sub(unlisted) {
             0 => Ok(()),
             more => writeln!(f, "  and {more} more"),
         }
@@ -165,11 +165,11 @@ database shop: about 3 rows more than in the backup, 3 fewer
 database same: every table has as many rows as in the backup
 database mute: unknown: cannot connect to database mute
 files uploads: not in the backup: 1 file (2.0 KiB) and 1 directory; changed: 2 files (5 B); gone: nothing
-  of 1 changed file only the change time tells: perhaps just touched
+  by the change time alone, as after a restore or chown: 1 file
   1 file or directory could not be looked at
   a
   a/b
-  and 2 more
+  and 1 more
 "
         );
     }

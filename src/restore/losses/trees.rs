@@ -28,13 +28,14 @@ pub struct FileLosses {
     /// What has another type, size, time, owner or permissions than in the backup, as it is now.
     pub changed: Tally,
     /// How many of the changed files have nothing but another change time (`ctime`): somebody has
-    /// touched, linked or copied them, or written to them and set their time back.
+    /// touched, linked or copied them, or written to them and set their time back. After a restore
+    /// all files are among them.
     pub touched: u64,
     /// What the backup has and the live tree lacks, as it was then.
     pub gone: Tally,
     /// How many files and directories could not be looked at.
     pub unreadable: u64,
-    /// The first paths of what is newer or changed, relative to the tree.
+    /// The first paths of what is newer, or changed and not just touched, relative to the tree.
     pub examples: Vec<String>,
     /// Why nothing is known of it; then all else is empty.
     pub unknown: Option<String>,

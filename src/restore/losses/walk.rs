@@ -80,11 +80,11 @@ impl Counting {
     fn changed(&mut self, known: &Entry, entry: &Entry) {
         match Change::between(known, entry) {
             Change::Nothing => return,
+            // After a restore these are all there are: examples of them would hide the others.
             Change::Time => self.found.touched += 1,
-            Change::Something => {}
+            Change::Something => self.example(entry),
         }
         self.found.changed.add(entry);
-        self.example(entry);
     }
 
     fn example(&mut self, entry: &Entry) {
