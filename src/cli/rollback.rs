@@ -1,4 +1,6 @@
-//! `backstop rollback`: back to the state before a restore.
+//! `backstop rollback`: back to the state before a restore, or before an upgrade.
+
+mod upgrade;
 
 use super::context::Context;
 use super::signal::until_interrupted;
@@ -13,10 +15,15 @@ use serde::Serialize;
 
 const EXAMPLES: &str = "\
 Examples:
-  backstop rollback                                    back to before the newest restore
+  backstop rollback                                    back to before the newest upgrade or restore
   backstop rollback --list                             what restores keep aside, and where
   backstop rollback 20261121030000_4f2a                back to before this restore
+  backstop rollback 4f2a9c01                           back to this backup
   backstop rollback 20261121030000_4f2a --purge        free the room; no way back after that
+
+Without a key it goes back to the newest pre-upgrade backup, unless a restore is newer: then to
+before that. Going back to a backup brings back its databases, files and containers, with the
+images of then; first it counts the rows and files that are newer, and asks.
 
 A restore keeps aside what it replaced, a rollback what the restore had brought, until it is
 purged. A key is printed by `backstop restore` and by `--list`.";
@@ -25,7 +32,7 @@ purged. A key is printed by `backstop restore` and by `--list`.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RollbackArgs {
-    /// The key of a restore; without it the newest one
+    /// The key of a restore, or a backup
     key: Option<String>,
     /// List the restores, what they keep aside, where, and how large it is
     #[arg(long, conflicts_with_all = ["key", "purge"])]
@@ -51,6 +58,11 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Ending>
         }
         context.output.result(&listed, || list(&listed))?;
         return Ok(Ending::Done);
+    }
+    if !args.purge
+        && let Some(backup) = upgrade::target(&args, &setting, context)?
+    {
+        return upgrade::go_back(&args, backup, &setting, context).await;
     }
     let record = restore::rollback_target(&setting, args.key.as_deref(), args.purge)?;
     let target = Listed::of(&setting, record).await;

@@ -7,7 +7,7 @@ mod operate;
 mod print;
 
 pub(super) use onlooker::Onlooker;
-pub(super) use operate::engine_with;
+pub(super) use operate::{engine_with, finish_run};
 
 use super::Ending;
 use super::context::Context;
@@ -293,7 +293,7 @@ pub(super) async fn recover_from(
     operate::begin(&checked, &parameters.given, consent, context).await
 }
 
-fn registry() -> Arc<Registry> {
+pub(super) fn registry() -> Arc<Registry> {
     Arc::new(Registry::shipped().with(GuardCommand::default()))
 }
 

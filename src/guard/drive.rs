@@ -120,6 +120,18 @@ impl Driver {
         }
     }
 
+    /// Goes back to a backup, without a guard that has failed. Returns the run's id and where it
+    /// stands.
+    ///
+    /// # Errors
+    /// `run_refused` beside what has not ended; those of a run that does not begin.
+    pub async fn go_back_to(&self, backup: &str) -> Result<(String, Outcome)> {
+        self.engine.refuse_beside_another()?;
+        let (registry, config) = (&self.engine.registry, &self.engine.setting.config);
+        let parameters = rollback(backup, None, registry, config)?;
+        self.engine.start(&Phase::Rollback.runbook(registry)?, parameters).await
+    }
+
     fn after_rollback(&self, id: &str, outcome: Outcome) -> Result<Finished> {
         let guard = self.guard(id)?;
         match outcome {

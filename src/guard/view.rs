@@ -7,7 +7,10 @@ use crate::runbook::{self, Registry, RunView};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Where `guard/rollback.yaml` lets them go, in the directory of its run.
+const LOGS: &str = "failed";
 
 /// A guard, with its runs.
 #[derive(Debug, Clone, Serialize)]
@@ -30,6 +33,8 @@ pub struct GuardView {
     pub backup: Option<String>,
     /// When it was begun.
     pub started_at: Option<Timestamp>,
+    /// Where the containers' logs of the failure lie; null where nothing went back.
+    pub logs: Option<PathBuf>,
     /// Its runs, in the order in which they were begun.
     pub runs: Vec<RunView>,
 }
@@ -60,6 +65,7 @@ pub fn view(guard: &Guard, state_dir: &Path, registry: &Registry) -> Result<Guar
         exit_code,
         cut_off: guard.was_cut_off(),
         backup: guard.backup(),
+        logs: guard.rollbacks.iter().map(|run| run.dir.join(LOGS)).find(|dir| dir.is_dir()),
         started_at: guard.runs().next().map(|run| run.state.started_at),
         runs,
     })

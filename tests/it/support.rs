@@ -1,6 +1,7 @@
 //! Real parts for the tests: each cleans up after itself.
 
 pub(crate) mod cluster;
+pub(crate) mod daemon;
 pub(crate) mod hanging;
 pub(crate) mod host;
 pub(crate) mod image;

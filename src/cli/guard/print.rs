@@ -36,6 +36,13 @@ pub(super) fn guard(view: &GuardView, commands: &[String]) -> String {
             let _ = writeln!(text, "    {}", why.replace('\n', "\n    "));
         }
     }
+    if let Some(logs) = &view.logs {
+        let _ = writeln!(text, "  the containers' logs of the failure: {}", logs.display());
+    }
+    if let Some(run) = view.runs.iter().find(|run| run.runbook == "guard-upgrade") {
+        let output = "shows the command's output";
+        let _ = writeln!(text, "  `backstop runbook log {} upgrade` {output}", run.id);
+    }
     if view.runs.iter().any(|run| run.runbook == "guard-rollback") {
         text.push_str(
             "  `backstop rollback --list` shows what is kept aside of the failed state\n",

@@ -55,7 +55,7 @@ pub(super) async fn begin(
     let parameters = Parameters::resolve(&checked.runbook, given, config)?;
     let run = engine.start(checked, parameters);
     let (id, outcome) = until_interrupted(&context.cancel, run).await?;
-    finish(&engine, &id, &outcome, context)
+    finish_run(&engine, &id, &outcome, context)
 }
 
 pub(super) async fn resume(
@@ -81,7 +81,7 @@ pub(super) async fn resume(
     let engine = engine(yes, context)?;
     let run = engine.resume(wanted, force);
     let (id, outcome) = until_interrupted(&context.cancel, run).await?;
-    finish(&engine, &id, &outcome, context)
+    finish_run(&engine, &id, &outcome, context)
 }
 
 /// The repository, where it is another than the config's own.
@@ -113,7 +113,12 @@ pub(in crate::cli) fn engine_with(
 }
 
 /// Prints the run as it is now; its outcome is the exit code.
-fn finish(engine: &Engine, id: &str, outcome: &Outcome, context: &Context) -> Result<Ending> {
+pub(in crate::cli) fn finish_run(
+    engine: &Engine,
+    id: &str,
+    outcome: &Outcome,
+    context: &Context,
+) -> Result<Ending> {
     let state_dir = &engine.setting.config.state.dir;
     let run = engine.store().open(id)?;
     let view = runbook::view(&run, state_dir, &engine.registry)?;

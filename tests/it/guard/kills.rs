@@ -40,8 +40,8 @@ fn a_guard_that_is_killed_anywhere_is_finished_by_resuming_it() {
     let script = deployment.script("fails", FAILS).display().to_string();
     let guard = ["guard", "--json", "--health-timeout", "5s", "--settle", "0s", "--", &script];
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
-    // Three steps before the command, two with it, eleven to go back: each begins and ends.
-    let all = 32_u64;
+    // Three steps before the command, the command, sixteen to go back: each begins and ends.
+    let all = 40_u64;
     let points: Vec<u64> = match std::env::var("BACKSTOP_TEST_KILLS").as_deref() {
         Ok("all") => (0..all).collect(),
         Ok(one) => vec![one.parse().unwrap()],

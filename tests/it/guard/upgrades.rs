@@ -102,6 +102,7 @@ fn an_upgrade_that_works_stays_and_can_still_be_taken_back() {
             deployment.works.0
         ),
     );
+    let state = site.state();
     let planned = deployment.guard(&["--dry-run"], &works).ok().stdout;
     assert!(planned.contains("would dump database shop"), "{planned}");
     assert_eq!(site.ran(&["guard", "list", "--json"]).ok().json(), serde_json::json!([]));
@@ -113,6 +114,21 @@ fn an_upgrade_that_works_stays_and_can_still_be_taken_back() {
     assert_eq!((&guard["standing"], &guard["over"]), (&"upgraded".into(), &true.into()));
     assert_eq!((&guard["version_label"], &guard["exit_code"]), (&"2.0".into(), &0.into()));
     site.ran(&["guard", "resume"]).ok();
+
+    let newer = deployment.site.sql("SELECT count(*) FROM uploads");
+    site.upload(4);
+    let what = site.ran(&["rollback", "--dry-run"]).ok().stdout;
+    assert!(what.contains("before 2.0") && what.contains("4"), "{what}");
+    assert_eq!(deployment.site.sql("SELECT count(*) FROM uploads WHERE id > 0"), {
+        let newer: u32 = newer.parse().unwrap();
+        (newer + 4).to_string()
+    });
+    let refused = site.ran(&["rollback"]);
+    assert!(refused.code == 2 && refused.stderr.contains("confirmation_required"), "{refused:?}");
+    site.ran(&["rollback", "--yes"]).ok();
+    deployment.assert_as_before(&state, "back by hand");
+    let again = site.ran(&["rollback", "--dry-run"]).ok().stdout;
+    assert!(again.contains("before the restore of"), "the last change goes first: {again}");
 
     let backup = guard["backup"].as_str().unwrap();
     let shown = site.ran(&["show", backup, "--json"]).ok().json();

@@ -70,7 +70,11 @@ impl Site {
         command
             .args(arguments)
             .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(
+                ["PATH", "DOCKER_HOST"]
+                    .into_iter()
+                    .filter_map(|name| std::env::var_os(name).map(|value| (name, value))),
+            )
             .env("HOME", self.path())
             .env("BACKSTOP_CONFIG", self.config())
             .current_dir(self.path());
