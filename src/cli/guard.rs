@@ -103,6 +103,9 @@ enum Action {
     Resume {
         /// A unique beginning or end of its id; without it the newest one that is not over
         guard: Option<String>,
+        /// Also on another host, or with another version of backstop
+        #[arg(long)]
+        force: bool,
     },
     /// Show where a guard stands
     #[command(after_help = STATUS)]
@@ -119,16 +122,16 @@ enum Action {
 pub(super) async fn run(args: GuardArgs, context: &Context) -> Result<Ending> {
     match args.action {
         None => begin::begin(args.wanted, context).await,
-        Some(Action::Resume { guard }) => resume(guard.as_deref(), context).await,
+        Some(Action::Resume { guard, force }) => resume(guard.as_deref(), force, context).await,
         Some(Action::Status { guard }) => status(&guard, context),
         Some(Action::List) => list(context),
     }
 }
 
-async fn resume(wanted: Option<&str>, context: &Context) -> Result<Ending> {
+async fn resume(wanted: Option<&str>, force: bool, context: &Context) -> Result<Ending> {
     context.recover_first().await?;
     let driver = Driver::new(engine(Registry::shipped().with(GuardCommand::default()), context)?);
-    let done = until_interrupted(&context.cancel, driver.resume(wanted)).await?;
+    let done = until_interrupted(&context.cancel, driver.resume(wanted, force)).await?;
     let Some((id, finished)) = done else {
         context.output.note("No guard is left to be finished.");
         if context.output.is_json() {

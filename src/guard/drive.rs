@@ -4,9 +4,13 @@ use super::order::{Order, Protection, rollback};
 use super::phase::{GUARD, PHASE, Phase};
 use super::record::{Guard, NO_ROLLBACK, Standing};
 use crate::error::{Code, Error, Result};
+use crate::repository::{Lock, LockMode, create_dir};
 use crate::runbook::{self, Ended, Engine, Outcome, Parameters, Run};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+
+/// In the state directory: whoever works on a guard holds it.
+const LOCK: &str = "guard.lock";
 
 /// Does what guards need done. The engine's registry knows `guard.command`.
 pub struct Driver {
@@ -32,10 +36,11 @@ impl Driver {
     /// it does not. Returns the guard's id, and how it ended.
     ///
     /// # Errors
-    /// `run_refused` beside what has not ended; then, with the guard's id: `upgrade_not_begun` where
+    /// `locked` while another guard is at work; `run_refused` beside what has not ended; then, with the guard's id: `upgrade_not_begun` where
     /// there is no backup, `upgrade_failed` where nothing is undone, `upgrade_rolled_back`,
     /// `rollback_failed`, `interrupted`.
     pub async fn begin(&self, order: &Order) -> Result<(String, Result<Finished>)> {
+        let _alone = self.alone().await?;
         self.give_up_the_dead().await?;
         self.engine.refuse_beside_another()?;
         let id = runbook::new_id()?;
@@ -109,7 +114,7 @@ impl Driver {
         })?;
         let looked = guard.upgrade.as_ref().map(|run| &run.state.created.parameters);
         let (registry, config) = (&self.engine.registry, &self.engine.setting.config);
-        self.engine.setting.progress.note(&format!("the upgrade failed: {why}; going back"));
+        self.engine.setting.progress.note(format!("the upgrade failed: {why}; going back"));
         let begun = async {
             let parameters = rollback(&backup, looked, registry, config)?;
             self.run(id, Phase::Rollback, parameters, false).await
@@ -126,6 +131,7 @@ impl Driver {
     /// # Errors
     /// `run_refused` beside what has not ended; those of a run that does not begin.
     pub async fn go_back_to(&self, backup: &str) -> Result<(String, Outcome)> {
+        let _alone = self.alone().await?;
         self.engine.refuse_beside_another()?;
         let (registry, config) = (&self.engine.registry, &self.engine.setting.config);
         let parameters = rollback(backup, None, registry, config)?;
@@ -147,11 +153,17 @@ impl Driver {
 
     /// Finishes a guard that was cut off: forward where the application works, back where it does
     /// not. One whose command had not begun is given up. One that failed and went back no further
-    /// goes back. Without `wanted` the newest one that is not over.
+    /// goes back. Without `wanted` the newest one that is not over; with `force` also on another
+    /// host or with another version.
     ///
     /// # Errors
     /// As [`begin`](Self::begin); `locked` while somebody else works on it.
-    pub async fn resume(&self, wanted: Option<&str>) -> Result<Option<(String, Result<Finished>)>> {
+    pub async fn resume(
+        &self,
+        wanted: Option<&str>,
+        force: bool,
+    ) -> Result<Option<(String, Result<Finished>)>> {
+        let _alone = self.alone().await?;
         let store = self.engine.store();
         let guard = match wanted {
             Some(wanted) => Guard::find(&store, wanted)?,
@@ -160,11 +172,11 @@ impl Driver {
                 None => return Ok(None),
             },
         };
-        let finished = self.finish(&guard).await;
+        let finished = self.finish(&guard, force).await;
         Ok(Some((guard.id, finished)))
     }
 
-    async fn finish(&self, guard: &Guard) -> Result<Finished> {
+    async fn finish(&self, guard: &Guard, force: bool) -> Result<Finished> {
         let id = &guard.id;
         match guard.standing() {
             Standing::Upgraded => Ok(Finished::Nothing),
@@ -175,12 +187,12 @@ impl Driver {
                 Err(not_begun(id, Code::UpgradeNotBegun))
             }
             Standing::Upgrading => {
-                let outcome = self.go_on(guard.upgrade.as_ref(), guard).await?;
+                let outcome = self.go_on(guard.upgrade.as_ref(), guard, force).await?;
                 self.after_upgrade(id, outcome).await
             }
             Standing::Failed | Standing::RollbackFailed => self.go_back(guard).await,
             Standing::RollingBack => {
-                let outcome = self.go_on(guard.rollbacks.last(), guard).await?;
+                let outcome = self.go_on(guard.rollbacks.last(), guard, force).await?;
                 self.after_rollback(id, outcome)
             }
         }
@@ -207,7 +219,8 @@ impl Driver {
         // It is undone although somebody wants this process to end.
         let mut engine = self.engine.clone();
         engine.setting.cancel = CancellationToken::new();
-        for run in guard.upgrade.iter().chain(&guard.protect) {
+        // What holds images goes first: until that is done the guard is not given up.
+        for run in guard.protect.iter().chain(&guard.upgrade) {
             if matches!(run.state.ended(), Some(Ended::Failed | Ended::Aborted)) {
                 continue;
             }
@@ -220,6 +233,18 @@ impl Driver {
             engine.resume(run.id(), true).await?;
         }
         Ok(())
+    }
+
+    /// Sees to it that nobody takes a guard for dead that is between two runs.
+    async fn alone(&self) -> Result<Lock> {
+        let setting = &self.engine.setting;
+        let (dir, wait) = (setting.config.state.dir.clone(), setting.lock_wait);
+        setting
+            .blocking(move || {
+                create_dir(&dir)?;
+                Lock::take(&dir.join(LOCK), LockMode::Exclusive, wait)
+            })
+            .await
     }
 
     async fn run(
@@ -239,9 +264,9 @@ impl Driver {
         engine.start(&checked, parameters).await.map(|(_, outcome)| outcome)
     }
 
-    async fn go_on(&self, run: Option<&Run>, guard: &Guard) -> Result<Outcome> {
+    async fn go_on(&self, run: Option<&Run>, guard: &Guard, force: bool) -> Result<Outcome> {
         let run = run.ok_or_else(|| Error::new(Code::RunNotFound, "resume guard", &guard.id))?;
-        self.engine.resume(run.id(), false).await.map(|(_, outcome)| outcome)
+        self.engine.resume(run.id(), force).await.map(|(_, outcome)| outcome)
     }
 
     fn guard(&self, id: &str) -> Result<Guard> {

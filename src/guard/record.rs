@@ -134,8 +134,11 @@ impl Guard {
             (Some(_), Some(Ended::Succeeded)) => Standing::Upgraded,
             (Some(_), None) if self.has_begun() => Standing::Upgrading,
             (Some(_), Some(_)) if self.has_begun() => Standing::Failed,
-            (Some(_), Some(_)) => Standing::GivenUp,
-            (Some(_), None) => Standing::Protected,
+            // What protected it is undone before it is given up.
+            (Some(_), Some(_)) if ended(&self.protect) != Some(Ended::Succeeded) => {
+                Standing::GivenUp
+            }
+            (Some(_), _) => Standing::Protected,
             (None, _) => match ended(&self.protect) {
                 None => Standing::Protecting,
                 Some(Ended::Succeeded) => Standing::Protected,

@@ -207,3 +207,36 @@ fn a_signal_is_the_commands_own_affair() {
     assert_eq!(ran.stdout, "got-it\n");
     site.assert_sound("after the signal");
 }
+
+#[test]
+fn a_guard_at_work_is_left_alone() {
+    let Some(deployment) = Deployment::start() else { return };
+    let site = &deployment.site;
+    let go = site.path().join("go");
+    let waits = format!("while [ ! -e {} ]; do sleep 0.1; done\n", go.display());
+    let script = deployment.script("waits", &waits).display().to_string();
+    let mut command = site.command(&["guard", "--settle", "0s", "--", &script]);
+    let guard = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let standing = || {
+        let guards = site.ran(&["guard", "list", "--json"]).ok().json();
+        guards[0]["standing"].as_str().unwrap_or_default().to_owned()
+    };
+    loop {
+        assert!(Instant::now() < deadline, "the command did not begin");
+        let before = standing();
+        if before.is_empty() {
+            continue;
+        }
+        for other in [&["guard", "resume"][..], &["guard", "--", "true"], &["rollback", "--yes"]] {
+            let ran = site.ran(other);
+            assert_eq!(ran.code, 4, "{before}: {ran:?}");
+        }
+        if before == "upgrading" {
+            break;
+        }
+    }
+    fs::write(&go, "").unwrap();
+    Ran::of(&guard.wait_with_output().unwrap()).ok();
+    assert_eq!(newest(&deployment)["standing"], "upgraded");
+}

@@ -183,9 +183,8 @@ impl Action for BackupVerify {
         let setting = logged(scope);
         let wish = Wish { backup: with.backup.clone(), ..Wish::default() };
         let record = backup::choose(&setting, &wish).await?;
-        if let (true, [lacking @ ..]) = (with.whole, record.lacking().as_slice())
-            && !lacking.is_empty()
-        {
+        let lacking = record.lacking();
+        if with.whole && !lacking.is_empty() {
             return Err(Error::new(Code::Degraded, "rely on backup", &record.name)
                 .cause(format!("it does not hold all of {}", lacking.join(", ")))
                 .hint("see to it that backstop can read all of them"));
