@@ -228,7 +228,10 @@ fn a_guard_at_work_is_left_alone() {
         if before.is_empty() {
             continue;
         }
-        for other in [&["guard", "resume"][..], &["guard", "--", "true"], &["rollback", "--yes"]] {
+        let others = [&["guard", "resume"][..], &["guard", "--", "true"], &["rollback", "--yes"]];
+        // There is nothing to go back to before there is a backup.
+        let some = if before == "upgrading" { 3 } else { 2 };
+        for other in &others[..some] {
             let ran = site.ran(other);
             assert_eq!(ran.code, 4, "{before}: {ran:?}");
         }
