@@ -45,6 +45,8 @@ pub use receive::Received;
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 pub use repair::{give_to_owner, open_to_owner, repair};
 
+pub(crate) use published::is_no_damage;
+
 use crate::config::Place;
 use crate::encryption::{Identities, sealed_name};
 use crate::error::{Code, Error, Result};

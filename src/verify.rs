@@ -17,7 +17,7 @@ pub(crate) use noticed::{KnownDamage, record_damage};
 
 use crate::backup::{lock, open_repository};
 use crate::catalog::{
-    BackupRecord, Catalog, Event, EventName, LastVerification, Sampled, VerifyLevel,
+    BackupRecord, Catalog, Event, EventName, LastVerification, Sampled, Session, VerifyLevel,
 };
 use crate::clock;
 use crate::error::{Code, Error, Result};
@@ -170,7 +170,7 @@ fn stored(
     Ok(damages)
 }
 
-/// Says which backups need what is damaged, and records the result.
+/// Says which backups need what is damaged, and records the result, of those as well.
 fn finish(
     setting: &Setting,
     repository: &Repository,
@@ -179,9 +179,12 @@ fn finish(
     mut damages: Vec<Damage>,
 ) -> Result<Verification> {
     let mut session = Catalog::of(&setting.config).session(&setting.progress)?;
-    if !damages.is_empty() {
-        needed::name(repository, record, &session.list()?, &mut damages);
+    let all = session.list()?;
+    if damages.is_empty() && sampled.is_some() {
+        // A sample reads nothing of what the backup needs of others.
+        damages = needed::known(record, &all);
     }
+    needed::name(repository, record, &all, &mut damages);
     let found = Verification {
         id: Some(record.id.clone()),
         name: record.name.clone(),
@@ -191,6 +194,7 @@ fn finish(
         damages,
         locked: None,
     };
+    let now = all.iter().find(|now| now.id == record.id).unwrap_or(record);
     let last = LastVerification {
         at: clock::now(),
         level,
@@ -198,11 +202,15 @@ fn finish(
         ok: found.ok,
         damages: found.damages.clone(),
     };
+    put(&mut session, now, last)?;
+    noticed::spread(&mut session, repository, record, &all, &found)?;
+    Ok(found)
+}
+
+/// Records what a verification found. `now` is what was recorded until then, which is not undone.
+fn put(session: &mut Session, now: &BackupRecord, last: LastVerification) -> Result<()> {
     let detail = serde_json::to_value(&last)
         .map_err(|e| Error::new(Code::CatalogFailed, "record", "a verification").source(e))?;
-    // What was recorded meanwhile is not undone.
-    let now = session.find(record.id.as_str()).unwrap_or_else(|_| record.clone());
-    session.put(&now.verified(last))?;
-    session.record_event(&Event::now(EventName::BackupVerified, Some(&record.id), detail))?;
-    Ok(found)
+    session.put(&now.clone().verified(last))?;
+    session.record_event(&Event::now(EventName::BackupVerified, Some(&now.id), detail))
 }

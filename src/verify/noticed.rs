@@ -1,7 +1,8 @@
 //! Damage that something else than a verification came upon, such as sending a backup to a copy.
 
-use super::finish;
-use crate::catalog::{BackupRecord, Catalog, LastVerification, Sampled, VerifyLevel};
+use super::{Verification, finish, needed, put};
+use crate::catalog::{BackupRecord, Catalog, LastVerification, Sampled, Session, VerifyLevel};
+use crate::clock;
 use crate::error::Result;
 use crate::repository::{BackupId, Damage, PublishedBackup, Repository};
 use crate::setting::Setting;
@@ -39,13 +40,49 @@ fn record(
     drop(session);
     // What no row tells of is built upon by nobody.
     let Some(record) = all.iter().find(is_it) else { return Ok(()) };
-    let known = known(record);
-    damages.retain(|damage| !known.iter().any(|one| one.object == damage.object));
+    forget_known(record, &mut damages);
     if damages.is_empty() {
         return Ok(());
     }
     let level = (VerifyLevel::Full, Some(read_so_far(record)));
     finish(setting, repository, record, level, damages).map(drop)
+}
+
+/// Records the damage that was found of the backup of `record` of the other backups that it
+/// concerns: of the one that holds a damaged archive, and of all that need it. Each of them is as
+/// damaged as the one in which it was found, also to whoever looks at its row alone.
+pub(super) fn spread(
+    session: &mut Session,
+    repository: &Repository,
+    record: &BackupRecord,
+    all: &[BackupRecord],
+    found: &Verification,
+) -> Result<()> {
+    let mut concerned: BTreeMap<&BackupId, (&BackupRecord, Vec<Damage>)> = BTreeMap::new();
+    for damage in &found.damages {
+        for (other, damages) in needed::concerned(repository, record, all, damage) {
+            concerned.entry(&other.id).or_insert((other, Vec::new())).1.extend(damages);
+        }
+    }
+    for (other, mut damages) in concerned.into_values() {
+        forget_known(other, &mut damages);
+        damages.sort_by(|one, other| one.object.cmp(&other.object));
+        damages.dedup_by(|one, other| one.object == other.object);
+        if damages.is_empty() {
+            continue;
+        }
+        needed::name(repository, other, all, &mut damages);
+        let (level, sampled) = (found.level, Some(read_so_far(other)));
+        let last = LastVerification { at: clock::now(), level, sampled, ok: false, damages };
+        put(session, other, last)?;
+    }
+    Ok(())
+}
+
+/// Takes out what is recorded of a backup already.
+fn forget_known(record: &BackupRecord, damages: &mut Vec<Damage>) {
+    let known = known(record);
+    damages.retain(|damage| !known.iter().any(|one| one.object == damage.object));
 }
 
 /// The damage that is known of the backups of a repository.
@@ -95,7 +132,6 @@ fn read_so_far(record: &BackupRecord) -> Sampled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use crate::repository::manifest::{Kind, Reason};
 
     fn verified(level: VerifyLevel, sampled: Option<Sampled>) -> BackupRecord {

@@ -164,6 +164,45 @@ fn samples_go_round_until_every_object_was_read() {
 }
 
 #[test]
+fn damage_of_an_archive_is_recorded_of_all_that_it_concerns_whichever_was_verified() {
+    let host = Host::with_files();
+    let older = host.back_up();
+    let full = host.json(&["backup", "--kind", "full"]);
+    host.write("new.txt", "new");
+    let (first, second) = (host.back_up(), host.back_up());
+    host.run(&["verify", id(&second)]).ok();
+    assert_eq!(shown(&host, &second)["status"], "verified");
+    flip(&host.backup_dir(&full).join("files/uploads.tar.zst"));
+    host.run(&["verify", id(&first)]).ended(6);
+    for (record, object) in
+        [(&full, "files/uploads.tar.zst"), (&first, "files/uploads.tar.zst of backup")]
+    {
+        let last = &shown(&host, record)["last_verification"];
+        assert_eq!(last["ok"], false, "{last}");
+        let damage = &last["damages"][0];
+        assert!(damage["object"].as_str().unwrap().starts_with(object), "{damage}");
+        assert!(damage["needed_by"].as_array().unwrap().contains(&second["name"]), "{damage}");
+    }
+    // One that nobody looked at needs it as well, and is not called verified any longer.
+    let last = shown(&host, &second);
+    assert_eq!(
+        (&last["status"], &last["last_verification"]["ok"]),
+        (&"completed".into(), &false.into())
+    );
+    host.run(&["verify", "--sample", "100%", id(&second)]).ended(6);
+    assert_eq!(shown(&host, &second)["status"], "completed");
+
+    // The sound one stays, and nothing builds upon the others; a lost catalog changes nothing.
+    fs::remove_file(host.state().join("catalog.duckdb")).unwrap();
+    host.configure("[retention]\nkeep_last = 1\n");
+    host.run(&["prune", "--yes"]).ok();
+    assert!(host.backup_dir(&older).exists());
+    assert_eq!(host.back_up()["kind"], "incremental", "upon the sound one");
+    let newest = host.json(&["show", "latest"]);
+    assert_eq!(newest["parent"], older["id"], "{newest}");
+}
+
+#[test]
 fn a_damage_is_named_with_the_backups_that_need_the_file() {
     let host = Host::with_database();
     let full = host.back_up();
