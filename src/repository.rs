@@ -21,6 +21,7 @@ pub mod manifest;
 mod mend;
 mod name;
 mod pin;
+mod presence;
 mod probe;
 mod proof;
 mod published;

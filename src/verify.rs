@@ -23,7 +23,9 @@ use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event as ProgressEvent;
 use crate::repository::manifest::MANIFEST;
-use crate::repository::{BackupId, Checked, Damage, LockMode, PublishedBackup, Repository};
+use crate::repository::{
+    BackupId, Checked, Damage, LockMode, PublishedBackup, Repository, is_no_damage,
+};
 use crate::setting::Setting;
 use coverage::Coverage;
 use serde::Serialize;
@@ -52,8 +54,9 @@ pub struct Verification {
 /// nothing inside. Other readers may work at the same time, writers may not.
 ///
 /// # Errors
-/// What hinders reading without being damage: `interrupted`, `tool_missing`; for a single
-/// backup `key_missing` and `key_wrong`.
+/// What hinders reading without being damage: `interrupted`, `tool_missing`, a repository that is
+/// gone; for a single backup `key_missing`, `key_wrong`, and `backup_not_found` where it was
+/// deleted meanwhile, which of several is only said.
 pub async fn verify(
     setting: &Setting,
     records: &[BackupRecord],
@@ -64,27 +67,80 @@ pub async fn verify(
     let mut found = Vec::new();
     let mut checked = Checked::new();
     for record in records {
-        let task = format!("verify {}", record.id.short());
-        let mut locked = None;
-        let damages = match repository.backup(&record.name) {
-            Ok(backup) => match read(setting, &backup, level, &task, &mut checked).await {
-                Err(e) if lacks_key(&e) && records.len() > 1 => {
-                    setting.progress.warn(e.code(), e.to_string());
-                    locked = Some(e.to_string());
-                    read(setting, &backup, VerifyLevel::Full, &task, &mut checked).await?
-                }
-                read => read?,
-            },
-            Err(e) => vec![Damage::new(MANIFEST, &e.to_string())],
-        };
-        let level = if locked.is_some() { VerifyLevel::Full } else { level };
-        if damages.is_empty() && level >= VerifyLevel::Full {
-            Coverage::whole(clock::now()).save(&setting.config.catalog_dir(), &record.id)?;
+        let one = one(setting, &repository, record, level, records.len() > 1, &mut checked).await?;
+        match one {
+            Some(one) => found.push(one),
+            None if records.len() == 1 => return Err(deleted(&repository, record)),
+            None => setting.progress.note(format!("{} was deleted meanwhile", record.name)),
         }
-        let verification = finish(setting, &repository, record, (level, None), damages)?;
-        found.push(Verification { locked, ..verification });
     }
     Ok(found)
+}
+
+/// Verifies one backup, of `several` or alone; none where it was deleted since `record` was read.
+async fn one(
+    setting: &Setting,
+    repository: &Repository,
+    record: &BackupRecord,
+    level: VerifyLevel,
+    several: bool,
+    checked: &mut Checked,
+) -> Result<Option<Verification>> {
+    let task = format!("verify {}", record.id.short());
+    let mut locked = None;
+    let damages = match opened(repository, record)? {
+        Opened::Deleted => return Ok(None),
+        Opened::Damaged(damage) => vec![damage],
+        Opened::Readable(backup) => {
+            let mut found = read(setting, &backup, level, &task, checked).await;
+            if let Err(e) = &found
+                && lacks_key(e)
+                && several
+            {
+                setting.progress.warn(e.code(), e.to_string());
+                locked = Some(e.to_string());
+                found = read(setting, &backup, VerifyLevel::Full, &task, checked).await;
+            }
+            match found {
+                // What was deleted under its reader cannot be read, and that says nothing.
+                Err(e)
+                    if !is_no_damage(&e) && repository.is_deleted(&record.name, &record.id)? =>
+                {
+                    return Ok(None);
+                }
+                found => found?,
+            }
+        }
+    };
+    let level = if locked.is_some() { VerifyLevel::Full } else { level };
+    if damages.is_empty() && level >= VerifyLevel::Full {
+        Coverage::whole(clock::now()).save(&setting.config.catalog_dir(), &record.id)?;
+    }
+    let verification = finish(setting, repository, record, (level, None), damages)?;
+    Ok(verification.map(|verification| Verification { locked, ..verification }))
+}
+
+/// What a backup that a row tells of was found to be.
+enum Opened {
+    Readable(PublishedBackup),
+    /// Its manifest is no good.
+    Damaged(Damage),
+    /// Rows are read before the lock is taken, and other hosts delete without it.
+    Deleted,
+}
+
+fn opened(repository: &Repository, record: &BackupRecord) -> Result<Opened> {
+    match repository.backup(&record.name) {
+        Ok(backup) => Ok(Opened::Readable(backup)),
+        Err(e) if is_no_damage(&e) => Err(e),
+        Err(_) if repository.is_deleted(&record.name, &record.id)? => Ok(Opened::Deleted),
+        Err(e) => Ok(Opened::Damaged(Damage::new(MANIFEST, &e.to_string()))),
+    }
+}
+
+fn deleted(repository: &Repository, record: &BackupRecord) -> Error {
+    Error::new(Code::BackupNotFound, "verify backup", &record.name)
+        .cause(format!("it does not lie in {}", repository.shown()))
 }
 
 fn lacks_key(error: &Error) -> bool {
@@ -170,14 +226,36 @@ fn stored(
     Ok(damages)
 }
 
-/// Says which backups need what is damaged, and records the result, of those as well.
+/// Says which backups need what is damaged, and records the result, of those as well; none where
+/// the backup was deleted meanwhile, and nothing is recorded.
+///
+/// # Errors
+/// Where nothing can be recorded, which is said of each damage; and where the repository is gone:
+/// what is missing with it is not damaged.
 fn finish(
+    setting: &Setting,
+    repository: &Repository,
+    record: &BackupRecord,
+    level: (VerifyLevel, Option<Sampled>),
+    damages: Vec<Damage>,
+) -> Result<Option<Verification>> {
+    if !damages.is_empty() && repository.is_deleted(&record.name, &record.id)? {
+        return Ok(None);
+    }
+    note(setting, repository, record, level, damages.clone()).inspect_err(|_| {
+        for damage in &damages {
+            setting.progress.warn(Code::BackupDamaged, format!("{}: {damage}", record.name));
+        }
+    })
+}
+
+fn note(
     setting: &Setting,
     repository: &Repository,
     record: &BackupRecord,
     (level, sampled): (VerifyLevel, Option<Sampled>),
     mut damages: Vec<Damage>,
-) -> Result<Verification> {
+) -> Result<Option<Verification>> {
     let mut session = Catalog::of(&setting.config).session(&setting.progress)?;
     let all = session.list()?;
     if damages.is_empty() && sampled.is_some() {
@@ -194,7 +272,12 @@ fn finish(
         damages,
         locked: None,
     };
-    let now = all.iter().find(|now| now.id == record.id).unwrap_or(record);
+    let now = match all.iter().find(|now| now.id == record.id) {
+        Some(now) => now,
+        // A row that somebody took out with its backup does not come back.
+        None if repository.is_deleted(&record.name, &record.id)? => return Ok(None),
+        None => record,
+    };
     let last = LastVerification {
         at: clock::now(),
         level,
@@ -204,7 +287,7 @@ fn finish(
     };
     put(&mut session, now, last)?;
     noticed::spread(&mut session, repository, record, &all, &found)?;
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// Records what a verification found. `now` is what was recorded until then, which is not undone.

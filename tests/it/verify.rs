@@ -1,10 +1,13 @@
 //! Verification: its levels, its samples, and what it says of the backups that need a file.
 
-use crate::support::host::{Host, sign};
+use crate::support::host::{Host, Ran, sign};
+use backstop::repository::{LockMode, Repository};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 fn id(record: &Value) -> &str {
     record["id"].as_str().unwrap()
@@ -161,6 +164,55 @@ fn samples_go_round_until_every_object_was_read() {
     host.run(&["delete", id(&records[1]), "--yes"]).ok();
     host.run(&["verify", "--sample", "100%"]).ended(6);
     assert_eq!(covered(&records[1]), BTreeSet::new());
+}
+
+/// What becomes of a command that waits for the lock while `meanwhile` happens.
+fn while_waiting(host: &Host, arguments: &[&str], meanwhile: impl FnOnce()) -> Ran {
+    let repository = Repository::open(&host.repository()).unwrap();
+    let held = repository.lock(LockMode::Exclusive, Duration::ZERO).unwrap();
+    let mut command = host.command(&[arguments, &["--lock-wait", "60s"]].concat());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    meanwhile();
+    drop(held);
+    Ran::of(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn what_is_gone_since_the_catalog_was_read_is_not_called_damaged() {
+    let host = Host::with_files();
+    let (gone, stays) = (host.back_up(), host.json(&["backup", "--kind", "full"]));
+    let names = |ran: &Ran| -> Vec<String> {
+        let found = ran.json();
+        let names = found.as_array().unwrap().iter().map(|one| one["name"].to_string());
+        names.map(|name| name.replace('"', "")).collect()
+    };
+    let trash = host.path().join("trash");
+    let away = host.path().join("away");
+    let (all, sample) = (["verify", "--all", "--json"], ["verify", "--sample", "100%", "--json"]);
+    for arguments in [&all[..], &sample] {
+        // Its disk is gone: nothing can be said of any backup.
+        let ran = while_waiting(&host, arguments, || {
+            fs::rename(host.repository(), &away).unwrap();
+        });
+        ran.failed(5, "repository_not_found");
+        fs::rename(&away, host.repository()).unwrap();
+        for record in host.json(&["list"]).as_array().unwrap() {
+            assert_ne!(record["last_verification"]["ok"], false, "{record}");
+        }
+        let ran = while_waiting(&host, arguments, || {
+            fs::rename(host.backup_dir(&gone), &trash).unwrap();
+        });
+        assert_eq!(names(&ran.ok()), [stays["name"].as_str().unwrap()]);
+        let listed = host.json(&["list"]);
+        assert_eq!(listed.as_array().unwrap().len(), 1, "its row does not come back: {listed}");
+        fs::rename(&trash, host.backup_dir(&gone)).unwrap();
+    }
+    let alone = ["verify", id(&gone)];
+    let ran = while_waiting(&host, &alone, || {
+        fs::rename(host.backup_dir(&gone), &trash).unwrap();
+    });
+    ran.failed(2, "backup_not_found");
 }
 
 #[test]
