@@ -9,9 +9,11 @@ mod key;
 mod needed;
 mod noticed;
 mod sample;
+mod unlisted;
 
 pub use key::{KeyCheck, check_key};
 pub use sample::{Share, sample};
+pub use unlisted::{verify_unlisted, verify_unlisted_one};
 
 pub(crate) use noticed::{KnownDamage, record_damage};
 
@@ -145,36 +147,6 @@ fn deleted(repository: &Repository, record: &BackupRecord) -> Error {
 
 fn lacks_key(error: &Error) -> bool {
     matches!(error.code(), Code::KeyMissing | Code::KeyWrong)
-}
-
-/// What lies in the repository as a backup, cannot be read as one, and is not `listed`: the
-/// catalog was lost as well as the manifest. On a store a backup without manifest is none yet, or
-/// none any more: that is only said.
-pub fn verify_unlisted(
-    setting: &Setting,
-    listed: &[BackupRecord],
-    level: VerifyLevel,
-) -> Result<Vec<Verification>> {
-    let repository = open_repository(setting)?;
-    let mut found = Vec::new();
-    for name in repository.names()? {
-        if listed.iter().any(|record| record.name == name) {
-            continue;
-        }
-        match repository.backup(&name) {
-            Ok(_) => {}
-            Err(e) if e.code() == Code::BackupNotFound => setting.progress.note(format!(
-                "{name} is not published, so it is not verified: somebody is writing it, or did \
-                 not finish; `backstop repo check` names what is left over"
-            )),
-            Err(e) => {
-                let damages = vec![Damage::new(MANIFEST, &e.to_string())];
-                let (id, sampled, ok, locked) = (None, None, false, None);
-                found.push(Verification { id, name, level, sampled, ok, damages, locked });
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Everything that a verification of this level finds in one backup. Earlier archives that

@@ -212,7 +212,33 @@ fn what_is_gone_since_the_catalog_was_read_is_not_called_damaged() {
     let ran = while_waiting(&host, &alone, || {
         fs::rename(host.backup_dir(&gone), &trash).unwrap();
     });
-    ran.failed(2, "backup_not_found");
+    ran.failed(5, "backup_not_found");
+}
+
+#[test]
+fn a_manifest_that_is_not_what_was_written_is_damage_though_no_row_knows_it() {
+    let host = Host::with_files();
+    let (damaged, sound) = (host.back_up(), host.json(&["backup", "--kind", "full"]));
+    let manifest = host.backup_dir(&damaged).join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"stack\": \"shop\"", "\"stack\": \"shot\"")).unwrap();
+    assert_ne!(fs::read_to_string(&manifest).unwrap(), text);
+    fs::remove_file(host.state().join("catalog.duckdb")).unwrap();
+    let name = damaged["name"].as_str().unwrap();
+    let found = |arguments: &[&str]| {
+        let ran = host.run(&[&["verify"], arguments, &["--json"]].concat()).ended(6).json();
+        let mut found = ran.as_array().unwrap().iter();
+        found.find(|one| one["name"] == name).unwrap().clone()
+    };
+    for arguments in [&["--all"][..], &["--sample", "100%"], &[name], &[&id(&damaged)[..6]]] {
+        let found = found(arguments);
+        assert_eq!(found["ok"], false, "{found}");
+        assert_eq!(found["damages"][0]["object"], "manifest.json", "{found}");
+    }
+    let ran = host.run(&["verify", name]).ended(6);
+    assert!(ran.stdout.contains("does not fit SHA256SUMS"), "{ran:?}");
+    host.run(&["verify", id(&sound)]).ok();
+    host.run(&["verify", "0000"]).failed(5, "backup_not_found");
 }
 
 #[test]
