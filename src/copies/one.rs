@@ -69,7 +69,8 @@ fn send_missing(
         };
         match source.backup(&name) {
             Ok(backup) => due.push((backup, work)),
-            Err(e) if e.code() == Code::BackupNotFound => {}
+            // Deleted in the meantime, or on a store not published yet.
+            Err(e) if e.code() == Code::BackupNotFound => source.require_there()?,
             Err(e) if e.code() == Code::BackupDamaged => {
                 setting.progress.warn(e.code(), e.to_string());
                 unreadable(setting, source, &name, &e);
@@ -89,20 +90,25 @@ fn send_missing(
         for (backup, work) in std::mem::take(&mut due) {
             setting.check_interrupted("sync copies of")?;
             let name = backup.manifest().name.clone();
+            if target.directory().is_some() {
+                // What is unmounted now is not begun anew on the disk below.
+                target.require_there()?;
+            }
             match work.does(setting, (source, &target), (&backup, &known), &lock, synced) {
                 Ok(()) => {
                     sent.add(&name);
                     whole.insert(name);
                     sent.keep(&whole)?;
                 }
+                Err(e) if e.code() == Code::Interrupted => return Err(e),
+                Err(e) if e.code() == Code::Locked && !is_last => again.push((backup, work)),
+                // Deleted here in the meantime: so it lacks files, and need not be sent.
+                Err(_) if source.is_deleted(&name, &backup.manifest().id)? => {}
                 // Damage is not passed on, and keeps nothing else from being sent.
                 Err(e) if e.code() == Code::BackupDamaged => {
                     setting.progress.warn(e.code(), e.to_string());
                     damaged = Some(e);
                 }
-                Err(e) if e.code() == Code::Locked && !is_last => again.push((backup, work)),
-                // Deleted here in the meantime.
-                Err(_) if source.backup(&name).is_err() => {}
                 Err(e) => return Err(e),
             }
         }
@@ -273,7 +279,8 @@ fn damaged(
     damages: Vec<Damage>,
 ) -> Error {
     let name = &backup.manifest().name;
-    // What somebody is deleting lacks files without being damaged.
+    // What somebody is deleting lacks files without being damaged, and so does what is gone with
+    // its disk.
     if let Err(e) = source.backup(name)
         && e.code() == Code::BackupNotFound
     {
