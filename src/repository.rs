@@ -39,6 +39,7 @@ pub use lease::Pace;
 pub use listing::Listing;
 pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
+pub use mend::Mended;
 pub use name::{backup_name, stamp_of_name};
 pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};

@@ -11,7 +11,7 @@ use crate::deadline;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
 use crate::repository::manifest::MANIFEST;
-use crate::repository::{Damage, Lock, LockMode, PublishedBackup, Received, Repository};
+use crate::repository::{Damage, Lock, LockMode, Mended, PublishedBackup, Received, Repository};
 use crate::setting::Setting;
 use crate::verify::{KnownDamage, record_damage};
 use std::collections::BTreeSet;
@@ -49,6 +49,7 @@ fn send_missing(
     let lock = target.lock(LockMode::Exclusive, setting.lock_wait)?;
     let held = Held::of(source, &target)?;
     let suspects = Suspects::of(setting, copy, source);
+    let known = KnownDamage::of(setting);
     let mut whole = BTreeSet::new();
     let mut damaged = None;
     let mut due = Vec::new();
@@ -80,7 +81,6 @@ fn send_missing(
         }
     }
     due.sort_by_key(|(backup, _)| backup.manifest().sequence);
-    let known = KnownDamage::of(setting);
     let mut sent = Sent::read(&state);
     whole.iter().for_each(|name| sent.add(name));
     sent.keep(&whole)?;
@@ -151,7 +151,8 @@ impl Work {
                 synced.sent.push(name.clone());
             }
             Self::Mend(suspected) => {
-                let mended = mend(setting, target, backup, suspected, lock, synced)?;
+                let places = (source, target);
+                let mended = mend(setting, places, backup, suspected, lock, synced)?;
                 if !mended.is_empty() {
                     let (copy, objects) = (&synced.copy, mended.join(", "));
                     setting.progress.note(format!("mended {name} in {copy}: {objects}"));
@@ -163,18 +164,32 @@ impl Work {
     }
 }
 
-/// Sends again what of a backup is damaged in the copy, and returns the names of that.
+/// Sends again what of a backup is damaged in the copy, and returns the names of that. What is
+/// found to be damaged in `source` as well is recorded.
 fn mend(
     setting: &Setting,
-    target: &Repository,
+    (source, target): (&Repository, &Repository),
     backup: &PublishedBackup,
     suspected: &BTreeSet<String>,
     lock: &Lock,
     synced: &mut Synced,
 ) -> Result<Vec<String>> {
+    const ATTEMPTED: &str = "mend the copy of";
     let (name, bytes) = (&backup.manifest().name, &mut synced.sent_bytes);
     let mut send = |suspected: &BTreeSet<String>| {
-        target.mend(backup, suspected, &setting.cancel, &mut |sent| *bytes += sent, lock)
+        let sent = &mut |sent| *bytes += sent;
+        match target.mend(backup, suspected, &setting.cancel, sent, lock)? {
+            Mended::Sent(names) => Ok(names),
+            Mended::Damaged(damage) => {
+                let both = Error::new(Code::BackupDamaged, ATTEMPTED, backup.shown())
+                    .cause(format!(
+                        "{} is damaged in both places: here it {}",
+                        damage.object, damage.fault
+                    ))
+                    .hint("restore what you need of it with --salvage, here or with --copy");
+                Err(record_found(setting, source, backup, vec![damage]).err().unwrap_or(both))
+            }
+        }
     };
     let mut mended = send(suspected)?;
     // With its manifest back, more may be seen to be missing.
@@ -185,7 +200,7 @@ fn mend(
     refuse_damaged_copy(&there)?;
     match there.manifest() == backup.manifest() {
         true => Ok(mended),
-        false => Err(Error::new(Code::BackupDamaged, "mend the copy of", there.shown())
+        false => Err(Error::new(Code::BackupDamaged, ATTEMPTED, there.shown())
             .cause("another backup lies there under its name")),
     }
 }
@@ -278,20 +293,35 @@ fn damaged(
     backup: &PublishedBackup,
     damages: Vec<Damage>,
 ) -> Error {
-    let name = &backup.manifest().name;
-    // What somebody is deleting lacks files without being damaged, and so does what is gone with
-    // its disk.
-    if let Err(e) = source.backup(name)
-        && e.code() == Code::BackupNotFound
-    {
-        return e;
-    }
     let first = damages.first();
     let cause = first.map(|damage| format!("{} {}", damage.object, damage.fault));
-    record_damage(setting, source, name, damages);
+    if let Err(gone) = record_found(setting, source, backup, damages) {
+        return gone;
+    }
     Error::new(Code::BackupDamaged, "send", backup.shown()).cause(cause.unwrap_or_default()).hint(
         "`backstop list` says so from now on, and no backup builds upon it any more: restore \
              what you need of it with --salvage, then `backstop delete` it; `backstop verify` \
              reads all of it",
     )
+}
+
+/// Records what is wrong with a backup.
+///
+/// # Errors
+/// `backup_not_found`: what somebody is deleting lacks files without being damaged, and so does
+/// what is gone with its disk.
+fn record_found(
+    setting: &Setting,
+    source: &Repository,
+    backup: &PublishedBackup,
+    damages: Vec<Damage>,
+) -> Result<()> {
+    let name = &backup.manifest().name;
+    if let Err(e) = source.backup(name)
+        && e.code() == Code::BackupNotFound
+    {
+        return Err(e);
+    }
+    record_damage(setting, source, name, damages);
+    Ok(())
 }
