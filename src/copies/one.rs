@@ -57,6 +57,7 @@ fn send_missing(
         let mut suspected = suspects.of_backup(&name);
         let found = held.find(&name)?;
         if found == Found::Whole && suspected.is_empty() {
+            notice(setting, source, &known, &name)?;
             whole.insert(name);
             continue;
         }
@@ -124,6 +125,24 @@ fn send_missing(
     let records = suspects.records.into_iter();
     synced.to_verify = records.filter(|record| whole.contains(&record.name)).collect();
     damaged.map_or(Ok(()), Err)
+}
+
+/// Looks at a backup that the copy has, where that costs no requests: what is missing here is known
+/// from then on. The copy is complete all the same.
+fn notice(setting: &Setting, source: &Repository, known: &KnownDamage, name: &str) -> Result<()> {
+    if source.directory().is_none() || known.is_of(name) {
+        return Ok(());
+    }
+    let missing = match source.missing_of(name, None) {
+        Err(e) if e.code() == Code::BackupNotFound => return source.require_there(),
+        missing => missing?,
+    };
+    let Some(first) = missing.first() else { return Ok(()) };
+    source.require_there()?;
+    let text = format!("{name} is damaged here, and whole in the copy: {first}");
+    setting.progress.warn(Code::BackupDamaged, text);
+    record_damage(setting, source, name, missing);
+    Ok(())
 }
 
 /// What there is to do for one backup.

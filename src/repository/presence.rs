@@ -1,8 +1,9 @@
 //! Whether a repository is still where it was opened, and a backup still in it.
 
+use super::checksums::CHECKSUMS;
 use super::header::Header;
 use super::manifest::MANIFEST;
-use super::{BACKUPS, BackupId, Home, Repository, lease};
+use super::{BACKUPS, BackupId, Damage, Home, Listing, Repository, is_no_damage, lease};
 use crate::error::{Code, Error, Result};
 
 impl Repository {
@@ -48,6 +49,33 @@ impl Repository {
         // Asked after the backup: one that was missing because its disk was is not taken for deleted.
         self.require_there()?;
         Ok(is_absent)
+    }
+
+    /// What is missing or damaged of a backup, as far as its manifest, its checksums and the sizes
+    /// of its objects tell. Of a store that was listed only the manifest and the checksums are read.
+    ///
+    /// # Errors
+    /// `backup_not_found` where it is not there at all, and what a store answers.
+    pub fn missing_of(&self, name: &str, listed: Option<&Listing>) -> Result<Vec<Damage>> {
+        let backup = match self.proven_backup(name) {
+            Ok(backup) => backup,
+            Err(e) if is_no_damage(&e) || e.code() == Code::BackupNotFound => return Err(e),
+            Err(e) => return Ok(vec![Damage::new(MANIFEST, &e.to_string())]),
+        };
+        let objects = &backup.manifest().objects;
+        let Some(listed) = listed else {
+            let mut damages = backup.check_sizes()?;
+            let known = |name: &str| objects.iter().any(|object| object.path == name);
+            // What somebody has put beside it harms nobody.
+            damages.retain(|it| [MANIFEST, CHECKSUMS].contains(&&*it.object) || known(&it.object));
+            return Ok(damages);
+        };
+        let size = |object: &str| listed.get(name).and_then(|lying| lying.get(object));
+        let wrong = objects.iter().filter(|object| size(&object.path) != Some(&object.size));
+        let wrong = wrong.map(|object| object.path.as_str());
+        let unproven = size(CHECKSUMS).is_none().then_some(CHECKSUMS);
+        let fault = "is missing or has another size";
+        Ok(wrong.chain(unproven).map(|object| Damage::new(object, fault)).collect())
     }
 }
 

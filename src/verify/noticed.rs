@@ -86,15 +86,20 @@ fn forget_known(record: &BackupRecord, damages: &mut Vec<Damage>) {
 }
 
 /// The damage that is known of the backups of a repository.
-pub(crate) struct KnownDamage(BTreeMap<BackupId, Vec<Damage>>);
+pub(crate) struct KnownDamage(BTreeMap<String, Vec<Damage>>);
 
 impl KnownDamage {
-    /// What the catalog says; without it nothing is known.
+    /// What the catalog says, by the names of the backups; without it nothing is known.
     pub(crate) fn of(setting: &Setting) -> Self {
         let session = Catalog::of(&setting.config).session(&setting.progress);
         let records = session.and_then(|session| session.list()).unwrap_or_default();
         let damaged = records.into_iter().filter(BackupRecord::is_damaged);
-        Self(damaged.map(|record| (record.id.clone(), known(&record).to_vec())).collect())
+        Self(damaged.map(|record| (record.name.clone(), known(&record).to_vec())).collect())
+    }
+
+    /// Whether something is known of the backup `name`.
+    pub(crate) fn is_of(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// What is still there of it in a backup. Only the files that it names are read.
@@ -106,7 +111,7 @@ impl KnownDamage {
         backup: &PublishedBackup,
         cancel: &CancellationToken,
     ) -> Result<Vec<Damage>> {
-        let Some(known) = self.0.get(&backup.manifest().id) else { return Ok(Vec::new()) };
+        let Some(known) = self.0.get(&backup.manifest().name) else { return Ok(Vec::new()) };
         let wanted = |object: &str| known.iter().any(|damage| damage.concerns(object));
         backup.check_bytes(&wanted, cancel, &mut |_| {})
     }

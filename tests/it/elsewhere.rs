@@ -186,6 +186,17 @@ fn a_copy_takes_nothing_but_what_is_sent_and_says_when_it_is_damaged_or_gone() {
     host.run(&["sync"]).ended(6);
     assert!(!copy.join("backups").join(name).exists());
 
+    // What is lost here is known from then on, though the copy has it.
+    fs::write(&manifest, text).unwrap();
+    host.run(&["sync"]).ok();
+    host.run(&["verify", name]).ok();
+    fs::remove_file(host.backup_dir(&second).join("files/uploads.tar.zst")).unwrap();
+    for said in [true, false] {
+        let ran = host.run(&["sync"]).ok();
+        assert_eq!(ran.stderr.contains("whole in the copy"), said, "{ran:?}");
+    }
+    assert_eq!(host.json(&["show", name])["last_verification"]["ok"], false);
+
     // A disk that is not mounted is no place to begin a new copy.
     fs::remove_dir_all(&copy).unwrap();
     fs::create_dir(&copy).unwrap();
