@@ -90,9 +90,9 @@ async fn one(
 ) -> Result<Option<Verification>> {
     let task = format!("verify {}", record.id.short());
     let mut locked = None;
-    let damages = match opened(repository, record)? {
+    let (damages, needed) = match opened(repository, record)? {
         Opened::Deleted => return Ok(None),
-        Opened::Damaged(damage) => vec![damage],
+        Opened::Damaged(damage) => (vec![damage], VerifyLevel::Full),
         Opened::Readable(backup) => {
             let mut found = read(setting, &backup, level, &task, checked).await;
             if let Err(e) = &found
@@ -118,8 +118,10 @@ async fn one(
     if damages.is_empty() && level >= VerifyLevel::Full {
         Coverage::whole(clock::now()).save(&setting.config.catalog_dir(), &record.id)?;
     }
-    let verification = finish(setting, repository, record, (level, None), damages)?;
-    Ok(verification.map(|verification| Verification { locked, ..verification }))
+    // What reading the bytes alone would have found is found gone by that too, without a key.
+    let recorded = if damages.is_empty() { level } else { level.min(needed) };
+    let verification = finish(setting, repository, record, (recorded, None), damages)?;
+    Ok(verification.map(|verification| Verification { level, locked, ..verification }))
 }
 
 /// What a backup that a row tells of was found to be.
@@ -149,25 +151,29 @@ fn lacks_key(error: &Error) -> bool {
     matches!(error.code(), Code::KeyMissing | Code::KeyWrong)
 }
 
-/// Everything that a verification of this level finds in one backup. Earlier archives that
-/// are in `checked` are not read again.
+/// Everything that a verification of this level finds in one backup, and which level would have
+/// found all of that. Earlier archives that are in `checked` are not read again.
 async fn read(
     setting: &Setting,
     backup: &PublishedBackup,
     level: VerifyLevel,
     task: &str,
     checked: &mut Checked,
-) -> Result<Vec<Damage>> {
+) -> Result<(Vec<Damage>, VerifyLevel)> {
     let (part, read, task) = (setting.clone(), backup.clone(), task.to_owned());
     let mut known = std::mem::take(checked);
     let work = move || stored(&part, &read, level, &task, &mut known).map(|found| (found, known));
-    let mut damages;
-    (damages, *checked) = setting.blocking(work).await?;
+    let (mut damages, mut needed);
+    ((damages, needed), *checked) = setting.blocking(work).await?;
     if level == VerifyLevel::Deep {
         let work = deep::dumps(setting, backup, &damages);
-        damages.extend(setting.unless_interrupted("verify backup of", work).await?);
+        let more = setting.unless_interrupted("verify backup of", work).await?;
+        if !more.is_empty() {
+            needed = VerifyLevel::Deep;
+        }
+        damages.extend(more);
     }
-    Ok(damages)
+    Ok((damages, needed))
 }
 
 fn stored(
@@ -176,11 +182,11 @@ fn stored(
     level: VerifyLevel,
     task: &str,
     checked: &mut Checked,
-) -> Result<Vec<Damage>> {
+) -> Result<(Vec<Damage>, VerifyLevel)> {
     if level == VerifyLevel::Quick {
         let mut damages = backup.check_sizes()?;
         damages.extend(backup.check_references(&|_| true)?);
-        return Ok(damages);
+        return Ok((damages, level));
     }
     let progress = &setting.progress;
     let total_bytes = Some(backup.manifest().objects.iter().map(|object| object.size).sum());
@@ -191,11 +197,15 @@ fn stored(
     let mut damages = backup.check_bytes(&|_| true, &setting.cancel, advance)?;
     damages.extend(backup.check_reference_bytes(&|_| true, &setting.cancel, checked)?);
     progress.report(ProgressEvent::Finished { task: task.into() });
+    let mut needed = VerifyLevel::Full;
     if level == VerifyLevel::Deep {
         let more = deep::contents(setting, backup, &damages)?;
+        if !more.is_empty() {
+            needed = level;
+        }
         damages.extend(more);
     }
-    Ok(damages)
+    Ok((damages, needed))
 }
 
 /// Says which backups need what is damaged, and records the result, of those as well; none where

@@ -72,9 +72,9 @@ impl Suspects {
     }
 }
 
-/// Verifies again what was damaged in a copy and was mended, each backup as thoroughly as the
-/// verification that found the damage, so that nothing calls it damaged any longer. Returns what
-/// is damaged still.
+/// Verifies again what was damaged in a copy and was mended, each backup as thoroughly as is needed
+/// to find the damage, so that nothing calls it damaged any longer: that takes a key only where the
+/// bytes were as they were written, and what is in them was not. Returns what is damaged still.
 ///
 /// # Errors
 /// `interrupted`. What hinders a verification otherwise is a warning.
