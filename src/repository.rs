@@ -181,10 +181,23 @@ impl Repository {
 
     /// The names in `backups/`, unsorted, without looking into them. On a store there may be
     /// some that are no backups, because they are not published yet.
+    ///
+    /// # Errors
+    /// `repository_not_found` where a repository in a directory has lost `backups/`.
     pub fn names(&self) -> Result<Vec<String>> {
         let Home::Directory(path) = &self.home else { return self.storage.names(BACKUPS) };
         let dir = path.join(BACKUPS);
-        let entries = std::fs::read_dir(&dir).map_err(|e| Error::io("list backups in", &dir, e))?;
+        let entries = std::fs::read_dir(&dir).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::new(Code::RepositoryNotFound, "list backups in", dir.display())
+                    .cause("there is no such directory")
+                    .hint(
+                        "mount what belongs there, or bring it back; where what lay in it is gone \
+                         for good, create it empty: `backstop sync` fills that of a copy again",
+                    )
+            }
+            _ => Error::io("list backups in", &dir, e),
+        })?;
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|e| Error::io("list backups in", &dir, e))?;

@@ -390,6 +390,27 @@ fn the_target_of_a_move_that_was_given_up_for_another_one_is_no_repository() {
 }
 
 #[test]
+fn a_copy_that_moves_or_lost_its_directory_says_what_to_do() {
+    let host = Host::with_files();
+    let disk = host.path().join("disk");
+    host.configure_repository(&format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"disk\"\npath = {disk:?}\n",
+        host.repository(),
+    ));
+    host.back_up();
+    fs::rename(disk.join("backups"), disk.join("lost")).unwrap();
+    let ran = host.run(&["sync"]).failed(5, "repository_not_found");
+    assert!(ran.stderr.contains("create it empty"), "{ran:?}");
+    fs::create_dir(disk.join("backups")).unwrap();
+    host.run(&["sync"]).ok();
+    fs::remove_dir_all(disk.join("lost")).unwrap();
+    let new = host.path().join("new");
+    let ran = host.run(&["--copy", "disk", "repo", "move", new.to_str().unwrap()]).ok();
+    assert!(ran.stdout.contains("of the copy disk in"), "{ran:?}");
+    assert!(!ran.stdout.contains("repository.path"), "{ran:?}");
+}
+
+#[test]
 fn a_move_that_goes_on_reads_again_what_it_relies_on() {
     let host = Host::with_files();
     let record = host.back_up();
