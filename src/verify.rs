@@ -244,7 +244,9 @@ fn note(
         // A sample reads nothing of what the backup needs of others.
         damages = needed::known(record, &all);
     }
-    needed::name(repository, record, &all, &mut damages);
+    let damaged = damages.iter_mut();
+    let concerned =
+        damaged.flat_map(|damage| needed::concerned(repository, record, &all, damage)).collect();
     let found = Verification {
         id: Some(record.id.clone()),
         name: record.name.clone(),
@@ -268,7 +270,7 @@ fn note(
         damages: found.damages.clone(),
     };
     put(&mut session, now, last)?;
-    noticed::spread(&mut session, repository, record, &all, &found)?;
+    noticed::spread(&mut session, found.level, concerned)?;
     Ok(Some(found))
 }
 

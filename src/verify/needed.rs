@@ -9,38 +9,47 @@ use std::path::Path;
 /// Another backup, and what a damage is as that one names things.
 pub(super) type Concerned<'a> = (&'a BackupRecord, Vec<Damage>);
 
-/// Names in each damage of the backup of `record` the other backups among `all` that need the
-/// damaged file: those whose trees have contents in the archive, and those whose dumps share
-/// the file by a hard link.
-pub(super) fn name(
-    repository: &Repository,
-    record: &BackupRecord,
-    all: &[BackupRecord],
-    damages: &mut [Damage],
-) {
-    for damage in damages {
-        let needing = needing(repository, record, all, damage);
-        damage.needed_by = needing.into_iter().map(|(other, _)| other.name.clone()).collect();
-        damage.needed_by.dedup();
-    }
-}
-
-/// The other backups that a damage of the backup of `record` concerns: those that need the damaged
-/// file, and the one that it is a file of.
+/// Names in a damage of the backup of `record` the other backups among `all` that need the damaged
+/// file: those whose trees have contents in the archive, and those whose dumps share the file by a
+/// hard link. Returns what the damage is to each of them, and to the one that it is a file of.
 pub(super) fn concerned<'a>(
     repository: &Repository,
-    record: &BackupRecord,
+    record: &'a BackupRecord,
     all: &'a [BackupRecord],
-    damage: &Damage,
+    damage: &mut Damage,
 ) -> Vec<Concerned<'a>> {
-    let mut concerned = needing(repository, record, all, damage);
-    let holder = |archive: &Elsewhere| all.iter().find(|other| other.id == archive.backup);
-    for archive in elsewhere(record).filter(|archive| archive.shown() == damage.object) {
-        let Some(holder) = holder(archive).filter(|holder| holder.is_published()) else { continue };
-        let damage = at_home(repository, holder, archive, &damage.fault);
-        concerned.extend(damage.map(|damage| (holder, vec![damage])));
+    let others: Vec<&BackupRecord> =
+        all.iter().filter(|other| other.is_published() && other.id != record.id).collect();
+    let mut concerned = sharing(repository, record, &others, damage);
+    let is_shared = !concerned.is_empty();
+    concerned.extend(depending(record, &others, damage));
+    let mut needing: Vec<&BackupRecord> = concerned.iter().map(|(other, _)| *other).collect();
+    let is_it = |archive: &&Elsewhere| archive.shown() == damage.object;
+    let archives: Vec<&Elsewhere> = elsewhere(record).filter(is_it).collect();
+    for archive in &archives {
+        let holder = others.iter().find(|other| other.id == archive.backup);
+        let theirs = holder.and_then(|holder| at_home(repository, holder, archive, &damage.fault));
+        concerned.extend(holder.copied().zip(theirs.map(|theirs| vec![theirs])));
+    }
+    damage.needed_by = names(&mut needing);
+    if is_shared || !archives.is_empty() {
+        needing.push(record);
+    }
+    let needing = names(&mut needing);
+    for (other, damages) in &mut concerned {
+        let but_itself = needing.iter().filter(|name| **name != other.name);
+        let needed_by: Vec<String> = but_itself.cloned().collect();
+        damages.iter_mut().for_each(|damage| damage.needed_by.clone_from(&needed_by));
     }
     concerned
+}
+
+/// The names of backups, oldest first, each once.
+fn names(records: &mut [&BackupRecord]) -> Vec<String> {
+    records.sort_by_key(|record| record.sequence);
+    let mut names: Vec<String> = records.iter().map(|record| record.name.clone()).collect();
+    names.dedup();
+    names
 }
 
 /// What is known to be damaged of that which the backup of `record` needs of others.
@@ -66,32 +75,25 @@ fn lies_in(damage: &Damage, archive: &Elsewhere) -> bool {
     damage.concerns(&archive.object) || damage.object == MANIFEST
 }
 
-/// Those that need the damaged file, oldest first.
-fn needing<'a>(
-    repository: &Repository,
+/// Those that have contents in the damaged archive.
+fn depending<'a>(
     record: &BackupRecord,
-    all: &'a [BackupRecord],
+    others: &[&'a BackupRecord],
     damage: &Damage,
 ) -> Vec<Concerned<'a>> {
-    let others: Vec<&BackupRecord> =
-        all.iter().filter(|other| other.is_published() && other.id != record.id).collect();
-    // In an archive of the backup of `record`, or in that of a third one that its damage names.
+    // In one of the backup of `record`, or in that of a third one that its damage names.
     let is_hit = |archive: &&Elsewhere| match archive.backup == record.id {
         true => lies_in(damage, archive),
         false => archive.shown() == damage.object,
     };
-    let mut needing = sharing(repository, record, &others, damage);
-    for other in others {
-        let hit = elsewhere(other).filter(is_hit);
+    let hits = |other: &&'a BackupRecord| {
+        let hits = elsewhere(other).filter(is_hit);
         let mut damages: Vec<Damage> =
-            hit.map(|archive| Damage::new(&archive.shown(), &damage.fault)).collect();
+            hits.map(|archive| Damage::new(&archive.shown(), &damage.fault)).collect();
         damages.dedup();
-        if !damages.is_empty() {
-            needing.push((other, damages));
-        }
-    }
-    needing.sort_by_key(|(other, _)| other.sequence);
-    needing
+        (!damages.is_empty()).then_some((*other, damages))
+    };
+    others.iter().filter_map(hits).collect()
 }
 
 /// The damage of an archive as the backup that holds it names it.

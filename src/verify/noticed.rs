@@ -1,6 +1,6 @@
 //! Damage that something else than a verification came upon, such as sending a backup to a copy.
 
-use super::{Verification, finish, needed, put};
+use super::{finish, needed, put};
 use crate::catalog::{BackupRecord, Catalog, LastVerification, Sampled, Session, VerifyLevel};
 use crate::clock;
 use crate::error::Result;
@@ -48,31 +48,26 @@ fn record(
     finish(setting, repository, record, level, damages).map(drop)
 }
 
-/// Records the damage that was found of the backup of `record` of the other backups that it
-/// concerns: of the one that holds a damaged archive, and of all that need it. Each of them is as
+/// Records damage that was found of one backup of the others that it concerns: of the one that
+/// holds a damaged archive, and of all that need it. Each of them is as
 /// damaged as the one in which it was found, also to whoever looks at its row alone.
 pub(super) fn spread(
     session: &mut Session,
-    repository: &Repository,
-    record: &BackupRecord,
-    all: &[BackupRecord],
-    found: &Verification,
+    level: VerifyLevel,
+    concerned: Vec<needed::Concerned<'_>>,
 ) -> Result<()> {
-    let mut concerned: BTreeMap<&BackupId, (&BackupRecord, Vec<Damage>)> = BTreeMap::new();
-    for damage in &found.damages {
-        for (other, damages) in needed::concerned(repository, record, all, damage) {
-            concerned.entry(&other.id).or_insert((other, Vec::new())).1.extend(damages);
-        }
+    let mut of_each: BTreeMap<&BackupId, needed::Concerned<'_>> = BTreeMap::new();
+    for (other, damages) in concerned {
+        of_each.entry(&other.id).or_insert((other, Vec::new())).1.extend(damages);
     }
-    for (other, mut damages) in concerned.into_values() {
+    for (other, mut damages) in of_each.into_values() {
         forget_known(other, &mut damages);
         damages.sort_by(|one, other| one.object.cmp(&other.object));
         damages.dedup_by(|one, other| one.object == other.object);
         if damages.is_empty() {
             continue;
         }
-        needed::name(repository, other, all, &mut damages);
-        let (level, sampled) = (found.level, Some(read_so_far(other)));
+        let sampled = Some(read_so_far(other));
         let last = LastVerification { at: clock::now(), level, sampled, ok: false, damages };
         put(session, other, last)?;
     }
