@@ -133,10 +133,8 @@ fn notice(setting: &Setting, source: &Repository, known: &KnownDamage, name: &st
     if source.directory().is_none() || known.is_of(name) {
         return Ok(());
     }
-    let missing = match source.missing_of(name, None) {
-        Err(e) if e.code() == Code::BackupNotFound => return source.require_there(),
-        missing => missing?,
-    };
+    // Where nothing can be said of it, it was not to be sent.
+    let missing = source.missing_of(name, None).unwrap_or_default();
     let Some(first) = missing.first() else { return Ok(()) };
     source.require_there()?;
     let text = format!("{name} is damaged here, and whole in the copy: {first}");

@@ -55,11 +55,14 @@ impl Repository {
     /// of its objects tell. Of a store that was listed only the manifest and the checksums are read.
     ///
     /// # Errors
-    /// `backup_not_found` where it is not there at all, and what a store answers.
+    /// `backup_not_found` where it is not there at all, `repository_format` where a later version
+    /// wrote it, `permission_denied`, and what a store answers.
     pub fn missing_of(&self, name: &str, listed: Option<&Listing>) -> Result<Vec<Damage>> {
+        const NO_DAMAGE: [Code; 3] =
+            [Code::BackupNotFound, Code::RepositoryFormat, Code::PermissionDenied];
         let backup = match self.proven_backup(name) {
             Ok(backup) => backup,
-            Err(e) if is_no_damage(&e) || e.code() == Code::BackupNotFound => return Err(e),
+            Err(e) if is_no_damage(&e) || NO_DAMAGE.contains(&e.code()) => return Err(e),
             Err(e) => return Ok(vec![Damage::new(MANIFEST, &e.to_string())]),
         };
         let objects = &backup.manifest().objects;
