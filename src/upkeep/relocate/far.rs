@@ -232,9 +232,12 @@ impl Moving<'_> {
             if !self.verified.contains(&name) {
                 let damages = there.check_bytes(&|_| true, &self.setting.cancel, &mut |_| {})?;
                 if let Some(first) = damages.first() {
-                    let text = format!("{name} is damaged in the new place: {first}");
-                    self.setting.progress.warn(Code::BackupDamaged, text);
-                    continue;
+                    return Err(Error::new(Code::BackupDamaged, "read back", there.shown())
+                        .cause(first)
+                        .hint(
+                            "the new place counts, and nothing was deleted in the old one: bring \
+                             the sound file over from there, and run it again",
+                        ));
                 }
             }
             moved.insert(there.manifest().id.clone(), name);
