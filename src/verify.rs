@@ -126,7 +126,7 @@ async fn one(
 
 /// What a backup that a row tells of was found to be.
 enum Opened {
-    Readable(PublishedBackup),
+    Readable(Box<PublishedBackup>),
     /// Its manifest is no good.
     Damaged(Damage),
     /// Rows are read before the lock is taken, and other hosts delete without it.
@@ -135,7 +135,7 @@ enum Opened {
 
 fn opened(repository: &Repository, record: &BackupRecord) -> Result<Opened> {
     match repository.backup(&record.name) {
-        Ok(backup) => Ok(Opened::Readable(backup)),
+        Ok(backup) => Ok(Opened::Readable(Box::new(backup))),
         Err(e) if is_no_damage(&e) => Err(e),
         Err(_) if repository.is_deleted(&record.name, &record.id)? => Ok(Opened::Deleted),
         Err(e) => Ok(Opened::Damaged(Damage::new(MANIFEST, &e.to_string()))),

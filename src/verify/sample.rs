@@ -112,7 +112,7 @@ impl<'a> Round<'a> {
             match opened(repository, &record)? {
                 Opened::Readable(backup) => {
                     let coverage = Coverage::read(&setting.config.catalog_dir(), &record.id);
-                    round.backups.push((record, backup, coverage));
+                    round.backups.push((record, *backup, coverage));
                     round.list(round.backups.len() - 1)?;
                 }
                 Opened::Damaged(damage) => round.unreadable.push((record, damage)),
