@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 /// Runs the program where there is no config, with these variables.
 fn run_without_config(host: &Host, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
@@ -257,7 +258,18 @@ fn a_repository_that_goes_away_while_it_is_sent_is_not_taken_for_a_copy_that_has
 fn a_backup_that_is_deleted_while_it_is_sent_need_not_be_sent() {
     let (host, [first, second]) = with_unsent();
     let gone = host.path().join("gone");
-    let ran = while_sending(&host, || fs::rename(host.backup_dir(&first), &gone).unwrap()).ok();
+    let ran = while_sending(&host, || {
+        // All of it but what is read last was found, and is open.
+        let incoming = host.path().join("disk/incoming").join(first["id"].as_str().unwrap());
+        let is_large = |entry: std::io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|it| it.metadata().is_ok_and(|found| found.len() > 1 << 20))
+        };
+        while !fs::read_dir(incoming.join("files")).is_ok_and(|mut found| found.any(is_large)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        fs::rename(host.backup_dir(&first), &gone).unwrap();
+    })
+    .ok();
     let synced = ran.json();
     assert_eq!(synced[0]["sent"], serde_json::json!([second["name"]]), "{synced}");
     assert_eq!(synced[0]["complete"], true, "{synced}");
