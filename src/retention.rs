@@ -11,6 +11,7 @@ mod failures;
 mod footprint;
 mod keep;
 mod limit;
+mod look;
 mod policy;
 mod protect;
 mod prune;

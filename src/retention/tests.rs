@@ -267,6 +267,24 @@ fn backups_of_one_instant_count_once_and_the_full_one_stays() {
 }
 
 #[test]
+fn two_of_one_instant_are_one_of_min_backups_also_over_the_limit() {
+    let mut history = daily(3);
+    history[2].kind = Kind::Incremental;
+    history[2].components = vec![tree("uploads", &[2])];
+    history[2].pin = Some(Pin { at: None, host: None, reason: None, brought: false });
+    let mut consolidated = history[2].clone();
+    (consolidated.id, consolidated.kind, consolidated.pin) = (id(9), Kind::Full, None);
+    consolidated.components = vec![tree("uploads", &[])];
+    history.push(consolidated);
+    let sizes = Footprints::of(&[10, 10, 10, 10], &[]);
+    let rules =
+        |least: u64| policy(json!({"keep_last": 1, "min_backups": least, "max_total_size": "1"}));
+    let stay = |least| places_that_stay(&choose(&history, &rules(least), &[], Some(&sizes)));
+    assert_eq!(stay(3), [0, 1, 2, 3], "three instants");
+    assert_eq!(stay(2), [1, 2, 3]);
+}
+
+#[test]
 fn what_needs_a_damaged_backup_is_not_the_last_good_one() {
     let history = vec![
         backup(1, "2026-11-01T12:00:00Z", &[]),
