@@ -35,6 +35,12 @@ Examples:
 
 Forward where the application works, back where it does not. A guard whose command had not begun
 is given up: nothing was changed.";
+const CLOSE: &str = "\
+Examples:
+  backstop guard close 4f2a9c01
+
+After exit code 21, or a failure with --no-rollback, the next guard is refused until the stack is
+mended: by `backstop guard resume`, or by hand and this. The images that it held go.";
 const STATUS: &str = "\
 Examples:
   backstop guard status                the newest guard
@@ -107,6 +113,12 @@ enum Action {
         #[arg(long)]
         force: bool,
     },
+    /// Say that a guard that could not go back was brought to its end by hand
+    #[command(after_help = CLOSE)]
+    Close {
+        /// A unique beginning or end of its id
+        guard: String,
+    },
     /// Show where a guard stands
     #[command(after_help = STATUS)]
     Status {
@@ -123,6 +135,7 @@ pub(super) async fn run(args: GuardArgs, context: &Context) -> Result<Ending> {
     match args.action {
         None => begin::begin(args.wanted, context).await,
         Some(Action::Resume { guard, force }) => resume(guard.as_deref(), force, context).await,
+        Some(Action::Close { guard }) => close(&guard, context).await,
         Some(Action::Status { guard }) => status(&guard, context),
         Some(Action::List) => list(context),
     }
@@ -140,6 +153,12 @@ async fn resume(wanted: Option<&str>, force: bool, context: &Context) -> Result<
         return Ok(Ending::Done);
     };
     finish(&id, finished, context)
+}
+
+async fn close(wanted: &str, context: &Context) -> Result<Ending> {
+    let driver = Driver::new(engine(Registry::shipped().with(GuardCommand::default()), context)?);
+    let id = until_interrupted(&context.cancel, driver.close(wanted)).await?;
+    status(&id, context)
 }
 
 fn status(wanted: &str, context: &Context) -> Result<Ending> {

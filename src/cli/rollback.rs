@@ -5,7 +5,7 @@ mod upgrade;
 use super::context::Context;
 use super::signal::until_interrupted;
 use super::{Ending, table};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::restore::{self, Kept, RestoreRecord};
 use crate::runbook::{Run, Store};
 use crate::setting::Setting;
@@ -70,6 +70,9 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Ending>
     if args.dry_run {
         context.output.result(&target, || what)?;
         return Ok(Ending::Done);
+    }
+    if args.key.is_none() {
+        refuse_part(&setting, &target)?;
     }
     let record = target.record;
     if !args.yes {
@@ -142,6 +145,37 @@ fn of_run(setting: &Setting, target: &Listed, purge: bool) -> String {
         )
     };
     run.map(note).unwrap_or_default()
+}
+
+/// Nobody who names no restore means one of several that a run has made live together: the others
+/// would belong to another instant.
+fn refuse_part(setting: &Setting, target: &Listed) -> Result<()> {
+    let key = &target.record.key;
+    let Some(run) = Store::in_dir(&setting.config.state.dir).of_restore(key)? else {
+        return Ok(());
+    };
+    let live = RestoreRecord::all(&setting.config.state.dir)?;
+    let of_run = |record: &&RestoreRecord| record.is_live() && run.made(&record.key);
+    let parts: Vec<String> = live
+        .iter()
+        .filter(of_run)
+        .map(|record| format!("`backstop rollback {}`", record.key))
+        .collect();
+    if parts.len() < 2 {
+        return Ok(());
+    }
+    let (id, runbook) = (run.id(), &run.state.created.runbook);
+    let together = match runbook.as_str() {
+        // Containers, too, are no longer what they were before it.
+        "guard-rollback" => String::new(),
+        _ => format!("`backstop runbook abort {id} --rollback` takes back all of them; "),
+    };
+    Err(Error::new(Code::RunRefused, "roll back restore", key)
+        .cause(format!(
+            "it is one of {} that run {id} of {runbook} made live together",
+            parts.len()
+        ))
+        .hint(format!("{together}each by itself: {}", parts.join(", "))))
 }
 
 /// A warning about what no backup holds.

@@ -66,6 +66,15 @@ impl Blueprint {
         &self.name
     }
 
+    /// The name of its image as the container was made with it; none where that was an id.
+    pub fn image_name(&self) -> Option<&str> {
+        let name = self.config.get("Image").and_then(Value::as_str)?;
+        let is_id = |name: &str| {
+            self.image.split_once(':').is_some_and(|(_, digits)| digits.starts_with(name))
+        };
+        (!name.starts_with("sha256:") && !name.contains('@') && !is_id(name)).then_some(name)
+    }
+
     /// The id of its image.
     pub fn image(&self) -> &str {
         &self.image
@@ -74,7 +83,8 @@ impl Blueprint {
     /// What the daemon is given, with the first of the networks: it takes one here.
     pub(super) fn body(&self) -> Value {
         let mut body = self.config.clone();
-        body.insert("Image".into(), self.image.as_str().into());
+        // By its name, which is given back to it before.
+        body.insert("Image".into(), self.image_name().unwrap_or(&self.image).into());
         let mut host = self.host_without_binds();
         host.insert("Binds".into(), self.binds().into_iter().collect());
         body.insert("HostConfig".into(), host.into());

@@ -56,6 +56,9 @@ impl Docker {
         if self.blueprint(name).await?.is_some_and(|now| blueprint.difference(&now).is_some()) {
             self.remove(name, stop_timeout).await?;
         }
+        if let Some(name) = blueprint.image_name() {
+            self.give_name_back(blueprint.image(), name).await?;
+        }
         if self.blueprint(name).await?.is_none() {
             let path = format!("/containers/create?name={}", escaped(name));
             self.post(&path, &blueprint.body(), "make container", name).await?;

@@ -61,7 +61,7 @@ fn of_containers(containers: &[ContainerDetail]) -> Vec<String> {
 }
 
 /// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
         true => text.to_owned(),

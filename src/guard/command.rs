@@ -1,5 +1,6 @@
 //! `guard.command`: the command that a guard is about.
 
+use super::by_hand::quoted;
 use crate::config::Timeout;
 use crate::error::{Code, Error, Result};
 use crate::runbook::{Action, Attendant, ChildCommand, Outputs, Probe, Scope};
@@ -95,7 +96,8 @@ impl Action for GuardCommand {
     const PROBES: bool = true;
 
     fn plan(&self, with: &With) -> String {
-        format!("run {} for at most {}", with.argv.join(" "), with.timeout)
+        let words: Vec<String> = with.argv.iter().map(|word| quoted(word)).collect();
+        format!("run {} for at most {}", words.join(" "), with.timeout)
     }
 
     async fn run(&self, with: &With, scope: &Scope) -> Result<Outputs> {

@@ -1,6 +1,6 @@
 //! A guard from where it stands to its end: which run comes next.
 
-use super::order::{Order, Protection, rollback};
+use super::order::{Order, Protection, close, rollback};
 use super::phase::{GUARD, PHASE, Phase};
 use super::record::{Guard, NO_ROLLBACK, Standing};
 use crate::error::{Code, Error, Result};
@@ -73,7 +73,11 @@ impl Driver {
                 Protection::default()
             }
             Outcome::Ended(_) => {
-                return Err(Error::new(Code::UpgradeNotBegun, "back up before upgrade", id)
+                let code = match is_locked(guard.protect.as_ref()) {
+                    true => Code::Locked,
+                    false => Code::UpgradeNotBegun,
+                };
+                return Err(Error::new(code, "back up before upgrade", id)
                     .cause(why(guard.protect.as_ref())));
             }
             Outcome::Waiting { .. } | Outcome::Paused { .. } => {
@@ -97,8 +101,13 @@ impl Driver {
                 Err(not_begun(id, Code::UpgradeNotBegun).cause(why(guard.upgrade.as_ref())))
             }
             Outcome::Ended(_) if guard.stays_failed() || guard.backup().is_none() => {
+                let hint = match guard.backup() {
+                    Some(_) => format!("`backstop guard resume {id}` goes back"),
+                    None => "there is no backup to go back to; mend it by hand".into(),
+                };
                 Err(Error::new(Code::UpgradeFailed, "upgrade under guard", id)
-                    .cause(why(guard.upgrade.as_ref())))
+                    .cause(why(guard.upgrade.as_ref()))
+                    .hint(hint))
             }
             Outcome::Ended(_) => self.go_back(&guard).await,
             Outcome::Waiting { .. } | Outcome::Paused { .. } => Err(cut_short(id)),
@@ -179,7 +188,7 @@ impl Driver {
     async fn finish(&self, guard: &Guard, force: bool) -> Result<Finished> {
         let id = &guard.id;
         match guard.standing() {
-            Standing::Upgraded => Ok(Finished::Nothing),
+            Standing::Upgraded | Standing::Closed => Ok(Finished::Nothing),
             Standing::RolledBack => self.after_rollback(id, Outcome::Ended(Ended::Succeeded)),
             Standing::GivenUp => Err(not_begun(id, Code::UpgradeNotBegun)),
             Standing::Protecting | Standing::Protected => {
@@ -190,12 +199,54 @@ impl Driver {
                 let outcome = self.go_on(guard.upgrade.as_ref(), guard, force).await?;
                 self.after_upgrade(id, outcome).await
             }
-            Standing::Failed | Standing::RollbackFailed => self.go_back(guard).await,
+            Standing::Failed | Standing::RollbackFailed => {
+                if !force {
+                    self.refuse_behind_another(guard)?;
+                }
+                self.go_back(guard).await
+            }
             Standing::RollingBack => {
                 let outcome = self.go_on(guard.rollbacks.last(), guard, force).await?;
                 self.after_rollback(id, outcome)
             }
         }
+    }
+
+    /// Going back past a later upgrade would undo that one as well.
+    fn refuse_behind_another(&self, guard: &Guard) -> Result<()> {
+        let guards = Guard::all(&self.engine.store(), |_| {})?;
+        let later = guards.iter().take_while(|other| other.id != guard.id);
+        match later.into_iter().find(|other| other.has_begun()) {
+            None => Ok(()),
+            Some(later) => Err(Error::new(Code::RunRefused, "go back with guard", &guard.id)
+                .cause(format!("guard {} has changed the stack since", later.id))
+                .hint(format!(
+                    "`backstop rollback {}` counts what is newer and asks; `backstop guard close \
+                     {}` says that it is settled",
+                    guard.backup().unwrap_or_default(),
+                    guard.id
+                ))),
+        }
+    }
+
+    /// Says that somebody has brought a guard to its end by hand that could not go back, or was
+    /// not to.
+    ///
+    /// # Errors
+    /// `locked`; `run_refused` where it is over, or can still go on by itself.
+    pub async fn close(&self, wanted: &str) -> Result<String> {
+        let _alone = self.alone().await?;
+        let guard = Guard::find(&self.engine.store(), wanted)?;
+        let standing = guard.standing();
+        if !matches!(standing, Standing::Failed | Standing::RollbackFailed) {
+            return Err(Error::new(Code::RunRefused, "close guard", &guard.id)
+                .cause(format!("it is {}", standing.as_str()))
+                .hint("`backstop guard resume` finishes one that was cut off"));
+        }
+        let (registry, config) = (&self.engine.registry, &self.engine.setting.config);
+        let parameters = close(guard.backup(), registry, config)?;
+        self.run(&guard.id, Phase::Close, parameters, false).await?;
+        Ok(guard.id)
     }
 
     /// Gives up every guard that was cut off before its command began: nothing has changed. The
@@ -207,7 +258,11 @@ impl Driver {
             } else if !guard.is_over() {
                 return Err(Error::new(Code::RunRefused, "begin a guard beside", &guard.id)
                     .cause(format!("this guard is {}", guard.standing().as_str()))
-                    .hint("`backstop guard resume` finishes it"));
+                    .hint(format!(
+                        "`backstop guard resume {0}` finishes it; `backstop guard close {0}` says \
+                         that somebody has",
+                        guard.id
+                    )));
             }
         }
         Ok(())
@@ -286,6 +341,12 @@ fn why(run: Option<&Run>) -> String {
     let failure = run.and_then(|run| run.state.failure.as_ref());
     let said = failure.and_then(|(_, error)| error["message"].as_str());
     said.unwrap_or("it was ended").to_owned()
+}
+
+/// Whether it failed because another backstop was at work.
+fn is_locked(run: Option<&Run>) -> bool {
+    let failure = run.and_then(|run| run.state.failure.as_ref());
+    failure.is_some_and(|(_, error)| error["code"] == Code::Locked.as_str())
 }
 
 fn not_begun(id: &str, code: Code) -> Error {

@@ -114,6 +114,17 @@ pub(super) fn rollback(
     parameters(Phase::Rollback, values, registry, config)
 }
 
+/// The parameters of closing a guard.
+pub(super) fn close(
+    backup: Option<String>,
+    registry: &Registry,
+    config: &Config,
+) -> Result<Parameters> {
+    let mut values = vec![("docker", needs_docker(config).into())];
+    values.extend(backup.map(|it| ("backup", it.into())));
+    parameters(Phase::Close, values, registry, config)
+}
+
 fn needs_docker(config: &Config) -> bool {
     !config.containers.is_empty()
         || config.databases.iter().any(|database| database.container.is_some())

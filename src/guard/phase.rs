@@ -17,6 +17,8 @@ pub enum Phase {
     Upgrade,
     /// It goes back.
     Rollback,
+    /// It says that somebody has brought the guard to its end by hand.
+    Close,
 }
 
 impl Phase {
@@ -26,6 +28,7 @@ impl Phase {
             Self::Protect => "protect",
             Self::Upgrade => "upgrade",
             Self::Rollback => "rollback",
+            Self::Close => "close",
         }
     }
 
@@ -38,6 +41,7 @@ impl Phase {
             Self::Protect => include_str!("../../runbooks/guard/protect.yaml"),
             Self::Upgrade => include_str!("../../runbooks/guard/upgrade.yaml"),
             Self::Rollback => include_str!("../../runbooks/guard/rollback.yaml"),
+            Self::Close => include_str!("../../runbooks/guard/close.yaml"),
         };
         check("built-in", text, registry)
     }
@@ -51,7 +55,7 @@ mod tests {
     #[test]
     fn every_runbook_of_a_guard_can_be_run() {
         let registry = Registry::shipped().with(GuardCommand::default());
-        for phase in [Phase::Protect, Phase::Upgrade, Phase::Rollback] {
+        for phase in [Phase::Protect, Phase::Upgrade, Phase::Rollback, Phase::Close] {
             let name = phase.runbook(&registry).unwrap().runbook.name;
             assert_eq!(name, format!("guard-{}", phase.as_str()));
         }

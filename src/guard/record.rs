@@ -23,6 +23,8 @@ pub struct Guard {
     pub upgrade: Option<Run>,
     /// The runs that went back, the last one last.
     pub rollbacks: Vec<Run>,
+    /// The run that closed it.
+    pub close: Option<Run>,
 }
 
 /// Where a guard stands, as its journals say.
@@ -47,6 +49,8 @@ pub enum Standing {
     RolledBack,
     /// It failed, and so did going back.
     RollbackFailed,
+    /// It failed, and somebody has brought it to its end by hand.
+    Closed,
 }
 
 impl Standing {
@@ -62,6 +66,7 @@ impl Standing {
             Self::Upgraded => "upgraded",
             Self::RolledBack => "rolled_back",
             Self::RollbackFailed => "rollback_failed",
+            Self::Closed => "closed",
         }
     }
 }
@@ -81,13 +86,20 @@ impl Guard {
                 continue;
             };
             let place = guards.iter().position(|guard| guard.id == id).unwrap_or_else(|| {
-                guards.push(Self { id, protect: None, upgrade: None, rollbacks: Vec::new() });
+                guards.push(Self {
+                    id,
+                    protect: None,
+                    upgrade: None,
+                    rollbacks: Vec::new(),
+                    close: None,
+                });
                 guards.len() - 1
             });
             let guard = &mut guards[place];
             match phase.as_str() {
                 it if it == Phase::Protect.as_str() => guard.protect = Some(run),
                 it if it == Phase::Upgrade.as_str() => guard.upgrade = Some(run),
+                it if it == Phase::Close.as_str() => guard.close = Some(run),
                 _ => guard.rollbacks.push(run),
             }
         }
@@ -123,6 +135,9 @@ impl Guard {
     /// Where it stands.
     pub fn standing(&self) -> Standing {
         let ended = |run: &Option<Run>| run.as_ref().and_then(|run| run.state.ended());
+        if ended(&self.close).is_some() {
+            return Standing::Closed;
+        }
         if let Some(last) = self.rollbacks.last() {
             return match last.state.ended() {
                 None => Standing::RollingBack,
@@ -150,10 +165,9 @@ impl Guard {
     /// Whether nothing is left to do, as far as nobody asks for more.
     pub fn is_over(&self) -> bool {
         match self.standing() {
-            Standing::GivenUp
-            | Standing::Upgraded
-            | Standing::RolledBack
-            | Standing::RollbackFailed => true,
+            Standing::GivenUp | Standing::Upgraded | Standing::RolledBack | Standing::Closed => {
+                true
+            }
             Standing::Failed => self.stays_failed() || self.backup().is_none(),
             _ => false,
         }
@@ -186,6 +200,6 @@ impl Guard {
 
     /// Its runs, in the order in which they were begun.
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
-        self.protect.iter().chain(&self.upgrade).chain(&self.rollbacks)
+        self.protect.iter().chain(&self.upgrade).chain(&self.rollbacks).chain(&self.close)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::table;
 use crate::guard::{GuardView, Standing};
+use crate::runbook::State;
 use std::fmt::Write;
 
 pub(super) fn guards(views: &[GuardView]) -> String {
@@ -25,7 +26,7 @@ pub(super) fn guards(views: &[GuardView]) -> String {
 /// One guard; `commands` are those to go on by hand.
 pub(super) fn guard(view: &GuardView, commands: &[String]) -> String {
     let version = view.version_label.iter().map(|it| format!(" ({it})")).collect::<String>();
-    let mut text = format!("guard {}{version}: {}\n", view.id, said(view.standing));
+    let mut text = format!("guard {}{version}: {}\n", view.id, said(view));
     if let Some(backup) = &view.backup {
         let _ = writeln!(text, "  backup {backup}");
     }
@@ -48,7 +49,7 @@ pub(super) fn guard(view: &GuardView, commands: &[String]) -> String {
             "  `backstop rollback --list` shows what is kept aside of the failed state\n",
         );
     }
-    if !view.over {
+    if !view.over && view.runs.iter().all(|run| run.state != State::Running) {
         let _ = writeln!(text, "  `backstop guard resume {}` finishes it", view.id);
     }
     if !commands.is_empty() {
@@ -60,8 +61,13 @@ pub(super) fn guard(view: &GuardView, commands: &[String]) -> String {
     text
 }
 
-fn said(standing: Standing) -> &'static str {
-    match standing {
+fn said(view: &GuardView) -> &'static str {
+    // Somebody works on it now.
+    let at_work = view.runs.iter().any(|run| run.state == State::Running);
+    match view.standing {
+        Standing::Upgrading if at_work => "the command or the look at the application is under way",
+        Standing::RollingBack if at_work => "the upgrade failed, going back is under way",
+        Standing::Closed => "the upgrade failed, and was brought to an end by hand",
         Standing::Protecting => "the backup is being taken",
         Standing::Protected => "the backup is there, the command has not begun",
         Standing::Upgrading => "the command has begun, and how it went is not known",

@@ -6,13 +6,15 @@ use crate::support::site::Site;
 use crate::support::stack::docker;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The sample stack, and a new version of its application.
 pub(super) struct Deployment {
     pub(super) site: Site,
     /// The id of the image that runs before.
     pub(super) old: String,
-    /// Names of images: one works, one ends at once.
+    /// Names of images: the one that runs, one that works, one that ends at once.
+    pub(super) live: Image,
     pub(super) works: Image,
     pub(super) crashes: Image,
 }
@@ -21,6 +23,27 @@ pub(super) struct Deployment {
 pub(super) struct Image(pub(super) String);
 
 impl Image {
+    /// Lets the application run from a name that no other test knows.
+    fn of_its_own(site: &Site) -> Self {
+        let name = format!("{}:live", site.stack.project());
+        docker(&["tag", &running(site), &name]);
+        let file = site.project_dir().join(".env");
+        let text = fs::read_to_string(&file).unwrap();
+        let other = |line: &&str| !line.starts_with("BACKSTOP_SHOP_IMAGE=");
+        let lines: Vec<&str> = text.lines().filter(other).collect();
+        fs::write(&file, format!("{}\nBACKSTOP_SHOP_IMAGE={name}\n", lines.join("\n"))).unwrap();
+        let compose = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/compose");
+        let up = Command::new(compose)
+            .args(["--project-name", site.stack.project(), "up", "--detach"])
+            .env("COMPOSE_FILE", site.project_dir().join("docker-compose.yml"))
+            .current_dir(site.project_dir())
+            .output()
+            .unwrap();
+        assert!(up.status.success(), "{up:?}");
+        site.stack.wait_until("the application is healthy", || site.stack.healthy());
+        Self(name)
+    }
+
     fn of(site: &Site, version: &str, change: &str) -> Self {
         let name = format!("{}:{version}", site.stack.project());
         docker(&["commit", "--change", change, &site.stack.container("app"), &name]);
@@ -38,9 +61,10 @@ impl Deployment {
     /// None without Docker and root.
     pub(super) fn start() -> Option<Self> {
         let (site, _) = Site::with_backup()?;
+        let live = Image::of_its_own(&site);
         let works = Image::of(&site, "works", "ENV SHOP_VERSION=2");
         let crashes = Image::of(&site, "crashes", "ENTRYPOINT [\"/shop\", \"no-such-command\"]");
-        Some(Self { old: running(&site), site, works, crashes })
+        Some(Self { old: running(&site), site, live, works, crashes })
     }
 
     /// A script that may use `compose`, `sql` and the variables `UPLOADS` and `APP`.

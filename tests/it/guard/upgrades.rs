@@ -2,6 +2,7 @@
 
 use super::new_version::{Deployment, running};
 use crate::support::host::Ran;
+use crate::support::stack::docker;
 use serde_json::Value;
 use std::fs;
 use std::process::Stdio;
@@ -56,14 +57,22 @@ fn an_upgrade_that_fails_in_any_way_is_undone() {
     assert!(!deployment.held().is_empty(), "a rollback that failed still needs the images");
     let ran = deployment.site.ran(&["guard", "resume", "latest"]);
     assert_eq!(ran.code, 21, "{ran:?}");
+    let ran = deployment.guard(&[], &half);
+    assert!(ran.code == 1 && ran.stderr.contains("run_refused"), "first the stack: {ran:?}");
+    let found = site.ran(&["doctor"]);
+    assert!(found.code == 3 && found.stdout.contains("rollback_failed"), "{found:?}");
+    let warned = site.ran(&["backup", "--json"]).ok();
+    assert!(warned.stderr.contains("between two versions"), "{warned:?}");
+    site.ran(&["guard", "close", "latest"]).ok();
+    assert_eq!(newest(&deployment)["standing"], "closed");
+    assert_eq!(deployment.held(), Vec::<String>::new());
+    site.ran(&["doctor"]).ok();
+    site.purge(&site.path().join("state/runs"));
 
     let broken = deployment.script("broken", "sql 'ALTER TABLE uploads RENAME TO gone'\n");
     let ran = deployment.guard(&[], &broken);
     let ran_well = newest(&deployment);
     assert_eq!(ran_well["exit_code"], 0, "{ran_well}");
-    for image in deployment.held() {
-        crate::support::stack::docker(&["rmi", &image]);
-    }
     rolled_back(&deployment, &ran, &state, "exit code 0, and a broken application");
 
     let stopped = deployment.script("stopped", "docker stop $APP\n");
@@ -78,6 +87,26 @@ fn an_upgrade_that_fails_in_any_way_is_undone() {
     let ran = deployment.guard(&["--timeout", "4s"], &hangs);
     rolled_back(&deployment, &ran, &state, "it hangs");
     assert!(ran.stderr.contains("longer than 4s"), "{ran:?}");
+
+    let moved = deployment.script(
+        "moved",
+        &format!(
+            "docker tag {} {}\n             docker run --detach --name {project}-extra --restart always \
+             --label com.docker.compose.project={project} {} serve\n\
+             docker stop $APP\nexit 1\n",
+            deployment.crashes.0,
+            deployment.live.0,
+            deployment.crashes.0,
+            project = site.stack.project(),
+        ),
+    );
+    let ran = deployment.guard(&[], &moved);
+    rolled_back(&deployment, &ran, &state, "a tag was moved, a container added");
+    assert_eq!(docker(&["inspect", "--format", "{{.Id}}", &deployment.live.0]), deployment.old);
+    let extra = format!("{}-extra", site.stack.project());
+    let policy = "{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}";
+    assert_eq!(docker(&["inspect", "--format", policy, &extra]), "false no");
+    docker(&["rm", "--force", &extra]);
 
     let removes = deployment.script(
         "removes",
@@ -129,6 +158,9 @@ fn an_upgrade_that_works_stays_and_can_still_be_taken_back() {
     deployment.assert_as_before(&state, "back by hand");
     let again = site.ran(&["rollback", "--dry-run"]).ok().stdout;
     assert!(again.contains("before the restore of"), "the last change goes first: {again}");
+    let half = site.ran(&["rollback", "--yes"]);
+    assert!(half.code == 1 && half.stderr.contains("run_refused"), "not half of it: {half:?}");
+    deployment.assert_as_before(&state, "half of it is refused");
 
     let backup = guard["backup"].as_str().unwrap();
     let shown = site.ran(&["show", backup, "--json"]).ok().json();

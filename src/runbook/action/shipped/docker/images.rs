@@ -70,7 +70,8 @@ impl Action for HoldImages {
         }
         let docker = Docker::connect().await?;
         for image in &images {
-            docker.tag_image(image, REPOSITORY, &tag(image, &backup)).await?;
+            let held = docker.tag_image(image, REPOSITORY, &tag(image, &backup)).await;
+            held.map_err(|e| e.hint("bring it back with `docker pull` or `docker load`"))?;
             scope.log.line(&format!("{REPOSITORY}:{} is {image}", tag(image, &backup)));
             scope.reach(Point::MidEffect);
         }

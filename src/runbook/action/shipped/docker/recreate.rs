@@ -1,8 +1,8 @@
 //! `docker.recreate`: containers become again what a backup recorded.
 
 use crate::backup::{self, Wish, open_repository};
-use crate::config::{ContainerSelection, Quiesce, Selector};
-use crate::docker::{Container, Docker, RunState};
+use crate::config::{ContainerSelection, Selector};
+use crate::docker::{Container, Docker};
 use crate::error::{Code, Error, Result};
 use crate::restore::{RecordedContainer, recorded_containers};
 use crate::runbook::action::shipped::{logged::logged, outputs};
@@ -74,18 +74,22 @@ async fn stop_strangers(
     docker: &Docker,
     containers: &[RecordedContainer],
     scope: &Scope,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let projects: BTreeSet<&String> =
         containers.iter().filter_map(|it| it.detail.compose_project.as_ref()).collect();
     let select = |it: &&String| ContainerSelection::of(Selector::Compose(String::clone(it)));
     let all = docker.select(&projects.iter().map(select).collect::<Vec<_>>()).await?;
     let known = |it: &Container| containers.iter().any(|one| one.blueprint.name() == it.name);
-    for stranger in all.containers.iter().filter(|it| it.state != RunState::Stopped && !known(it)) {
-        docker.hold(&stranger.id, Quiesce::Stop, stranger.stop_timeout).await?;
-        scope.log.line(&format!("{} is not in the backup; it is stopped", stranger.name));
+    let mut stopped = Vec::new();
+    for stranger in all.containers.iter().filter(|it| !known(it)) {
+        docker.retire(&stranger.id, stranger.stop_timeout).await?;
+        let said = format!("container {} is not in the backup; it stays, stopped", stranger.name);
+        scope.log.line(&said);
+        scope.setting.progress.warn(Code::ContainerNotHeld, said);
         scope.reach(Point::MidEffect);
+        stopped.push(stranger.name.clone());
     }
-    Ok(())
+    Ok(stopped)
 }
 
 async fn make_surroundings(docker: &Docker, it: &RecordedContainer, scope: &Scope) -> Result<()> {
@@ -108,7 +112,8 @@ impl Action for DockerRecreate {
     const NAME: &'static str = "docker.recreate";
     const ABOUT: &'static str = "Makes the containers of a backup again, with the images, networks \
                                  and volumes that they had, and stops others of their projects.";
-    const OUTPUTS: &'static [&'static str] = &["containers", "made", "running", "servers"];
+    const OUTPUTS: &'static [&'static str] =
+        &["containers", "made", "running", "servers", "others"];
     const IDEMPOTENT: bool = true;
 
     fn check(with: &With) -> Result<(), String> {
@@ -126,12 +131,17 @@ impl Action for DockerRecreate {
         let docker = Docker::connect().await?;
         let (_, containers) = recorded(&with.backup, scope).await?;
         require_images(&docker, &containers).await?;
-        stop_strangers(&docker, &containers, scope).await?;
+        let others = stop_strangers(&docker, &containers, scope).await?;
         let mut made = Vec::new();
         for container in &containers {
             let blueprint = &container.blueprint;
             let name = blueprint.name();
             make_surroundings(&docker, container, scope).await?;
+            if let Some(image) = blueprint.image_name()
+                && docker.give_name_back(blueprint.image(), image).await?
+            {
+                scope.log.line(&format!("{image} is {} again", blueprint.image()));
+            }
             let Some(why) = docker.difference(blueprint).await? else { continue };
             scope.log.line(&format!("{name}: {why}; it is made again"));
             scope.unless_cancelled(docker.make_again(blueprint, STOP_TIMEOUT)).await?;
@@ -141,6 +151,7 @@ impl Action for DockerRecreate {
         let names: Vec<&str> = containers.iter().map(|it| it.blueprint.name()).collect();
         Ok(outputs([
             ("containers", json!(names)),
+            ("others", json!(others)),
             ("made", json!(made)),
             ("running", json!(ran(&containers, |it| it.detail.selected))),
             ("servers", json!(ran(&containers, |it| !it.detail.selected))),
