@@ -92,7 +92,8 @@ fn an_upgrade_that_fails_in_any_way_is_undone() {
         "moved",
         &format!(
             "docker tag {} {}\n             docker run --detach --name {project}-extra --restart always \
-             --label com.docker.compose.project={project} {} serve\n\
+             --label com.docker.compose.project={project} \
+             --label com.docker.compose.service=extra {} serve\n\
              docker stop $APP\nexit 1\n",
             deployment.crashes.0,
             deployment.live.0,
