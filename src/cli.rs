@@ -15,6 +15,7 @@ mod estimate;
 mod exec_child;
 mod find;
 mod fleet;
+mod guard;
 mod guardian;
 mod history;
 mod keep;
@@ -61,7 +62,7 @@ Examples:
 
 Exit codes: 0 done; 1 failed; 2 usage or config; 3 done but less than asked;
 4 another backstop holds the lock; 5 not found; 6 verification failed;
-7 a runbook waits or paused; 130 interrupted.";
+7 a runbook waits or paused; 20 an upgrade was rolled back, 21 that failed too; 130 interrupted.";
 
 /// One consistent backup of PostgreSQL, Docker and files at one instant, and its restore
 #[derive(Debug, Parser)]
@@ -138,6 +139,8 @@ enum Command {
     Restore(restore::RestoreArgs),
     /// Go back to the state before a restore
     Rollback(rollback::RollbackArgs),
+    /// Run an upgrade that undoes itself
+    Guard(guard::GuardArgs),
     /// Run a recovery procedure step by step, and resume it
     Runbook(runbook::RunbookArgs),
     /// Show what is reachable and what a backup would do
@@ -274,6 +277,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Ending> {
         Command::Prune(args) => prune::run(args, &context).await,
         Command::Restore(args) => restore::run(args, &context).await,
         Command::Rollback(args) => rollback::run(args, &context).await,
+        Command::Guard(args) => guard::run(args, &context).await,
         Command::Runbook(args) => runbook::run(args, &context).await,
         Command::Doctor(args) => doctor::run(args, &context).await,
         Command::Key(args) => key::run(args, &context).await,

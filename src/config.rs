@@ -12,6 +12,7 @@ mod elsewhere;
 mod encryption;
 mod environment;
 mod files;
+mod guard;
 mod legacy;
 mod load;
 mod locate;
@@ -41,6 +42,7 @@ pub(crate) use elsewhere::state_dir;
 pub use encryption::{Encryption, Recipient};
 pub use environment::Environment;
 pub use files::{Capture, FileTree};
+pub use guard::Guard;
 pub use load::Loaded;
 pub use origin::Origin;
 pub(crate) use real_path::real_path;
@@ -88,6 +90,9 @@ pub struct Config {
     /// Where own runbooks lie.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbooks: Option<Runbooks>,
+    /// How upgrades are guarded.
+    #[serde(default)]
+    pub guard: Guard,
     /// Who can read the backups. Without it they are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,

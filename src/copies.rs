@@ -12,13 +12,13 @@ mod suspects;
 
 pub(crate) use one::{send, unreadable};
 pub(crate) use pins::move_pins;
-pub(crate) use sent::Sent;
 
 use crate::backup::open_repository;
 use crate::catalog::BackupRecord;
 use crate::config::{Config, Copy};
 use crate::error::{Code, Error, Result};
 use crate::setting::Setting;
+use sent::Sent;
 use serde::Serialize;
 
 /// What was done for one copy.

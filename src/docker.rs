@@ -6,19 +6,24 @@
 
 mod address;
 mod answers;
+mod blueprint;
 mod compose;
 mod container;
 mod definition;
 mod exec;
 mod helper;
 mod hold;
+mod image;
 mod inspect;
 mod logs;
 mod order;
+mod recreate;
 mod select;
+mod surroundings;
 mod volume;
 
 pub use address::Address;
+pub use blueprint::Blueprint;
 pub use container::{Container, Dependency, Health, Mount, RunState, Status};
 pub use definition::Definition;
 pub use exec::{Exec, Exit};

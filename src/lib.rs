@@ -18,6 +18,7 @@ pub mod docker;
 pub mod encryption;
 pub mod error;
 pub mod fence;
+pub mod guard;
 pub mod hex;
 pub mod host;
 pub mod printable;

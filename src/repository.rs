@@ -21,6 +21,7 @@ pub mod manifest;
 mod mend;
 mod name;
 mod pin;
+mod presence;
 mod probe;
 mod proof;
 mod published;
@@ -38,12 +39,15 @@ pub use lease::Pace;
 pub use listing::Listing;
 pub use lock::{Lock, LockMode};
 pub use manifest::Manifest;
+pub use mend::Mended;
 pub use name::{backup_name, stamp_of_name};
 pub use pin::Pin;
 pub use published::{Checked, Damage, Fetched, PublishedBackup};
 pub use receive::Received;
 pub use relocation::{MovedTo, MovingFrom, is_relocation_file};
 pub use repair::{give_to_owner, open_to_owner, repair};
+
+pub(crate) use published::is_no_damage;
 
 use crate::config::Place;
 use crate::encryption::{Identities, sealed_name};
@@ -177,10 +181,23 @@ impl Repository {
 
     /// The names in `backups/`, unsorted, without looking into them. On a store there may be
     /// some that are no backups, because they are not published yet.
+    ///
+    /// # Errors
+    /// `repository_not_found` where a repository in a directory has lost `backups/`.
     pub fn names(&self) -> Result<Vec<String>> {
         let Home::Directory(path) = &self.home else { return self.storage.names(BACKUPS) };
         let dir = path.join(BACKUPS);
-        let entries = std::fs::read_dir(&dir).map_err(|e| Error::io("list backups in", &dir, e))?;
+        let entries = std::fs::read_dir(&dir).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::new(Code::RepositoryNotFound, "list backups in", dir.display())
+                    .cause("there is no such directory")
+                    .hint(
+                        "mount what belongs there, or bring it back; where what lay in it is gone \
+                         for good, create it empty: `backstop sync` fills that of a copy again",
+                    )
+            }
+            _ => Error::io("list backups in", &dir, e),
+        })?;
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|e| Error::io("list backups in", &dir, e))?;

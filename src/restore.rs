@@ -7,11 +7,13 @@
 mod begin;
 mod checked;
 mod compose_files;
+mod containers;
 mod database_swap;
 mod databases;
 mod elsewhere;
 mod files;
 mod kept;
+mod losses;
 mod missing_files;
 mod onlookers;
 mod paths;
@@ -33,9 +35,11 @@ pub use compose_files::{
     ComposeChange, ComposeProject, change_compose_files, compose_changes, compose_projects,
     unchange_compose_files,
 };
+pub use containers::{RecordedContainer, recorded_containers};
 pub use database_swap::DatabaseSwap;
 pub use elsewhere::{Elsewhere, elsewhere};
 pub use kept::{Kept, kept};
+pub use losses::{DatabaseLosses, FileLosses, Losses, TableCount, TableLosses, Tally, losses};
 pub use missing_files::{Returning, bring_files_back, missing_files, take_files_away};
 pub use paths::restore_paths;
 pub use quarantine::{Quarantine, quarantine, release};

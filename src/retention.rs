@@ -11,6 +11,7 @@ mod failures;
 mod footprint;
 mod keep;
 mod limit;
+mod look;
 mod policy;
 mod protect;
 mod prune;
@@ -22,6 +23,7 @@ mod unreadable;
 
 pub use delete::{delete, dependents, refuse_delete};
 pub use keep::{keep, unkeep};
+pub use policy::GUARD_LABEL;
 pub use prune::{Plan, Verdict, plan, prune};
 pub use unreadable::{delete_unreadable, lies_unreadable, refuse_delete_unreadable};
 

@@ -30,9 +30,10 @@ mod view;
 pub use action::{Action, Outputs, Point, Points, Probe, Registry, Scope, SqlAnswer, not_held};
 pub use audience::{Audience, News, Nobody, Reply};
 pub use check::{Checked, check};
-pub use child::{ChildCommand, ChildEnd};
+pub use child::{Attendant, ChildCommand, ChildEnd};
 pub use decide::{Decided, abort, approve, resolve};
 pub use engine::{Engine, Outcome, check_secrets};
+pub use http::check_url;
 pub use library::{Library, Listed, read};
 pub use log::StepLog;
 pub use mirror::{mirror, mirror_into};
@@ -46,7 +47,7 @@ pub use plan::{Finding, Plan, PlannedStep, plan};
 pub use report::{Decision, Evidence, Moment, Report, report};
 pub use run::{
     ApprovalRecord, AttemptRecord, Created, Ended, Entry, Group, Line, Means, Phase, Run, RunState,
-    State, StepState, Store, UnitRecord, Verdict, WaitingFor, Who,
+    State, StepState, Store, UnitRecord, Verdict, WaitingFor, Who, new_id,
 };
 pub use schema::schema;
 pub use secret::Secrets;

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli", "serve"],
-    &["runbook", "checkpoint", "drill", "guard", "schedule"],
+    &["checkpoint", "drill", "guard", "schedule"],
+    &["runbook"],
     &["backup", "browse", "copies", "restore", "retention", "upkeep", "verify"],
     &["fence"],
     &["setting"],

@@ -7,14 +7,23 @@ use crate::repository::manifest::{Component, Detail};
 use crate::setting::Setting;
 use std::path::Path;
 
-/// Writes the definition of every selected container, and the config itself, and returns
-/// the components they make up.
+/// Writes the definition of every selected container, and of those that belong to them, and the
+/// config itself, and returns the components they make up.
 pub(super) async fn write(plan: &Plan, dir: &Path, setting: &Setting) -> Result<Vec<Component>> {
     write_config(dir, setting)?;
     let mut components = Vec::new();
     let Some(docker) = &plan.docker else { return Ok(components) };
-    for container in &plan.containers.all {
-        let definition = docker.definition(container).await?;
+    let selected = &plan.containers.all;
+    let databases = setting.config.databases.iter();
+    let servers: Vec<&str> = databases.filter_map(|it| it.container.as_deref()).collect();
+    let neighbours = docker.neighbours(selected, &servers).await?;
+    let all = selected.iter().map(|it| (it, true)).chain(neighbours.iter().map(|it| (it, false)));
+    for (container, selected) in all {
+        let definition = match docker.definition(container, selected).await {
+            // It went meanwhile, and nothing depends on it.
+            Err(e) if !selected && e.code() == Code::ContainerNotFound => continue,
+            definition => definition?,
+        };
         let written = definition.write(dir, &setting.recipients, &setting.progress)?;
         let mut stored_bytes = 0;
         for path in &written {

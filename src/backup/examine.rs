@@ -36,6 +36,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A guard that is not over: what failed is in the way of the next upgrade.
+    pub fn of_guard(id: &str, error: &Error) -> Self {
+        Self { subject: format!("guard {id}"), detail: String::new(), error: Some(error.to_json()) }
+    }
+
     fn new(subject: impl Into<String>, found: Result<String>) -> Self {
         let (detail, error) = match found {
             Ok(detail) => (detail, None),

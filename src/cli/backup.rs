@@ -8,7 +8,9 @@ use crate::catalog::BackupRecord;
 use crate::config::Config;
 use crate::copies;
 use crate::error::{Code, Error, Result};
+use crate::guard::Guard;
 use crate::repository::manifest::{Kind, Level, Readiness, Reason};
+use crate::runbook::Store;
 use crate::setting::Setting;
 use clap::Args;
 use clap::builder::FalseyValueParser;
@@ -79,6 +81,25 @@ pub(super) fn refuse_elsewhere(setting: &Setting) -> Result<()> {
     Ok(())
 }
 
+/// A backup of a stack between two versions is one of neither. A command under a guard may want one
+/// all the same.
+fn warn_of_guards(setting: &Setting) -> Result<()> {
+    if std::env::var_os("BACKSTOP_GUARD").is_some() {
+        return Ok(());
+    }
+    for guard in Guard::all(&Store::in_dir(&setting.config.state.dir), |_| {})? {
+        if guard.has_begun() && !guard.is_over() {
+            let said = format!(
+                "the stack may be between two versions: guard {} is {}",
+                guard.id,
+                guard.standing().as_str()
+            );
+            setting.progress.warn(Code::UpgradeFailed, said);
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
     // Nothing is said: scheduled jobs go on running where backups are turned off.
     if Config::is_disabled_by_environment() || !context.loaded()?.config.enabled {
@@ -90,6 +111,7 @@ pub(super) async fn run(args: BackupArgs, context: &Context) -> Result<Ending> {
     context.recover_first().await?;
     let setting = context.setting()?;
     refuse_elsewhere(&setting)?;
+    warn_of_guards(&setting)?;
     let request = Request {
         reason: args.reason,
         labels: args.labels.into_iter().collect::<BTreeMap<_, _>>(),

@@ -82,6 +82,11 @@ impl Context {
         self.loaded.get().cloned()
     }
 
+    /// The name of the copy that the command is about, where it is about one.
+    pub(super) fn copy_name(&self) -> Option<&str> {
+        self.global.copy.as_deref()
+    }
+
     /// Whether there is a config. One that is damaged is one.
     pub(super) fn has_config(&self) -> bool {
         match Config::load(self.global.config.as_deref()) {

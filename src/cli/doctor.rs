@@ -3,7 +3,10 @@
 use super::Ending;
 use super::context::Context;
 use crate::backup::{self, Finding};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
+use crate::guard::Guard;
+use crate::runbook::Store;
+use crate::setting::Setting;
 use clap::Args;
 
 const EXAMPLES: &str = "\
@@ -27,10 +30,28 @@ pub(super) async fn run(_args: DoctorArgs, context: &Context) -> Result<Ending> 
             return Err(e);
         }
     };
-    let findings = backup::examine(&setting).await;
+    let mut findings = backup::examine(&setting).await;
+    findings.extend(guards(&setting)?);
     context.output.result(&findings, || findings.iter().map(describe).collect())?;
     let all_good = findings.iter().all(|finding| finding.error.is_none());
     Ok(if all_good { Ending::Done } else { Ending::Degraded })
+}
+
+/// Guards that left the stack between two versions.
+fn guards(setting: &Setting) -> Result<Vec<Finding>> {
+    let guards = Guard::all(&Store::in_dir(&setting.config.state.dir), |_| {})?;
+    let open = guards.iter().filter(|guard| !guard.is_over() && guard.has_begun());
+    let finding = |guard: &Guard| {
+        let error = Error::new(Code::UpgradeFailed, "finish guard", &guard.id)
+            .cause(format!("it is {}", guard.standing().as_str()))
+            .hint(format!(
+                "`backstop guard resume {0}` finishes it; `backstop guard close {0}` says that \
+                 somebody has",
+                guard.id
+            ));
+        Finding::of_guard(&guard.id, &error)
+    };
+    Ok(open.map(finding).collect())
 }
 
 fn describe(finding: &Finding) -> String {

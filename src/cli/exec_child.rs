@@ -19,6 +19,15 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Signals that are for the program alone, besides SIGTERM.
+const FORWARDED: [SignalKind; 5] = [
+    SignalKind::interrupt(),
+    SignalKind::hangup(),
+    SignalKind::quit(),
+    SignalKind::user_defined1(),
+    SignalKind::user_defined2(),
+];
+
 /// The arguments of the hidden command `exec-child`.
 #[derive(Debug, Args)]
 pub(super) struct ExecChildArgs {
@@ -52,6 +61,10 @@ async fn watch(args: &ExecChildArgs) -> io::Result<ExitStatus> {
     // Fails where it leads a group already, as it does when backstop starts it.
     let _ = setpgid(None, None);
     let mut orphaned = signal(SignalKind::terminate())?;
+    // A signal for the program goes to its whole group: it decides what becomes of it.
+    for forwarded in FORWARDED {
+        drop(signal(forwarded)?);
+    }
     set_parent_process_death_signal(Some(Signal::TERM))?;
     // The parent may have died before the request was in place.
     if getppid() != Pid::from_raw(args.parent) {
@@ -62,11 +75,15 @@ async fn watch(args: &ExecChildArgs) -> io::Result<ExitStatus> {
     }
     let mut child =
         tokio::process::Command::new(&args.command[0]).args(&args.command[1..]).spawn()?;
-    tokio::select! {
-        ended = child.wait() => ended,
-        _ = orphaned.recv() => {
-            kill_process_group(getpgrp(), Signal::KILL)?;
-            child.wait().await
+    loop {
+        tokio::select! {
+            ended = child.wait() => return ended,
+            _ = orphaned.recv() => {
+                // SIGTERM may be for the program too.
+                if getppid() != Pid::from_raw(args.parent) {
+                    kill_process_group(getpgrp(), Signal::KILL)?;
+                }
+            }
         }
     }
 }

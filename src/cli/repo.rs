@@ -100,8 +100,8 @@ pub(super) async fn run(args: RepoArgs, context: &Context) -> Result<Ending> {
         Action::Move { to } => {
             let work = upkeep::relocate(&setting, &to);
             let moved = until_interrupted(&context.cancel, work).await?;
-            let config = setting.config_file.as_deref();
-            context.output.result(&moved, || arrived(&moved, config))?;
+            let (config, copy) = (setting.config_file.as_deref(), context.copy_name());
+            context.output.result(&moved, || arrived(&moved, config, copy))?;
             Ok(Ending::Done)
         }
         Action::Consolidate { id } => {
@@ -166,7 +166,7 @@ fn tell(made: &Consolidated) -> String {
     )
 }
 
-fn arrived(moved: &Moved, config: Option<&Path>) -> String {
+fn arrived(moved: &Moved, config: Option<&Path>, copy: Option<&str>) -> String {
     let (from, to) = (moved.from.display(), moved.to.display());
     let place = match (config, moved.on_store) {
         (Some(file), _) => format!("in {}", file.display()),
@@ -175,6 +175,19 @@ fn arrived(moved: &Moved, config: Option<&Path>) -> String {
     };
     let was_on_store = moved.from.to_string_lossy().contains("://");
     let change = match (was_on_store, moved.on_store) {
+        _ if copy.is_some() => {
+            let key = if moved.on_store { "url" } else { "path" };
+            let name = copy.unwrap_or_default();
+            let rest = match (was_on_store, moved.on_store) {
+                (false, false) => "",
+                (true, false) => ", and remove its url, options and credentials",
+                (false, true) => {
+                    " with the options and credentials of that store, and remove its path"
+                }
+                (true, true) => ", with the options and credentials of that store",
+            };
+            format!("set {key} = \"{to}\" of the copy {name} {place}{rest}")
+        }
         (false, false) => format!("set repository.path = \"{to}\" {place}"),
         (true, false) => format!(
             "set repository.path = \"{to}\" {place}, and remove repository.url, .options and \

@@ -1,9 +1,11 @@
-//! `backstop rollback`: back to the state before a restore.
+//! `backstop rollback`: back to the state before a restore, or before an upgrade.
+
+mod upgrade;
 
 use super::context::Context;
 use super::signal::until_interrupted;
 use super::{Ending, table};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::restore::{self, Kept, RestoreRecord};
 use crate::runbook::{Run, Store};
 use crate::setting::Setting;
@@ -13,10 +15,15 @@ use serde::Serialize;
 
 const EXAMPLES: &str = "\
 Examples:
-  backstop rollback                                    back to before the newest restore
+  backstop rollback                                    back to before the newest upgrade or restore
   backstop rollback --list                             what restores keep aside, and where
   backstop rollback 20261121030000_4f2a                back to before this restore
+  backstop rollback 4f2a9c01                           back to this backup
   backstop rollback 20261121030000_4f2a --purge        free the room; no way back after that
+
+Without a key it goes back to the newest pre-upgrade backup, unless a restore is newer: then to
+before that. Going back to a backup brings back its databases, files and containers, with the
+images of then; first it counts the rows and files that are newer, and asks.
 
 A restore keeps aside what it replaced, a rollback what the restore had brought, until it is
 purged. A key is printed by `backstop restore` and by `--list`.";
@@ -25,7 +32,7 @@ purged. A key is printed by `backstop restore` and by `--list`.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RollbackArgs {
-    /// The key of a restore; without it the newest one
+    /// The key of a restore, or a backup
     key: Option<String>,
     /// List the restores, what they keep aside, where, and how large it is
     #[arg(long, conflicts_with_all = ["key", "purge"])]
@@ -52,12 +59,20 @@ pub(super) async fn run(args: RollbackArgs, context: &Context) -> Result<Ending>
         context.output.result(&listed, || list(&listed))?;
         return Ok(Ending::Done);
     }
+    if !args.purge
+        && let Some(backup) = upgrade::target(&args, &setting, context)?
+    {
+        return upgrade::go_back(&args, backup, &setting, context).await;
+    }
     let record = restore::rollback_target(&setting, args.key.as_deref(), args.purge)?;
     let target = Listed::of(&setting, record).await;
     let what = describe(&target, args.purge) + &of_run(&setting, &target, args.purge);
     if args.dry_run {
         context.output.result(&target, || what)?;
         return Ok(Ending::Done);
+    }
+    if args.key.is_none() {
+        refuse_part(&setting, &target)?;
     }
     let record = target.record;
     if !args.yes {
@@ -130,6 +145,37 @@ fn of_run(setting: &Setting, target: &Listed, purge: bool) -> String {
         )
     };
     run.map(note).unwrap_or_default()
+}
+
+/// Nobody who names no restore means one of several that a run has made live together: the others
+/// would belong to another instant.
+fn refuse_part(setting: &Setting, target: &Listed) -> Result<()> {
+    let key = &target.record.key;
+    let Some(run) = Store::in_dir(&setting.config.state.dir).of_restore(key)? else {
+        return Ok(());
+    };
+    let live = RestoreRecord::all(&setting.config.state.dir)?;
+    let of_run = |record: &&RestoreRecord| record.is_live() && run.made(&record.key);
+    let parts: Vec<String> = live
+        .iter()
+        .filter(of_run)
+        .map(|record| format!("`backstop rollback {}`", record.key))
+        .collect();
+    if parts.len() < 2 {
+        return Ok(());
+    }
+    let (id, runbook) = (run.id(), &run.state.created.runbook);
+    let together = match runbook.as_str() {
+        // Containers, too, are no longer what they were before it.
+        "guard-rollback" => String::new(),
+        _ => format!("`backstop runbook abort {id} --rollback` takes back all of them; "),
+    };
+    Err(Error::new(Code::RunRefused, "roll back restore", key)
+        .cause(format!(
+            "it is one of {} that run {id} of {runbook} made live together",
+            parts.len()
+        ))
+        .hint(format!("{together}each by itself: {}", parts.join(", "))))
 }
 
 /// A warning about what no backup holds.

@@ -6,10 +6,14 @@ mod onlooker;
 mod operate;
 mod print;
 
+pub(super) use onlooker::Onlooker;
+pub(super) use operate::{engine_with, finish_run};
+
 use super::Ending;
 use super::context::Context;
 use super::recorded_config;
 use crate::error::{Code, Error, Result};
+use crate::guard::GuardCommand;
 use crate::runbook::{Library, Registry};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -289,8 +293,8 @@ pub(super) async fn recover_from(
     operate::begin(&checked, &parameters.given, consent, context).await
 }
 
-fn registry() -> Arc<Registry> {
-    Arc::new(Registry::shipped())
+pub(super) fn registry() -> Arc<Registry> {
+    Arc::new(Registry::shipped().with(GuardCommand::default()))
 }
 
 /// The runbooks; the shipped ones alone where there is no config.

@@ -37,20 +37,34 @@ pub(super) async fn until_interrupted<T>(
     cancel: &CancellationToken,
     operation: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    listen(cancel)?;
+    until_interrupted_or(cancel, |_| false, operation).await
+}
+
+/// The same, but for signals that `taken` takes for itself, as for a program that runs.
+pub(super) async fn until_interrupted_or<T>(
+    cancel: &CancellationToken,
+    taken: impl Fn(Signal) -> bool + Clone + Send + 'static,
+    operation: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    listen(cancel, taken)?;
     operation.await
 }
 
-fn listen(cancel: &CancellationToken) -> Result<()> {
+fn listen(
+    cancel: &CancellationToken,
+    taken: impl Fn(Signal) -> bool + Clone + Send + 'static,
+) -> Result<()> {
     if LISTENING.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let mut arriving = listener(kind)?;
-        let cancel = cancel.clone();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut arriving = listener(SignalKind::from_raw(signal.as_raw()))?;
+        let (cancel, taken) = (cancel.clone(), taken.clone());
         tokio::spawn(async move {
-            if arriving.recv().await.is_some() {
-                cancel.cancel();
+            while arriving.recv().await.is_some() {
+                if !taken(signal) {
+                    cancel.cancel();
+                }
             }
         });
     }

@@ -3,8 +3,8 @@
 use super::Ending;
 use super::context::Context;
 use super::signal::until_interrupted;
-use crate::catalog::{Sampled, VerifyLevel};
-use crate::error::Result;
+use crate::catalog::{BackupRecord, Sampled, VerifyLevel};
+use crate::error::{Code, Result};
 use crate::verify::{self, Share, Verification};
 use clap::Args;
 
@@ -44,12 +44,20 @@ pub(super) async fn run(args: VerifyArgs, context: &Context) -> Result<Ending> {
     let setting = context.setting()?;
     let catalog = context.reconciled()?;
     let all = args.all || (args.sample.is_some() && args.id.is_none());
-    let records = if all {
-        catalog.list()?.into_iter().filter(|record| record.is_published()).collect()
-    } else {
-        vec![catalog.find(args.id.as_deref().unwrap_or("latest"))?]
-    };
+    let wanted = args.id.as_deref().unwrap_or("latest");
+    let listed = catalog.list()?;
+    let named = if all { None } else { Some(catalog.find(wanted)) };
     drop(catalog);
+    let records = match named {
+        None => listed.into_iter().filter(BackupRecord::is_published).collect(),
+        Some(Ok(record)) => vec![record],
+        Some(Err(e)) if e.code() == Code::BackupNotFound => {
+            // The catalog takes in nothing that cannot be read.
+            let found = verify::verify_unlisted_one(&setting, &listed, args.level, wanted)?;
+            return print(context, &[found.ok_or(e)?]);
+        }
+        Some(Err(e)) => return Err(e),
+    };
     let work = async {
         let mut found = match args.sample {
             Some(share) => verify::sample(&setting, &records, share).await?,
@@ -60,7 +68,10 @@ pub(super) async fn run(args: VerifyArgs, context: &Context) -> Result<Ending> {
         }
         Ok(found)
     };
-    let found = until_interrupted(&context.cancel, work).await?;
+    print(context, &until_interrupted(&context.cancel, work).await?)
+}
+
+fn print(context: &Context, found: &[Verification]) -> Result<Ending> {
     context.output.result(&found, || found.iter().map(describe).collect())?;
     let any = |is_so: fn(&Verification) -> bool| found.iter().any(is_so);
     Ok(match any(|verification| !verification.ok) {

@@ -131,6 +131,7 @@ impl Config {
             encryption: None,
             retention: None,
             runbooks: None,
+            guard: super::Guard::default(),
             elsewhere: None,
             copy: false,
         }

@@ -11,7 +11,7 @@ use crate::deadline;
 use crate::error::{Code, Error, Result};
 use crate::progress::Event;
 use crate::repository::manifest::MANIFEST;
-use crate::repository::{Damage, Lock, LockMode, PublishedBackup, Received, Repository};
+use crate::repository::{Damage, Lock, LockMode, Mended, PublishedBackup, Received, Repository};
 use crate::setting::Setting;
 use crate::verify::{KnownDamage, record_damage};
 use std::collections::BTreeSet;
@@ -49,6 +49,7 @@ fn send_missing(
     let lock = target.lock(LockMode::Exclusive, setting.lock_wait)?;
     let held = Held::of(source, &target)?;
     let suspects = Suspects::of(setting, copy, source);
+    let known = KnownDamage::of(setting);
     let mut whole = BTreeSet::new();
     let mut damaged = None;
     let mut due = Vec::new();
@@ -56,6 +57,7 @@ fn send_missing(
         let mut suspected = suspects.of_backup(&name);
         let found = held.find(&name)?;
         if found == Found::Whole && suspected.is_empty() {
+            notice(setting, source, &known, &name)?;
             whole.insert(name);
             continue;
         }
@@ -69,7 +71,8 @@ fn send_missing(
         };
         match source.backup(&name) {
             Ok(backup) => due.push((backup, work)),
-            Err(e) if e.code() == Code::BackupNotFound => {}
+            // Deleted in the meantime, or on a store not published yet.
+            Err(e) if e.code() == Code::BackupNotFound => source.require_there()?,
             Err(e) if e.code() == Code::BackupDamaged => {
                 setting.progress.warn(e.code(), e.to_string());
                 unreadable(setting, source, &name, &e);
@@ -79,7 +82,6 @@ fn send_missing(
         }
     }
     due.sort_by_key(|(backup, _)| backup.manifest().sequence);
-    let known = KnownDamage::of(setting);
     let mut sent = Sent::read(&state);
     whole.iter().for_each(|name| sent.add(name));
     sent.keep(&whole)?;
@@ -89,20 +91,25 @@ fn send_missing(
         for (backup, work) in std::mem::take(&mut due) {
             setting.check_interrupted("sync copies of")?;
             let name = backup.manifest().name.clone();
+            if target.directory().is_some() {
+                // What is unmounted now is not begun anew on the disk below.
+                target.require_there()?;
+            }
             match work.does(setting, (source, &target), (&backup, &known), &lock, synced) {
                 Ok(()) => {
                     sent.add(&name);
                     whole.insert(name);
                     sent.keep(&whole)?;
                 }
+                Err(e) if e.code() == Code::Interrupted => return Err(e),
+                Err(e) if e.code() == Code::Locked && !is_last => again.push((backup, work)),
+                // Deleted here in the meantime: so it lacks files, and need not be sent.
+                Err(_) if source.is_deleted(&name, &backup.manifest().id)? => {}
                 // Damage is not passed on, and keeps nothing else from being sent.
                 Err(e) if e.code() == Code::BackupDamaged => {
                     setting.progress.warn(e.code(), e.to_string());
                     damaged = Some(e);
                 }
-                Err(e) if e.code() == Code::Locked && !is_last => again.push((backup, work)),
-                // Deleted here in the meantime.
-                Err(_) if source.backup(&name).is_err() => {}
                 Err(e) => return Err(e),
             }
         }
@@ -118,6 +125,22 @@ fn send_missing(
     let records = suspects.records.into_iter();
     synced.to_verify = records.filter(|record| whole.contains(&record.name)).collect();
     damaged.map_or(Ok(()), Err)
+}
+
+/// Looks at a backup that the copy has, where that costs no requests: what is missing here is known
+/// from then on. The copy is complete all the same.
+fn notice(setting: &Setting, source: &Repository, known: &KnownDamage, name: &str) -> Result<()> {
+    if source.directory().is_none() || known.is_of(name) {
+        return Ok(());
+    }
+    // Where nothing can be said of it, it was not to be sent.
+    let missing = source.missing_of(name, None).unwrap_or_default();
+    let Some(first) = missing.first() else { return Ok(()) };
+    source.require_there()?;
+    let text = format!("{name} is damaged here, and whole in the copy: {first}");
+    setting.progress.warn(Code::BackupDamaged, text);
+    record_damage(setting, source, name, missing);
+    Ok(())
 }
 
 /// What there is to do for one backup.
@@ -145,7 +168,8 @@ impl Work {
                 synced.sent.push(name.clone());
             }
             Self::Mend(suspected) => {
-                let mended = mend(setting, target, backup, suspected, lock, synced)?;
+                let places = (source, target);
+                let mended = mend(setting, places, backup, suspected, lock, synced)?;
                 if !mended.is_empty() {
                     let (copy, objects) = (&synced.copy, mended.join(", "));
                     setting.progress.note(format!("mended {name} in {copy}: {objects}"));
@@ -157,18 +181,32 @@ impl Work {
     }
 }
 
-/// Sends again what of a backup is damaged in the copy, and returns the names of that.
+/// Sends again what of a backup is damaged in the copy, and returns the names of that. What is
+/// found to be damaged in `source` as well is recorded.
 fn mend(
     setting: &Setting,
-    target: &Repository,
+    (source, target): (&Repository, &Repository),
     backup: &PublishedBackup,
     suspected: &BTreeSet<String>,
     lock: &Lock,
     synced: &mut Synced,
 ) -> Result<Vec<String>> {
+    const ATTEMPTED: &str = "mend the copy of";
     let (name, bytes) = (&backup.manifest().name, &mut synced.sent_bytes);
     let mut send = |suspected: &BTreeSet<String>| {
-        target.mend(backup, suspected, &setting.cancel, &mut |sent| *bytes += sent, lock)
+        let sent = &mut |sent| *bytes += sent;
+        match target.mend(backup, suspected, &setting.cancel, sent, lock)? {
+            Mended::Sent(names) => Ok(names),
+            Mended::Damaged(damage) => {
+                let both = Error::new(Code::BackupDamaged, ATTEMPTED, backup.shown())
+                    .cause(format!(
+                        "{} is damaged in both places: here it {}",
+                        damage.object, damage.fault
+                    ))
+                    .hint("restore what you need of it with --salvage, here or with --copy");
+                Err(record_found(setting, source, backup, vec![damage]).err().unwrap_or(both))
+            }
+        }
     };
     let mut mended = send(suspected)?;
     // With its manifest back, more may be seen to be missing.
@@ -179,7 +217,7 @@ fn mend(
     refuse_damaged_copy(&there)?;
     match there.manifest() == backup.manifest() {
         true => Ok(mended),
-        false => Err(Error::new(Code::BackupDamaged, "mend the copy of", there.shown())
+        false => Err(Error::new(Code::BackupDamaged, ATTEMPTED, there.shown())
             .cause("another backup lies there under its name")),
     }
 }
@@ -272,19 +310,35 @@ fn damaged(
     backup: &PublishedBackup,
     damages: Vec<Damage>,
 ) -> Error {
-    let name = &backup.manifest().name;
-    // What somebody is deleting lacks files without being damaged.
-    if let Err(e) = source.backup(name)
-        && e.code() == Code::BackupNotFound
-    {
-        return e;
-    }
     let first = damages.first();
     let cause = first.map(|damage| format!("{} {}", damage.object, damage.fault));
-    record_damage(setting, source, name, damages);
+    if let Err(gone) = record_found(setting, source, backup, damages) {
+        return gone;
+    }
     Error::new(Code::BackupDamaged, "send", backup.shown()).cause(cause.unwrap_or_default()).hint(
         "`backstop list` says so from now on, and no backup builds upon it any more: restore \
              what you need of it with --salvage, then `backstop delete` it; `backstop verify` \
              reads all of it",
     )
+}
+
+/// Records what is wrong with a backup.
+///
+/// # Errors
+/// `backup_not_found`: what somebody is deleting lacks files without being damaged, and so does
+/// what is gone with its disk.
+fn record_found(
+    setting: &Setting,
+    source: &Repository,
+    backup: &PublishedBackup,
+    damages: Vec<Damage>,
+) -> Result<()> {
+    let name = &backup.manifest().name;
+    if let Err(e) = source.backup(name)
+        && e.code() == Code::BackupNotFound
+    {
+        return Err(e);
+    }
+    record_damage(setting, source, name, damages);
+    Ok(())
 }

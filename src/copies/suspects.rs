@@ -3,9 +3,9 @@
 use crate::catalog::{BackupRecord, Catalog, VerifyLevel};
 use crate::config::Copy;
 use crate::error::{Code, Error, Result};
-use crate::repository::{Damage, PublishedBackup, Repository};
+use crate::repository::{BackupId, Damage, PublishedBackup, Repository};
 use crate::setting::Setting;
-use crate::verify::verify;
+use crate::verify::{Verification, verify};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The damaged backups of a copy, as `--copy NAME verify` has recorded them, and the objects that
@@ -72,9 +72,9 @@ impl Suspects {
     }
 }
 
-/// Verifies again what was damaged in a copy and was mended, each backup as thoroughly as the
-/// verification that found the damage, so that nothing calls it damaged any longer. Returns what
-/// is damaged still.
+/// Verifies again what was damaged in a copy and was mended, each backup as thoroughly as is needed
+/// to find the damage, so that nothing calls it damaged any longer: that takes a key only where the
+/// bytes were as they were written, and what is in them was not. Returns what is damaged still.
 ///
 /// # Errors
 /// `interrupted`. What hinders a verification otherwise is a warning.
@@ -84,14 +84,20 @@ pub(super) async fn verify_again(
     mended: &[BackupRecord],
 ) -> Result<Option<Error>> {
     let setting = setting.at(copy.place());
-    let mut damaged = None;
+    // At once: what many of them need is read once.
+    let mut by_level: BTreeMap<VerifyLevel, Vec<BackupRecord>> = BTreeMap::new();
     for record in mended {
         let found = record.last_verification.as_ref().map(|found| found.level);
         let level = found.unwrap_or_default().max(VerifyLevel::Full);
-        match verify(&setting, std::slice::from_ref(record), level).await {
+        by_level.entry(level).or_default().push(record.clone());
+    }
+    let mut damaged = None;
+    for (level, records) in by_level {
+        match verify(&setting, &records, level).await {
             Ok(found) => {
-                let first = found.iter().flat_map(|found| &found.damages).next();
-                damaged = damaged.or_else(|| first.map(|first| still_damaged(record, copy, first)));
+                let first = found.iter().find_map(|one| Some((one, one.damages.first()?)));
+                damaged =
+                    damaged.or_else(|| first.map(|(one, first)| still_damaged(one, copy, first)));
             }
             Err(e) if e.code() == Code::Interrupted => return Err(e),
             Err(e) => setting.progress.warn(e.code(), e.to_string()),
@@ -100,10 +106,10 @@ pub(super) async fn verify_again(
     Ok(damaged)
 }
 
-fn still_damaged(record: &BackupRecord, copy: &Copy, damage: &Damage) -> Error {
-    Error::new(Code::BackupDamaged, "mend the copy of", &record.name).cause(damage).hint(format!(
+fn still_damaged(found: &Verification, copy: &Copy, damage: &Damage) -> Error {
+    Error::new(Code::BackupDamaged, "mend the copy of", &found.name).cause(damage).hint(format!(
         "a damaged copy is deleted with `backstop --copy {} delete {}`, and sent again by `sync`",
         copy.name,
-        record.id.short()
+        found.id.as_ref().map_or(found.name.as_str(), BackupId::short)
     ))
 }

@@ -85,7 +85,7 @@ async fn share(
     let mut counted = Vec::new();
     while let Some(Listed { oid, file, table, size, estimate }) = queue.take() {
         let exact = match size {
-            Some(size) if *size <= limit => one(connection, table).await?,
+            Some(size) if *size <= limit => count_table(connection, table).await?,
             _ => None,
         };
         let rows = TableRows {
@@ -98,8 +98,9 @@ async fn share(
     Ok(counted)
 }
 
-/// The rows of one table; `None` where it was dropped or locked away since the fence.
-async fn one(connection: &Connection, table: &str) -> Result<Option<u64>> {
+/// The rows of one table as the connection's open transaction sees them; `None` where it was
+/// dropped or locked away since that began.
+pub(super) async fn count_table(connection: &Connection, table: &str) -> Result<Option<u64>> {
     const BACK: &str = "ROLLBACK TO SAVEPOINT one; RELEASE SAVEPOINT one";
     connection.run(ATTEMPTED, "SAVEPOINT one").await?;
     match connection.attempt(&format!("LOCK TABLE ONLY {table} IN ACCESS SHARE MODE NOWAIT")).await

@@ -13,6 +13,7 @@ type Labels = BTreeMap<String, String>;
 
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
+const ONE_OFF: &str = "com.docker.compose.oneoff";
 const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
 const ENVIRONMENT_FILES: &str = "com.docker.compose.project.environment_file";
@@ -26,6 +27,11 @@ pub(super) fn project(labels: &Labels) -> Option<&str> {
 /// The service a container is an instance of.
 pub(super) fn service(labels: &Labels) -> Option<&str> {
     labels.get(SERVICE).map(String::as_str)
+}
+
+/// Whether `docker compose run` made it, which is no part of the project's state.
+pub(super) fn is_run_once(labels: &Labels) -> bool {
+    labels.get(ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// Where the project was brought up.

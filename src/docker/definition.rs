@@ -1,6 +1,7 @@
 //! Recording how a container was made, so that it can be made again.
 
 use super::inspect::Kind;
+use super::surroundings::Surroundings;
 use super::{Container, Docker, RunState, compose};
 use crate::encryption::Recipients;
 use crate::error::{Code, Error, Result};
@@ -21,6 +22,7 @@ const LARGEST: u64 = 4 << 20;
 #[derive(Clone)]
 pub struct Definition {
     inspect: Value,
+    surroundings: Surroundings,
     compose: Option<Project>,
     detail: ContainerDetail,
 }
@@ -65,12 +67,13 @@ impl std::fmt::Debug for Definition {
 }
 
 impl Docker {
-    /// The definition of a container: its `inspect`, its image by id and digest, and
-    /// where its compose project is described.
+    /// The definition of a container: its `inspect`, its image by id and digest, its networks and
+    /// volumes, and where its compose project is described. `selected` tells whether the config
+    /// selects it as one that writes.
     ///
     /// # Errors
     /// [`Code::ContainerNotFound`], [`Code::DockerFailed`], [`Code::DockerUnreachable`].
-    pub async fn definition(&self, container: &Container) -> Result<Definition> {
+    pub async fn definition(&self, container: &Container, selected: bool) -> Result<Definition> {
         let inspect = self.inspect(Kind::Container, &container.id).await?;
         let image_id = inspect.get("Image").and_then(Value::as_str).unwrap_or_default().to_string();
         let image_digests = match self.inspect(Kind::Image, &image_id).await {
@@ -87,6 +90,7 @@ impl Docker {
         let project = compose::project(&container.labels)
             .map(|name| Project { name: single_name(name), files: project_files(container) });
         let labels = &container.labels;
+        let surroundings = self.surroundings(&inspect).await?;
         Ok(Definition {
             inspect,
             detail: ContainerDetail {
@@ -95,11 +99,15 @@ impl Docker {
                 image_id,
                 image_digests,
                 was_running: container.state != RunState::Stopped,
+                selected,
+                networks: surroundings.networks(),
+                volumes: surroundings.volumes(),
                 compose_project: compose::project(labels).map(str::to_string),
                 compose_service: compose::service(labels).map(str::to_string),
                 compose_dir: compose::working_dir(labels),
                 compose_files: project.as_ref().map(Project::details).unwrap_or_default(),
             },
+            surroundings,
             compose: project,
         })
     }
@@ -111,7 +119,7 @@ impl Definition {
         &self.detail
     }
 
-    /// Writes `containers/NAME.json` and `containers/compose/PROJECT/…` below
+    /// Writes `containers/NAME.json`, `containers/networks/…`, `containers/volumes/…` and `containers/compose/PROJECT/…` below
     /// `backup_dir` (files 0600, directories 0700) for `recipients`, and returns the paths
     /// written, relative to it. Compose and environment files that are gone are a warning. Blocking.
     ///
@@ -123,13 +131,15 @@ impl Definition {
         recipients: &Recipients,
         progress: &Arc<dyn Progress>,
     ) -> Result<Vec<PathBuf>> {
-        let object = &self.detail.object;
-        let mut text = serde_json::to_vec_pretty(&self.inspect)
-            .map_err(io::Error::from)
-            .map_err(|e| Error::io("write container definition", &backup_dir.join(object), e))?;
-        text.push(b'\n');
-        recipients.write(backup_dir, object, &text)?;
-        let mut written = vec![PathBuf::from(recipients.stored_name(object))];
+        let mut written = vec![PathBuf::from(recipients.stored_name(&self.detail.object))];
+        let around = self.surroundings.all().map(|(recorded, it)| (&recorded.object, it));
+        for (object, definition) in around.chain([(&self.detail.object, &self.inspect)]) {
+            let mut text = serde_json::to_vec_pretty(definition)
+                .map_err(io::Error::from)
+                .map_err(|e| Error::io("write definition", &backup_dir.join(object), e))?;
+            text.push(b'\n');
+            recipients.write(backup_dir, object, &text)?;
+        }
 
         let Some(project) = &self.compose else { return Ok(written) };
         let below = project.below();
@@ -191,7 +201,7 @@ fn is_plain(path: &Path) -> bool {
 }
 
 /// A text from a label as one file name.
-fn single_name(text: &str) -> String {
+pub(super) fn single_name(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let name: String = text.chars().map(|c| if safe(c) { c } else { '_' }).collect();
     if name.trim_matches('.').is_empty() { format!("_{name}") } else { name }

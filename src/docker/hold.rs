@@ -75,6 +75,16 @@ impl Docker {
         }
     }
 
+    /// Stops a container for good: the daemon does not start it again by itself.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold).
+    pub async fn retire(&self, id: &str, stop_timeout: Duration) -> Result<()> {
+        let body = serde_json::json!({ "RestartPolicy": { "Name": "no" } });
+        self.post(&format!("/containers/{id}/update"), &body, "update container", id).await?;
+        self.hold(id, Quiesce::Stop, stop_timeout).await
+    }
+
     /// Lets a held container go on: unpauses it where it is paused, starts it where it is
     /// stopped. It runs when this returns.
     ///

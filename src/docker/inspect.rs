@@ -1,4 +1,4 @@
-//! What Docker says about an object, word for word.
+//! What Docker says about an object, and is told about one, word for word.
 //!
 //! The typed client drops what its API version does not know, and refuses what differs
 //! (a volume driver's `Status`). A recorded definition must lose nothing, so it is asked
@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Image,
     /// `GET /volumes/NAME`
     Volume,
+    /// `GET /networks/NAME`
+    Network,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Self::Container => format!("/containers/{name}/json"),
             Self::Image => format!("/images/{name}/json"),
             Self::Volume => format!("/volumes/{name}"),
+            Self::Network => format!("/networks/{name}"),
         }
     }
 
@@ -44,6 +47,7 @@ impl Kind {
         match self {
             Self::Container => "`docker ps -a` shows the containers",
             Self::Image => "`docker image ls` shows the images",
+            Self::Network => "`docker network ls` shows the networks",
             Self::Volume => {
                 "`docker volume ls` shows the volumes; compose puts its project's name before \
                  theirs, as in shop_uploads"
@@ -56,6 +60,7 @@ impl Kind {
             Self::Container => "inspect container",
             Self::Image => "inspect image",
             Self::Volume => "inspect volume",
+            Self::Network => "inspect network",
         }
     }
 }
@@ -85,6 +90,41 @@ impl Docker {
             }
             _ => Err(refused(message)),
         }
+    }
+
+    /// Posts a value as it is.
+    ///
+    /// # Errors
+    /// [`Code::ContainerNotFound`] for status 404, [`Code::DockerFailed`] for any other that is no
+    /// success; [`Code::DockerUnreachable`].
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        attempted: &str,
+        subject: &str,
+    ) -> Result<()> {
+        let (version, body) = (self.client.client_version(), body.to_string());
+        let request = format!(
+            "POST /v{version}{path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = tokio::time::timeout(PATIENCE, self.ask(&request))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|e| Error::new(Code::DockerUnreachable, attempted, subject).source(e))?;
+        let (status, body) = parse(&answer).ok_or_else(|| {
+            Error::new(Code::DockerFailed, attempted, subject).cause("no HTTP answer")
+        })?;
+        if (200..300).contains(&status) {
+            return Ok(());
+        }
+        let code = if status == 404 { Code::ContainerNotFound } else { Code::DockerFailed };
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let said = json["message"].as_str().map(str::to_owned);
+        let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+        Err(Error::new(code, attempted, subject).cause(said.trim()))
     }
 
     async fn ask(&self, request: &str) -> io::Result<Vec<u8>> {

@@ -71,6 +71,29 @@ impl Docker {
         }
     }
 
+    /// The other containers of the compose projects of `selected`, and those of these names: what
+    /// belongs to the application and is not held. What is run once is left out.
+    ///
+    /// # Errors
+    /// [`Code::DockerFailed`], [`Code::DockerUnreachable`].
+    pub async fn neighbours(
+        &self,
+        selected: &[Container],
+        names: &[&str],
+    ) -> Result<Vec<Container>> {
+        let everything = self.list().await?;
+        let projects: BTreeSet<&str> =
+            selected.iter().filter_map(|it| compose::project(&it.labels)).collect();
+        let near = |it: &&Listed| {
+            let near = compose::project(&it.labels).is_some_and(|it| projects.contains(it))
+                && !compose::is_run_once(&it.labels);
+            (near || names.contains(&it.name.as_str()))
+                && selected.iter().all(|known| known.id != it.id)
+        };
+        let of = |it: &Listed| ContainerSelection::of(Selector::Name(it.name.clone()));
+        Ok(everything.iter().filter(near).map(|it| it.selected_by(&of(it))).collect())
+    }
+
     pub(super) async fn list(&self) -> Result<Vec<Listed>> {
         let options = ListContainersOptionsBuilder::default().all(true).build();
         let list = self

@@ -155,6 +155,14 @@ codes! {
     AssertionFailed = "assertion_failed", exit 1, "mend what the message names, then `backstop runbook resume RUN`";
     /// A web server does not answer, or not as it should.
     HttpFailed = "http_failed", exit 1, "check the url and the network";
+    /// A guard did not begin its command: nothing was changed.
+    UpgradeNotBegun = "upgrade_not_begun", exit 1, "mend what the message names, and begin it again";
+    /// The command of a guard failed, or the application does not work, and nothing is undone.
+    UpgradeFailed = "upgrade_failed", exit 1, "`backstop guard resume GUARD` goes back where there is a backup";
+    /// The upgrade failed, and all is as it was before.
+    UpgradeRolledBack = "upgrade_rolled_back", exit 20, "`backstop guard status` says why, and where what failed is kept";
+    /// The upgrade failed, and so did going back.
+    RollbackFailed = "rollback_failed", exit 21, "`backstop guard status` says what was reached, and by which commands to go on by hand";
     /// An attempt took longer than its `timeout`; nobody knows what became of it.
     TimedOut = "timed_out", exit 1, "give the step a longer `timeout`, and a `probe` that tells whether it took place";
     /// Something required is missing, or consistency is lower than required.

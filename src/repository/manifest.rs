@@ -8,7 +8,7 @@ mod encryption;
 mod files;
 mod readiness;
 
-pub use container::{ComposeFile, ComposeRole, ContainerDetail};
+pub use container::{ComposeFile, ComposeRole, ContainerDetail, RecordedObject};
 pub use encryption::EncryptionDetail;
 pub use files::{Elsewhere, FilesDetail};
 pub use readiness::{Lacking, Readiness, ReadinessLevel};

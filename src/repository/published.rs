@@ -306,7 +306,7 @@ impl PublishedBackup {
 }
 
 /// Whether a failure to read says nothing of what is stored.
-pub(super) fn is_no_damage(error: &Error) -> bool {
+pub(crate) fn is_no_damage(error: &Error) -> bool {
     matches!(
         error.code(),
         Code::Interrupted

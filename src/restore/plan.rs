@@ -353,7 +353,11 @@ impl Plan {
 }
 
 /// The tree as the config names it today, else as the backup recorded it.
-fn configured_tree(config: &Config, component: &Component, detail: &FilesDetail) -> FileTree {
+pub(super) fn configured_tree(
+    config: &Config,
+    component: &Component,
+    detail: &FilesDetail,
+) -> FileTree {
     let configured = config.files.iter().find(|tree| tree.name == component.name);
     configured.cloned().unwrap_or_else(|| FileTree {
         name: component.name.clone(),

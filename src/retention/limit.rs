@@ -64,15 +64,19 @@ fn fit(
     None
 }
 
-/// Whether a backup is one of the `min_backups` whole ones of its table.
+/// Whether a backup is one of the `min_backups` whole ones of its table. Of two that hold the same
+/// one may go.
 fn is_least(selection: &Selection<'_>, place: usize) -> bool {
     let rules = selection.policy.rules(selection.records[place].reason);
     let Some(least) = rules.min_backups.filter(|_| selection.is_whole(place)) else { return false };
     let group = selection.group(place);
-    let stay = selection.history.iter().filter(|other| {
-        selection.has_reason(**other)
-            && selection.is_whole(**other)
-            && selection.group(**other) == group
-    });
-    stay.count() <= least as usize
+    let counts = |other: &usize| {
+        selection.has_reason(*other)
+            && selection.is_whole(*other)
+            && selection.group(*other) == group
+    };
+    let stay: Vec<usize> = selection.history.iter().copied().filter(counts).collect();
+    let others: Vec<usize> = stay.iter().copied().filter(|other| *other != place).collect();
+    let (stay, others) = (selection.instants(&stay).len(), selection.instants(&others).len());
+    others < stay && others < least as usize
 }

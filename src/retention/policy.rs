@@ -2,10 +2,13 @@
 
 use crate::catalog::BackupRecord;
 use crate::clock;
-use crate::config::{Config, Retention, Rules};
+use crate::config::{Config, Retention, Rules, Timeout};
 use crate::repository::manifest::Reason;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// The label of a backup that a guard took: its value is the guard's id.
+pub const GUARD_LABEL: &str = "guard";
 
 /// Everything that the choice depends on besides the backups.
 #[derive(Debug, Clone)]
@@ -15,6 +18,8 @@ pub(super) struct Policy {
     /// The names of its databases and file trees.
     pub(super) components: Vec<String>,
     pub(super) retention: Retention,
+    /// For how long the backup of a guard stays.
+    pub(super) guarded: Timeout,
     /// In which days begin and end.
     pub(super) zone: TimeZone,
     pub(super) now: Timestamp,
@@ -34,6 +39,7 @@ impl Policy {
             stack: config.stack.name.clone(),
             components: databases.chain(trees).collect(),
             retention: config.retention.clone()?,
+            guarded: config.guard.keep,
             zone: TimeZone::system(),
             now: clock::now(),
         })
@@ -42,6 +48,13 @@ impl Policy {
     /// Whether the rules are about this backup.
     pub(super) fn concerns(&self, record: &BackupRecord) -> bool {
         record.stack == self.stack
+    }
+
+    /// Whether it was taken before an upgrade so lately that the upgrade may still be regretted.
+    pub(super) fn guards(&self, record: &BackupRecord) -> bool {
+        let keep = SignedDuration::try_from(self.guarded.duration()).unwrap_or(SignedDuration::MAX);
+        let age = self.now.duration_since(record.started_at);
+        record.labels.contains_key(GUARD_LABEL) && age < keep
     }
 
     /// The table that a backup of this reason belongs to.

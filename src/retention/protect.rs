@@ -18,6 +18,10 @@ pub(super) fn apply(selection: &mut Selection<'_>, unreadable: &[Unreadable]) {
             let reason = pin.reason.as_ref().map(|reason| format!(": {reason}"));
             selection.keep_firmly(place, format!("kept by hand{}", reason.unwrap_or_default()));
         }
+        if selection.policy.guards(record) {
+            let keep = selection.policy.guarded;
+            selection.keep_firmly(place, format!("taken before an upgrade, guard.keep is {keep}"));
+        }
         if let Some(other) = unreadable.iter().find(|other| other.may_need(record)) {
             selection.keep_firmly(place, format!("{} cannot be read and may need it", other.name));
         }

@@ -2,15 +2,17 @@
 
 use super::choice::choose;
 use super::footprint::Footprints;
+use super::look::Look;
 use super::policy::Policy;
 use super::unreadable::Unreadable;
 use super::{delete, failures};
 use crate::backup::{lock, open_repository};
 use crate::catalog::{BackupRecord, Catalog};
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::repository::manifest::Component;
-use crate::repository::{BackupId, Lock, LockMode, Repository};
+use crate::repository::{BackupId, Damage, Lock, LockMode, Repository};
 use crate::setting::Setting;
+use crate::verify::record_damage;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -41,6 +43,9 @@ pub struct Plan {
     pub(super) going: Vec<BackupRecord>,
     /// Failed attempts that are forgotten.
     pub(super) forgotten: Vec<BackupRecord>,
+    /// What counts as good in the catalog and was found not to be there, by the names of the
+    /// backups.
+    pub(super) damaged: Vec<(String, Vec<Damage>)>,
 }
 
 impl Plan {
@@ -77,8 +82,9 @@ impl Plan {
     }
 }
 
-/// Says of every backup whether it stays. `records` are the catalog's, newest first. Touches
-/// nothing.
+/// Says of every backup whether it stays. `records` are the catalog's, newest first. Where
+/// something goes, those that stay are looked at: one that is not there with all its files is no
+/// good one. Touches nothing.
 ///
 /// # Errors
 /// Where what a backup in the repository needs cannot be read, as of one that a later version
@@ -97,6 +103,15 @@ pub fn plan(setting: &Setting, repository: &Repository, records: &[BackupRecord]
     };
     let unreadable = Unreadable::among(repository, records, "prune")?;
     let mut plan = plan_by(&policy, records, &unreadable)?;
+    let (mut look, mut looked_at) = (Look::of(setting, repository), records.to_vec());
+    while !plan.going.is_empty() && look.finds_damage(&plan, &mut looked_at)? {
+        plan = plan_by(&policy, &looked_at, &unreadable)?;
+    }
+    for (name, damages) in &look.damaged {
+        let first = damages.iter().take(1).map(Damage::to_string).collect::<String>();
+        plan.notes.push(format!("{name} counts as damaged: {first}."));
+    }
+    plan.damaged = look.damaged;
     let in_the_way = unreadable.iter().filter(|one| records.iter().any(|it| one.may_need(it)));
     plan.notes.extend(in_the_way.map(|one| one.advice(repository)));
     Ok(plan)
@@ -133,6 +148,7 @@ pub(super) fn plan_by(
         notes: choice.notes,
         going: choice.going.iter().map(|place| records[*place].clone()).collect(),
         forgotten: records.iter().zip(&failures).filter_map(forgotten).collect(),
+        damaged: Vec::new(),
     })
 }
 
@@ -180,12 +196,22 @@ fn execute(
     session.reconcile(repository, &setting.progress)?;
     session.fail_interrupted()?;
     let records = session.list()?;
+    // Others wait for the catalog.
+    drop(session);
     let mut plan = plan(setting, repository, &records)?;
     plan.restrict(agreed);
-    for record in &plan.forgotten {
-        delete::forget(&mut session, record)?;
+    for (name, damages) in std::mem::take(&mut plan.damaged) {
+        let first = damages.iter().take(1).map(Damage::to_string).collect::<String>();
+        let text = format!("{name} is damaged, and keeps no other from staying: {first}");
+        setting.progress.warn(Code::BackupDamaged, text);
+        record_damage(setting, repository, &name, damages);
     }
-    drop(session);
+    if !plan.forgotten.is_empty() {
+        let mut session = catalog.session(&setting.progress)?;
+        for record in &plan.forgotten {
+            delete::forget(&mut session, record)?;
+        }
+    }
     if !plan.going.is_empty() {
         delete::announce_pause(repository, &setting.progress);
     }

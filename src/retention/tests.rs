@@ -80,6 +80,7 @@ fn policy(rules: Value) -> Policy {
         stack: "shop".into(),
         components: vec!["uploads".into()],
         retention: serde_json::from_value(rules).unwrap(),
+        guarded: "7d".parse().unwrap(),
         zone: TimeZone::UTC,
         now: "2026-12-01T00:00:00Z".parse().unwrap(),
     }
@@ -263,6 +264,24 @@ fn backups_of_one_instant_count_once_and_the_full_one_stays() {
     assert_eq!(choice.reasons[2].1, ["backup_3 holds the same"]);
     history[4] = damaged(history[4].clone());
     assert_eq!(stay(&history, json!({"keep_last": 3})), [1, 2, 3, 4]);
+}
+
+#[test]
+fn two_of_one_instant_are_one_of_min_backups_also_over_the_limit() {
+    let mut history = daily(3);
+    history[2].kind = Kind::Incremental;
+    history[2].components = vec![tree("uploads", &[2])];
+    history[2].pin = Some(Pin { at: None, host: None, reason: None, brought: false });
+    let mut consolidated = history[2].clone();
+    (consolidated.id, consolidated.kind, consolidated.pin) = (id(9), Kind::Full, None);
+    consolidated.components = vec![tree("uploads", &[])];
+    history.push(consolidated);
+    let sizes = Footprints::of(&[10, 10, 10, 10], &[]);
+    let rules =
+        |least: u64| policy(json!({"keep_last": 1, "min_backups": least, "max_total_size": "1"}));
+    let stay = |least| places_that_stay(&choose(&history, &rules(least), &[], Some(&sizes)));
+    assert_eq!(stay(3), [0, 1, 2, 3], "three instants");
+    assert_eq!(stay(2), [1, 2, 3]);
 }
 
 #[test]

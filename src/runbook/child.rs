@@ -12,6 +12,7 @@ pub(super) use ended::end_left_over;
 use super::action::{Point, Scope};
 use super::log::Lines;
 use super::run::{Entry, Group, process_start};
+use crate::config::Timeout;
 use crate::error::{Code, Error, Result};
 use std::collections::BTreeMap;
 use std::io;
@@ -40,6 +41,26 @@ pub struct ChildCommand {
     pub stdin: Option<String>,
     /// Where it runs; without it, where backstop does.
     pub dir: Option<PathBuf>,
+    /// After so long it is ended with all its children, and has failed with `timed_out`.
+    pub limit: Option<Timeout>,
+    /// Who sees its output as it comes, and can reach it while it runs.
+    pub attendant: Option<Arc<dyn Attendant>>,
+}
+
+/// Somebody beside a program that runs. Called from many threads; must not block for long.
+pub trait Attendant: std::fmt::Debug + Send + Sync {
+    /// It begins, as the leader of this process group.
+    fn began(&self, group: i32);
+    /// It wrote to standard error, or else to standard output.
+    fn wrote(&self, bytes: &[u8], is_error: bool);
+    /// It has ended: its group must not be touched any more.
+    fn ended(&self);
+}
+
+/// Why a program did not come to its own end.
+enum CutOff {
+    Cancelled,
+    TookTooLong(Timeout),
 }
 
 /// How a program ended.
@@ -67,15 +88,23 @@ impl ChildCommand {
             recorder.child_started(&scope.step, scope.attempt, group)?;
         }
         scope.reach(Point::ChildRecorded);
+        let presence = Presence::of(self.attendant.as_ref(), group);
         let ended = self.attend(&mut child, scope).await;
+        drop(presence);
         let ended = match ended {
-            Some(ended) => ended.map_err(failed)?,
-            None => {
+            Ok(ended) => ended.map_err(failed)?,
+            Err(why) => {
                 drop(guard);
                 child.wait().await.map_err(failed)?;
                 record_end(scope, group)?;
-                return Err(Error::new(Code::Interrupted, "finish", &program)
-                    .cause("it was ended with all its children"));
+                return Err(match why {
+                    CutOff::Cancelled => Error::new(Code::Interrupted, "finish", &program)
+                        .cause("it was ended with all its children"),
+                    CutOff::TookTooLong(limit) => Error::new(Code::TimedOut, "finish", &program)
+                        .cause(format!(
+                            "it took longer than {limit}, and was ended with all its children"
+                        )),
+                });
             }
         };
         // Its children go with it; one that left the group on purpose, such as a server that it
@@ -106,8 +135,16 @@ impl ChildCommand {
         command.spawn()
     }
 
-    /// Releases the program and reads its output; none where the attempt was cancelled.
-    async fn attend(&self, child: &mut Child, scope: &Scope) -> Option<io::Result<ChildEnd>> {
+    fn show(&self, bytes: &[u8], is_error: bool) {
+        self.attendant.iter().for_each(|it| it.wrote(bytes, is_error));
+    }
+
+    /// Releases the program and reads its output.
+    async fn attend(
+        &self,
+        child: &mut Child,
+        scope: &Scope,
+    ) -> Result<io::Result<ChildEnd>, CutOff> {
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let captured = Arc::new(Mutex::new(Vec::new()));
@@ -124,12 +161,13 @@ impl ChildCommand {
         let output = async {
             tokio::join!(
                 drain(stdout, scope, |bytes| {
+                    self.show(bytes, false);
                     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                     kept.extend_from_slice(bytes);
                     let surplus = kept.len().saturating_sub(CAPTURED);
                     kept.drain(..surplus);
                 }),
-                drain(stderr, scope, |_| {})
+                drain(stderr, scope, |bytes| self.show(bytes, true))
             )
         };
         let whole = async {
@@ -147,10 +185,11 @@ impl ChildCommand {
         };
         let status = tokio::select! {
             biased;
-            () = scope.cancel().cancelled() => return None,
+            () = scope.cancel().cancelled() => return Err(CutOff::Cancelled),
+            limit = reached(self.limit) => return Err(CutOff::TookTooLong(limit)),
             status = whole => status,
         };
-        Some(status.map(|status| {
+        Ok(status.map(|status| {
             use std::os::unix::process::ExitStatusExt;
             let killed = status.signal().map(|signal| 128 + signal);
             let bytes = captured.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,6 +198,29 @@ impl ChildCommand {
                 stdout: String::from_utf8_lossy(&bytes).into_owned(),
             }
         }))
+    }
+}
+
+/// Comes when the time is up; never without a limit.
+async fn reached(limit: Option<Timeout>) -> Timeout {
+    let Some(limit) = limit else { return std::future::pending().await };
+    tokio::time::sleep(limit.duration()).await;
+    limit
+}
+
+/// An attendant is told of the end, whatever brought it.
+struct Presence<'a>(Option<&'a Arc<dyn Attendant>>);
+
+impl<'a> Presence<'a> {
+    fn of(attendant: Option<&'a Arc<dyn Attendant>>, group: Group) -> Self {
+        attendant.iter().for_each(|it| it.began(group.pgid));
+        Self(attendant)
+    }
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|it| it.ended());
     }
 }
 

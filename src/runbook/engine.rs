@@ -167,6 +167,23 @@ impl Engine {
         }
     }
 
+    /// What one run has stopped or isolated, another one must not start.
+    ///
+    /// # Errors
+    /// `run_refused` where a run on the stack has not ended.
+    pub fn refuse_beside_another(&self) -> Result<()> {
+        let config = &self.setting.config;
+        match super::unfinished(&config.state.dir, &config.stack.name)?.first() {
+            None => Ok(()),
+            Some(run) => Err(Error::new(Code::RunRefused, "begin a run beside", run)
+                .cause("this run on the stack has not ended")
+                .hint(format!(
+                    "`backstop runbook resume {run}` or `backstop runbook abort {run}` ends it, \
+                     `backstop guard resume` one of a guard; --force begins another beside it"
+                ))),
+        }
+    }
+
     /// The runs of the state directory.
     pub fn store(&self) -> Store {
         Store::in_dir(&self.setting.config.state.dir)

@@ -37,7 +37,7 @@ pub(super) struct Answer {
 }
 
 /// Whether a url is one that [`Request::send`] understands.
-pub(super) fn check_url(url: &str) -> Result<(), String> {
+pub fn check_url(url: &str) -> Result<(), String> {
     let uri: Uri = url.parse().map_err(|_| format!("`{url}` is no url"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(_)) => Ok(()),

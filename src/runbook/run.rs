@@ -17,5 +17,6 @@ pub use state::{Ended, Phase, RunState, State};
 pub use store::{Run, Store};
 
 pub(super) use recorder::Recorder;
-pub(super) use store::{RESTORE, log_file, new_id};
+pub use store::new_id;
+pub(super) use store::{RESTORE, log_file};
 pub(super) use target::{TargetLock, is_alive, process_start};

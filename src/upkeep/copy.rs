@@ -54,11 +54,20 @@ impl<'a> Copying<'a> {
         device(&self.from).is_some_and(|ours| device(to) == Some(ours))
     }
 
-    /// Brings one backup over, built in `scratch`; one that is there is left as it is.
+    /// Brings one backup over, built in `scratch`; one that is there is read, and left as it is
+    /// where it holds all that is here.
     pub(super) fn backup(&mut self, name: &str, scratch: &Path) -> Result<()> {
         let (from, to) = (self.from.join(name), self.to.join(name));
-        if fs::symlink_metadata(&to).is_ok() {
-            return self.remember(&from, &to);
+        if let Ok(found) = fs::symlink_metadata(&to) {
+            // An earlier attempt read it back, but that was then.
+            if self.difference(&from, &to)?.is_none() {
+                return self.remember(&from, &to);
+            }
+            let removed = match found.is_dir() {
+                true => fs::remove_dir_all(&to),
+                false => fs::remove_file(&to),
+            };
+            removed.map_err(|e| Error::io("remove", &to, e))?;
         }
         if scratch.exists() {
             fs::remove_dir_all(scratch).map_err(|e| Error::io("remove", scratch, e))?;
@@ -131,6 +140,76 @@ impl<'a> Copying<'a> {
                 .hint("check both disks; the repository is still where it was"));
         }
         Ok(())
+    }
+
+    /// Makes sure that what is left in the old place lies in the new one, which counts by now: a
+    /// backup may have been deleted there since, but what there is of one is the same.
+    ///
+    /// # Errors
+    /// `backup_damaged` where it is not.
+    pub(super) fn refuse_unlike(&self) -> Result<()> {
+        let entries = match fs::read_dir(&self.from) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(Error::io("list", &self.from, e)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::io("list", &self.from, e))?;
+            let to = self.to.join(entry.file_name());
+            if fs::symlink_metadata(&to).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+                continue;
+            }
+            if let Some(unlike) = self.difference(&entry.path(), &to)? {
+                return Err(Error::new(
+                    Code::BackupDamaged,
+                    "delete what was moved from",
+                    self.from.display(),
+                )
+                .cause(format!("{} is not what {} is", entry.path().display(), unlike.display()))
+                .hint(
+                    "`sha256sum -c SHA256SUMS` in the two directories of the backup tells \
+                         which one is sound: put that one into the new place, and run it again",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first file below `to` that is not what lies below `from`: every byte of both is read, but
+    /// for what is one file under two names. What `from` lacks is not asked for.
+    fn difference(&self, from: &Path, to: &Path) -> Result<Option<PathBuf>> {
+        self.setting.check_interrupted("move repository of")?;
+        let ours = fs::symlink_metadata(from).map_err(|e| Error::io("look at", from, e))?;
+        let Ok(theirs) = fs::symlink_metadata(to) else { return Ok(Some(to.to_path_buf())) };
+        if ours.is_dir() && theirs.is_dir() {
+            for entry in fs::read_dir(from).map_err(|e| Error::io("list", from, e))? {
+                let entry = entry.map_err(|e| Error::io("list", from, e))?;
+                let below = self.difference(&entry.path(), &to.join(entry.file_name()))?;
+                if below.is_some() {
+                    return Ok(below);
+                }
+            }
+            return Ok(None);
+        }
+        let is_same = if (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()) {
+            true
+        } else if ours.is_file() && theirs.is_file() {
+            ours.len() == theirs.len() && self.has_same_bytes(from, to)?
+        } else {
+            let target = |path: &Path| fs::read_link(path).ok();
+            target(from).is_some() && target(from) == target(to)
+        };
+        Ok((!is_same).then(|| to.to_path_buf()))
+    }
+
+    /// What cannot be read in the new place is not the same.
+    fn has_same_bytes(&self, from: &Path, to: &Path) -> Result<bool> {
+        let cancel = &self.setting.cancel;
+        let ours = hash_file(cancel, from)?;
+        match hash_file(cancel, to) {
+            Err(e) if e.code() == Code::Interrupted => Err(e),
+            theirs => Ok(theirs.is_ok_and(|theirs| theirs == ours)),
+        }
     }
 
     /// Notes where the files with several names of a backup are now.

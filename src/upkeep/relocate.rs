@@ -82,7 +82,12 @@ async fn between(setting: &Setting, from: PathBuf, to: PathBuf) -> Result<Moved>
                 .hint("to move it on, set repository.path to where it is now first"));
         }
         let part = setting.clone();
-        return setting.blocking(move || clear(&part, from, to, moved.id, 0)).await;
+        let work = move || {
+            // What an earlier attempt compared may have been damaged since.
+            Copying::new(&part, &from.join(BACKUPS), &to.join(BACKUPS)).refuse_unlike()?;
+            clear(&part, from, to, moved.id, 0)
+        };
+        return setting.blocking(work).await;
     }
     let repository = crate::backup::open_repository(setting)?;
     let lock = lock(setting, &repository, LockMode::Exclusive).await?;

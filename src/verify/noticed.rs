@@ -1,7 +1,8 @@
 //! Damage that something else than a verification came upon, such as sending a backup to a copy.
 
-use super::finish;
-use crate::catalog::{BackupRecord, Catalog, LastVerification, Sampled, VerifyLevel};
+use super::{finish, needed, put};
+use crate::catalog::{BackupRecord, Catalog, LastVerification, Sampled, Session, VerifyLevel};
+use crate::clock;
 use crate::error::Result;
 use crate::repository::{BackupId, Damage, PublishedBackup, Repository};
 use crate::setting::Setting;
@@ -39,8 +40,7 @@ fn record(
     drop(session);
     // What no row tells of is built upon by nobody.
     let Some(record) = all.iter().find(is_it) else { return Ok(()) };
-    let known = known(record);
-    damages.retain(|damage| !known.iter().any(|one| one.object == damage.object));
+    forget_known(record, &mut damages);
     if damages.is_empty() {
         return Ok(());
     }
@@ -48,16 +48,53 @@ fn record(
     finish(setting, repository, record, level, damages).map(drop)
 }
 
+/// Records damage that was found of one backup of the others that it concerns: of the one that
+/// holds a damaged archive, and of all that need it. Each of them is as
+/// damaged as the one in which it was found, also to whoever looks at its row alone.
+pub(super) fn spread(
+    session: &mut Session,
+    level: VerifyLevel,
+    concerned: Vec<needed::Concerned<'_>>,
+) -> Result<()> {
+    let mut of_each: BTreeMap<&BackupId, needed::Concerned<'_>> = BTreeMap::new();
+    for (other, damages) in concerned {
+        of_each.entry(&other.id).or_insert((other, Vec::new())).1.extend(damages);
+    }
+    for (other, mut damages) in of_each.into_values() {
+        forget_known(other, &mut damages);
+        damages.sort_by(|one, other| one.object.cmp(&other.object));
+        damages.dedup_by(|one, other| one.object == other.object);
+        if damages.is_empty() {
+            continue;
+        }
+        let sampled = Some(read_so_far(other));
+        let last = LastVerification { at: clock::now(), level, sampled, ok: false, damages };
+        put(session, other, last)?;
+    }
+    Ok(())
+}
+
+/// Takes out what is recorded of a backup already.
+fn forget_known(record: &BackupRecord, damages: &mut Vec<Damage>) {
+    let known = known(record);
+    damages.retain(|damage| !known.iter().any(|one| one.object == damage.object));
+}
+
 /// The damage that is known of the backups of a repository.
-pub(crate) struct KnownDamage(BTreeMap<BackupId, Vec<Damage>>);
+pub(crate) struct KnownDamage(BTreeMap<String, Vec<Damage>>);
 
 impl KnownDamage {
-    /// What the catalog says; without it nothing is known.
+    /// What the catalog says, by the names of the backups; without it nothing is known.
     pub(crate) fn of(setting: &Setting) -> Self {
         let session = Catalog::of(&setting.config).session(&setting.progress);
         let records = session.and_then(|session| session.list()).unwrap_or_default();
         let damaged = records.into_iter().filter(BackupRecord::is_damaged);
-        Self(damaged.map(|record| (record.id.clone(), known(&record).to_vec())).collect())
+        Self(damaged.map(|record| (record.name.clone(), known(&record).to_vec())).collect())
+    }
+
+    /// Whether something is known of the backup `name`.
+    pub(crate) fn is_of(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// What is still there of it in a backup. Only the files that it names are read.
@@ -69,7 +106,7 @@ impl KnownDamage {
         backup: &PublishedBackup,
         cancel: &CancellationToken,
     ) -> Result<Vec<Damage>> {
-        let Some(known) = self.0.get(&backup.manifest().id) else { return Ok(Vec::new()) };
+        let Some(known) = self.0.get(&backup.manifest().name) else { return Ok(Vec::new()) };
         let wanted = |object: &str| known.iter().any(|damage| damage.concerns(object));
         backup.check_bytes(&wanted, cancel, &mut |_| {})
     }
@@ -95,7 +132,6 @@ fn read_so_far(record: &BackupRecord) -> Sampled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use crate::repository::manifest::{Kind, Reason};
 
     fn verified(level: VerifyLevel, sampled: Option<Sampled>) -> BackupRecord {

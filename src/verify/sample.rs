@@ -2,15 +2,15 @@
 //! everything is read in time.
 
 use super::coverage::{Coverage, forget_others};
-use super::{Verification, finish};
+use super::{Opened, Verification, finish, opened};
 use crate::archive::frame::FrameReader;
 use crate::backup::{lock, open_repository};
 use crate::catalog::{BackupRecord, Catalog, Sampled, VerifyLevel};
 use crate::clock;
-use crate::error::{Code, Result};
+use crate::error::Result;
 use crate::progress::Event as ProgressEvent;
-use crate::repository::manifest::{Detail, MANIFEST, Object};
-use crate::repository::{Damage, LockMode, PublishedBackup, Repository, hash_blob};
+use crate::repository::manifest::{Detail, Object};
+use crate::repository::{Damage, LockMode, PublishedBackup, Repository, hash_blob, is_no_damage};
 use crate::setting::Setting;
 use crate::size;
 use jiff::Timestamp;
@@ -109,16 +109,14 @@ impl<'a> Round<'a> {
         let (backups, units, unreadable) = (Vec::new(), Vec::new(), Vec::new());
         let mut round = Self { setting, repository, backups, units, unreadable };
         for record in records {
-            match repository.backup(&record.name) {
-                Ok(backup) => {
+            match opened(repository, &record)? {
+                Opened::Readable(backup) => {
                     let coverage = Coverage::read(&setting.config.catalog_dir(), &record.id);
-                    round.backups.push((record, backup, coverage));
+                    round.backups.push((record, *backup, coverage));
                     round.list(round.backups.len() - 1)?;
                 }
-                Err(e) => {
-                    let damage = Damage::new(MANIFEST, &e.to_string());
-                    round.unreadable.push((record, damage));
-                }
+                Opened::Damaged(damage) => round.unreadable.push((record, damage)),
+                Opened::Deleted => {}
             }
         }
         // Sorting is stable: of the same age, the newest backup comes first.
@@ -195,17 +193,11 @@ impl<'a> Round<'a> {
         let mut results = Vec::new();
         for (record, damage) in &self.unreadable {
             let level = (VerifyLevel::Full, None);
-            results.push(finish(
-                self.setting,
-                self.repository,
-                record,
-                level,
-                vec![damage.clone()],
-            )?);
+            let damages = vec![damage.clone()];
+            results.extend(finish(self.setting, self.repository, record, level, damages)?);
         }
         for (number, found) in damages {
             let (record, backup, coverage) = &self.backups[number];
-            coverage.save(state_dir, &record.id)?;
             let mut all = backup.check_sizes()?;
             all.extend(backup.check_references(&|_| true)?);
             for damage in found {
@@ -214,7 +206,10 @@ impl<'a> Round<'a> {
                 }
             }
             let level = (VerifyLevel::Full, Some(self.sampled(number)));
-            results.push(finish(self.setting, self.repository, record, level, all)?);
+            let found = finish(self.setting, self.repository, record, level, all)?;
+            // What a disk that is gone did not give was not read.
+            coverage.save(state_dir, &record.id)?;
+            results.extend(found);
         }
         if let Some(error) = stopped {
             return Err(error);
@@ -271,7 +266,7 @@ fn check(setting: &Setting, backup: &PublishedBackup, unit: &Unit) -> Result<Vec
     match read {
         Ok(true) => Ok(Vec::new()),
         Ok(false) => Ok(vec![Damage::new(&object.path, "has other bytes than were written")]),
-        Err(e) if e.code() == Code::Interrupted => Err(e),
+        Err(e) if is_no_damage(&e) => Err(e),
         Err(e) => Ok(vec![Damage::new(&object.path, &e.to_string())]),
     }
 }

@@ -339,7 +339,7 @@ async fn a_definition_is_recorded_with_its_compose_project() {
     let container = TestContainer::run(&options, &[]);
 
     let selected = docker.select(&[select(&format!("compose={project}"))]).await.unwrap();
-    let definition = docker.definition(&selected.containers[0]).await.unwrap();
+    let definition = docker.definition(&selected.containers[0], true).await.unwrap();
     assert!(!format!("{definition:?}").contains("secret"));
     let detail = definition.detail();
     assert_eq!(detail.object, format!("containers/{}.json", container.name));

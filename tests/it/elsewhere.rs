@@ -4,7 +4,10 @@ use crate::support::host::{Host, Ran, listing};
 use crate::support::store::{BUCKET, KEY_ID, S3Server, SECRET};
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 /// Runs the program where there is no config, with these variables.
 fn run_without_config(host: &Host, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
@@ -184,10 +187,91 @@ fn a_copy_takes_nothing_but_what_is_sent_and_says_when_it_is_damaged_or_gone() {
     host.run(&["sync"]).ended(6);
     assert!(!copy.join("backups").join(name).exists());
 
+    // What is lost here is known from then on, though the copy has it.
+    fs::write(&manifest, text).unwrap();
+    host.run(&["sync"]).ok();
+    host.run(&["verify", name]).ok();
+    fs::remove_file(host.backup_dir(&second).join("files/uploads.tar.zst")).unwrap();
+    for said in [true, false] {
+        let ran = host.run(&["sync"]).ok();
+        assert_eq!(ran.stderr.contains("whole in the copy"), said, "{ran:?}");
+    }
+    assert_eq!(host.json(&["show", name])["last_verification"]["ok"], false);
+
     // A disk that is not mounted is no place to begin a new copy.
     fs::remove_dir_all(&copy).unwrap();
     fs::create_dir(&copy).unwrap();
     let ran = host.run(&["sync"]);
     assert_eq!(ran.code, 5, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(fs::read_dir(&copy).unwrap().count(), 0);
+}
+
+/// A host with a copy on a disk, and two backups that are not there yet, of which each takes some
+/// time to send.
+fn with_unsent() -> (Host, [Value; 2]) {
+    let host = Host::with_files();
+    host.configure_repository(&format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"disk\"\npath = {:?}\n",
+        host.repository(),
+        host.path().join("disk"),
+    ));
+    let mut noise = vec![0; 96 << 20];
+    fs::File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    fs::write(host.live().join("noise.bin"), noise).unwrap();
+    let take = || host.run(&["backup", "--local-only", "--kind", "full", "--json"]).ok().json();
+    let both = [take(), take()];
+    (host, both)
+}
+
+/// What becomes of a `sync` when `meanwhile` happens while it sends the first backup.
+fn while_sending(host: &Host, meanwhile: impl FnOnce()) -> Ran {
+    let mut command = host.command(&["sync", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut reader = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains(" to disk") {
+        assert_ne!(reader.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    meanwhile();
+    reader.read_to_string(&mut said).unwrap();
+    let mut ran = Ran::of(&child.wait_with_output().unwrap());
+    ran.stderr = said;
+    ran
+}
+
+#[test]
+fn a_repository_that_goes_away_while_it_is_sent_is_not_taken_for_a_copy_that_has_all() {
+    let (host, both) = with_unsent();
+    let away = host.path().join("away");
+    let ran = while_sending(&host, || fs::rename(host.repository(), &away).unwrap()).ended(5);
+    let synced = ran.json();
+    assert_eq!(synced[0]["complete"], false, "{synced}");
+    assert_eq!(synced[0]["error"]["code"], "repository_not_found", "{synced}");
+    fs::rename(&away, host.repository()).unwrap();
+    for record in host.json(&["list"]).as_array().unwrap() {
+        assert_eq!(record["last_verification"], Value::Null, "{record}");
+    }
+    assert_eq!(host.json(&["sync"])[0]["sent"].as_array().unwrap().len(), both.len());
+}
+
+#[test]
+fn a_backup_that_is_deleted_while_it_is_sent_need_not_be_sent() {
+    let (host, [first, second]) = with_unsent();
+    let gone = host.path().join("gone");
+    let ran = while_sending(&host, || {
+        // All of it but what is read last was found, and is open.
+        let incoming = host.path().join("disk/incoming").join(first["id"].as_str().unwrap());
+        let is_large = |entry: std::io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|it| it.metadata().is_ok_and(|found| found.len() > 1 << 20))
+        };
+        while !fs::read_dir(incoming.join("files")).is_ok_and(|mut found| found.any(is_large)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        fs::rename(host.backup_dir(&first), &gone).unwrap();
+    })
+    .ok();
+    let synced = ran.json();
+    assert_eq!(synced[0]["sent"], serde_json::json!([second["name"]]), "{synced}");
+    assert_eq!(synced[0]["complete"], true, "{synced}");
+    assert!(!ran.stderr.contains("backup_damaged"), "{ran:?}");
 }

@@ -23,6 +23,8 @@ mod fence;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
 mod incremental;
 #[cfg(test)]
 mod kill;

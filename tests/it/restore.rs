@@ -8,6 +8,7 @@ mod elsewhere;
 mod failures;
 mod in_place;
 mod left_out;
+mod losses;
 mod mount_point;
 mod onlookers;
 mod row_counts;

@@ -7,6 +7,7 @@ use crate::support::host::{Host, Ran, sign};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 fn id(record: &Value) -> &str {
     record["id"].as_str().unwrap()
@@ -98,6 +99,43 @@ fn prune_explains_every_backup_and_deletes_what_no_rule_keeps() {
     assert!(again.stdout.contains("Nothing goes; 4 backups stay."), "{again:?}");
     let events = host.json(&["sql", "SELECT backup FROM events WHERE event = 'backup_deleted'"]);
     assert_eq!(events[0]["backup"], dated["id"]);
+}
+
+#[test]
+fn what_is_not_there_any_more_is_no_good_backup_to_keep() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 3] = [
+        ("all of it is gone", |dir| {
+            fs::remove_dir_all(dir).unwrap();
+            fs::create_dir(dir).unwrap();
+        }),
+        ("its archive is cut off", |dir| {
+            fs::write(dir.join("files/uploads.tar.zst"), "cut off").unwrap();
+        }),
+        ("its manifest is another one", |dir| {
+            let manifest = dir.join("manifest.json");
+            let text = fs::read_to_string(&manifest).unwrap();
+            fs::write(&manifest, text.replace("\"stack\": \"shop\"", "\"stack\": \"shot\""))
+                .unwrap();
+        }),
+    ];
+    for (what, harm) in harms {
+        let host = Host::with_files();
+        host.configure("[retention]\nkeep_last = 1\n");
+        let (oldest, older, newest) = (full(&host), full(&host), full(&host));
+        harm(&host.backup_dir(&newest));
+        let said = verdicts(&host.json(&["prune", "--dry-run"]));
+        assert!(said[id(&older)].1.starts_with("newest good"), "{what}: {said:?}");
+        let ran = host.run(&["prune", "--yes", "--json"]).ok();
+        assert!(ran.stderr.contains("backup_damaged"), "{what}: {ran:?}");
+        let done = verdicts(&ran.json());
+        let stay = [&oldest, &older, &newest].map(|record| done[id(record)].0);
+        assert_eq!(stay, [false, true, true], "{what}: {done:?}");
+        let last = host.json(&["show", id(&newest)])["last_verification"].clone();
+        assert_eq!(last["ok"], false, "{what}: {last}");
+        let next = host.back_up();
+        assert_eq!(next["parent"], older["id"], "{what}: {next}");
+    }
 }
 
 #[test]

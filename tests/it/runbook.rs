@@ -11,5 +11,4 @@ mod effect;
 mod property;
 mod recovery;
 mod rules;
-mod site;
 mod survival;

@@ -1,6 +1,7 @@
 //! Real parts for the tests: each cleans up after itself.
 
 pub(crate) mod cluster;
+pub(crate) mod daemon;
 pub(crate) mod hanging;
 pub(crate) mod host;
 pub(crate) mod image;
@@ -9,6 +10,7 @@ pub(crate) mod mount;
 pub(crate) mod need;
 pub(crate) mod port;
 pub(crate) mod shop;
+pub(crate) mod site;
 pub(crate) mod ssh;
 pub(crate) mod stack;
 pub(crate) mod store;

@@ -390,6 +390,62 @@ fn the_target_of_a_move_that_was_given_up_for_another_one_is_no_repository() {
 }
 
 #[test]
+fn a_copy_that_moves_or_lost_its_directory_says_what_to_do() {
+    let host = Host::with_files();
+    let disk = host.path().join("disk");
+    host.configure_repository(&format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"disk\"\npath = {disk:?}\n",
+        host.repository(),
+    ));
+    host.back_up();
+    fs::rename(disk.join("backups"), disk.join("lost")).unwrap();
+    let ran = host.run(&["sync"]).failed(5, "repository_not_found");
+    assert!(ran.stderr.contains("create it empty"), "{ran:?}");
+    fs::create_dir(disk.join("backups")).unwrap();
+    host.run(&["sync"]).ok();
+    fs::remove_dir_all(disk.join("lost")).unwrap();
+    let new = host.path().join("new");
+    let ran = host.run(&["--copy", "disk", "repo", "move", new.to_str().unwrap()]).ok();
+    assert!(ran.stdout.contains("of the copy disk in"), "{ran:?}");
+    assert!(!ran.stdout.contains("repository.path"), "{ran:?}");
+}
+
+#[test]
+fn a_move_that_goes_on_reads_again_what_it_relies_on() {
+    let host = Host::with_files();
+    let record = host.back_up();
+    let old = host.repository();
+    let place = tempfile::Builder::new().prefix("backstop-move-").tempdir_in("/dev/shm").unwrap();
+    let new = place.path().join("moved");
+    let copied = Command::new("cp").arg("-a").arg(&old).arg(&new).status().unwrap();
+    assert!(copied.success());
+    let header = fs::read_to_string(old.join("backstop-repository.json")).unwrap();
+    let id = serde_json::from_str::<Value>(&header).unwrap()["id"].clone();
+    let archive = Path::new("backups").join(record["name"].as_str().unwrap());
+    let archive = archive.join("files/uploads.tar.zst");
+    let sound = fs::read(old.join(&archive)).unwrap();
+    let mut damaged = sound.clone();
+    damaged[20] ^= 1;
+
+    // As an attempt leaves it that was cut off after the other place counted.
+    fs::write(new.join(&archive), &damaged).unwrap();
+    let moved = serde_json::json!({ "id": id, "to": new });
+    fs::write(old.join("backstop-moved.json"), moved.to_string()).unwrap();
+    let to = new.to_str().unwrap();
+    host.run(&["repo", "move", to]).failed(6, "backup_damaged");
+    assert_eq!(fs::read(old.join(&archive)).unwrap(), sound);
+
+    // And before.
+    fs::remove_file(old.join("backstop-moved.json")).unwrap();
+    let moving = serde_json::json!({ "id": id, "from": old });
+    fs::write(new.join("backstop-moving.json"), moving.to_string()).unwrap();
+    host.run(&["repo", "move", to]).ok();
+    assert!(!old.join("backups").exists());
+    point_to(&host, &new);
+    host.run(&["verify", "--all"]).ok();
+}
+
+#[test]
 fn whenever_a_move_dies_one_whole_repository_is_found_and_the_move_goes_on() {
     for on_other_disk in [true, false] {
         let host = Host::with_files();

@@ -1,10 +1,13 @@
 //! Verification: its levels, its samples, and what it says of the backups that need a file.
 
-use crate::support::host::{Host, sign};
+use crate::support::host::{Host, Ran, sign};
+use backstop::repository::{LockMode, Repository};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 fn id(record: &Value) -> &str {
     record["id"].as_str().unwrap()
@@ -161,6 +164,123 @@ fn samples_go_round_until_every_object_was_read() {
     host.run(&["delete", id(&records[1]), "--yes"]).ok();
     host.run(&["verify", "--sample", "100%"]).ended(6);
     assert_eq!(covered(&records[1]), BTreeSet::new());
+}
+
+/// What becomes of a command that waits for the lock while `meanwhile` happens.
+fn while_waiting(host: &Host, arguments: &[&str], meanwhile: impl FnOnce()) -> Ran {
+    let repository = Repository::open(&host.repository()).unwrap();
+    let held = repository.lock(LockMode::Exclusive, Duration::ZERO).unwrap();
+    let mut command = host.command(&[arguments, &["--lock-wait", "60s"]].concat());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    meanwhile();
+    drop(held);
+    Ran::of(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn what_is_gone_since_the_catalog_was_read_is_not_called_damaged() {
+    let host = Host::with_files();
+    let (gone, stays) = (host.back_up(), host.json(&["backup", "--kind", "full"]));
+    let names = |ran: &Ran| -> Vec<String> {
+        let found = ran.json();
+        let names = found.as_array().unwrap().iter().map(|one| one["name"].to_string());
+        names.map(|name| name.replace('"', "")).collect()
+    };
+    let trash = host.path().join("trash");
+    let away = host.path().join("away");
+    let (all, sample) = (["verify", "--all", "--json"], ["verify", "--sample", "100%", "--json"]);
+    for arguments in [&all[..], &sample] {
+        // Its disk is gone: nothing can be said of any backup.
+        let ran = while_waiting(&host, arguments, || {
+            fs::rename(host.repository(), &away).unwrap();
+            fs::create_dir(host.repository()).unwrap();
+            fs::hard_link(away.join("lock"), host.repository().join("lock")).unwrap();
+        });
+        ran.ended(5);
+        fs::remove_dir_all(host.repository()).unwrap();
+        fs::rename(&away, host.repository()).unwrap();
+        for record in host.json(&["list"]).as_array().unwrap() {
+            assert_ne!(record["last_verification"]["ok"], false, "{record}");
+        }
+        let ran = while_waiting(&host, arguments, || {
+            fs::rename(host.backup_dir(&gone), &trash).unwrap();
+        });
+        assert_eq!(names(&ran.ok()), [stays["name"].as_str().unwrap()]);
+        let listed = host.json(&["list"]);
+        assert_eq!(listed.as_array().unwrap().len(), 1, "its row does not come back: {listed}");
+        fs::rename(&trash, host.backup_dir(&gone)).unwrap();
+    }
+    let alone = ["verify", id(&gone)];
+    let ran = while_waiting(&host, &alone, || {
+        fs::rename(host.backup_dir(&gone), &trash).unwrap();
+    });
+    ran.failed(5, "backup_not_found");
+}
+
+#[test]
+fn a_manifest_that_is_not_what_was_written_is_damage_though_no_row_knows_it() {
+    let host = Host::with_files();
+    let (damaged, sound) = (host.back_up(), host.json(&["backup", "--kind", "full"]));
+    let manifest = host.backup_dir(&damaged).join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"stack\": \"shop\"", "\"stack\": \"shot\"")).unwrap();
+    assert_ne!(fs::read_to_string(&manifest).unwrap(), text);
+    fs::remove_file(host.state().join("catalog.duckdb")).unwrap();
+    let name = damaged["name"].as_str().unwrap();
+    let found = |arguments: &[&str]| {
+        let ran = host.run(&[&["verify"], arguments, &["--json"]].concat()).ended(6).json();
+        let mut found = ran.as_array().unwrap().iter();
+        found.find(|one| one["name"] == name).unwrap().clone()
+    };
+    for arguments in [&["--all"][..], &["--sample", "100%"], &[name], &[&id(&damaged)[..6]]] {
+        let found = found(arguments);
+        assert_eq!(found["ok"], false, "{found}");
+        assert_eq!(found["damages"][0]["object"], "manifest.json", "{found}");
+    }
+    let ran = host.run(&["verify", name]).ended(6);
+    assert!(ran.stdout.contains("does not fit SHA256SUMS"), "{ran:?}");
+    host.run(&["verify", id(&sound)]).ok();
+    host.run(&["verify", "0000"]).failed(5, "backup_not_found");
+}
+
+#[test]
+fn damage_of_an_archive_is_recorded_of_all_that_it_concerns_whichever_was_verified() {
+    let host = Host::with_files();
+    let older = host.back_up();
+    let full = host.json(&["backup", "--kind", "full"]);
+    host.write("new.txt", "new");
+    let (first, second) = (host.back_up(), host.back_up());
+    host.run(&["verify", id(&second)]).ok();
+    assert_eq!(shown(&host, &second)["status"], "verified");
+    flip(&host.backup_dir(&full).join("files/uploads.tar.zst"));
+    host.run(&["verify", id(&first)]).ended(6);
+    for (record, object) in
+        [(&full, "files/uploads.tar.zst"), (&first, "files/uploads.tar.zst of backup")]
+    {
+        let last = &shown(&host, record)["last_verification"];
+        assert_eq!(last["ok"], false, "{last}");
+        let damage = &last["damages"][0];
+        assert!(damage["object"].as_str().unwrap().starts_with(object), "{damage}");
+        assert!(damage["needed_by"].as_array().unwrap().contains(&second["name"]), "{damage}");
+    }
+    // One that nobody looked at needs it as well, and is not called verified any longer.
+    let last = shown(&host, &second);
+    assert_eq!(
+        (&last["status"], &last["last_verification"]["ok"]),
+        (&"completed".into(), &false.into())
+    );
+    host.run(&["verify", "--sample", "100%", id(&second)]).ended(6);
+    assert_eq!(shown(&host, &second)["status"], "completed");
+
+    // The sound one stays, and nothing builds upon the others; a lost catalog changes nothing.
+    fs::remove_file(host.state().join("catalog.duckdb")).unwrap();
+    host.configure("[retention]\nkeep_last = 1\n");
+    host.run(&["prune", "--yes"]).ok();
+    assert!(host.backup_dir(&older).exists());
+    assert_eq!(host.back_up()["kind"], "incremental", "upon the sound one");
+    let newest = host.json(&["show", "latest"]);
+    assert_eq!(newest["parent"], older["id"], "{newest}");
 }
 
 #[test]

@@ -10,15 +10,22 @@ use std::io::{self, IsTerminal, Write};
 use tokio_util::sync::CancellationToken;
 
 /// Writes lines for people, or JSON lines, on stderr; asks on a terminal.
-pub(super) struct Onlooker {
+pub(in crate::cli) struct Onlooker {
     output: Output,
     colors: bool,
+    /// The step whose output people see otherwise.
+    passed_through: Option<&'static str>,
 }
 
 impl Onlooker {
-    pub(super) fn new(output: &Output) -> Self {
+    pub(in crate::cli) fn new(output: &Output) -> Self {
         let colors = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { output: output.clone(), colors }
+        Self { output: output.clone(), colors, passed_through: None }
+    }
+
+    /// One who leaves out the output of this step: it is passed through as it is.
+    pub(in crate::cli) fn without_output_of(self, step: &'static str) -> Self {
+        Self { passed_through: Some(step), ..self }
     }
 
     fn line(&self, text: &str) {
@@ -63,6 +70,7 @@ impl Audience for Onlooker {
                 let first = printable(plan.lines().next().unwrap_or_default());
                 self.line(&format!("{} {step}{again}: {first}", self.painted("1;34", "•")));
             }
+            News::Output { step, .. } if self.passed_through == Some(step) => {}
             News::Output { line, .. } => {
                 self.line(&self.painted("2", &format!("    {}", printable(line))));
             }

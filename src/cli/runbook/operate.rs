@@ -7,7 +7,9 @@ use super::onlooker::Onlooker;
 use super::{Consent, library, print, registry, state_dir};
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
-use crate::runbook::{self, Checked, Ended, Engine, Outcome, Parameters, Store};
+use crate::runbook::{
+    self, Audience, Checked, Ended, Engine, Outcome, Parameters, Registry, Store,
+};
 use std::sync::Arc;
 
 /// Under which word it is kept that a run works on another repository than the config's own.
@@ -47,27 +49,13 @@ pub(super) async fn begin(
 ) -> Result<Ending> {
     let engine = engine(consent.yes, context)?;
     if !consent.force {
-        refuse_beside_another(&engine)?;
+        engine.refuse_beside_another()?;
     }
     let config = &engine.setting.config;
     let parameters = Parameters::resolve(&checked.runbook, given, config)?;
     let run = engine.start(checked, parameters);
     let (id, outcome) = until_interrupted(&context.cancel, run).await?;
-    finish(&engine, &id, &outcome, context)
-}
-
-/// What one run has stopped or isolated, another one must not start.
-fn refuse_beside_another(engine: &Engine) -> Result<()> {
-    let config = &engine.setting.config;
-    match runbook::unfinished(&config.state.dir, &config.stack.name)?.first() {
-        None => Ok(()),
-        Some(run) => Err(Error::new(Code::RunRefused, "begin a run beside", run)
-            .cause("this run on the stack has not ended")
-            .hint(format!(
-                "`backstop runbook resume {run}` or `backstop runbook abort {run}` ends it; --force \
-                 begins another beside it"
-            ))),
-    }
+    finish_run(&engine, &id, &outcome, context)
 }
 
 pub(super) async fn resume(
@@ -93,7 +81,7 @@ pub(super) async fn resume(
     let engine = engine(yes, context)?;
     let run = engine.resume(wanted, force);
     let (id, outcome) = until_interrupted(&context.cancel, run).await?;
-    finish(&engine, &id, &outcome, context)
+    finish_run(&engine, &id, &outcome, context)
 }
 
 /// The repository, where it is another than the config's own.
@@ -102,12 +90,22 @@ fn elsewhere(config: &Config) -> Option<String> {
 }
 
 fn engine(yes: bool, context: &Context) -> Result<Engine> {
+    engine_with(registry(), Arc::new(Onlooker::new(&context.output)), yes, context)
+}
+
+/// An engine that knows these actions.
+pub(in crate::cli) fn engine_with(
+    registry: Arc<Registry>,
+    audience: Arc<dyn Audience>,
+    yes: bool,
+    context: &Context,
+) -> Result<Engine> {
     let setting = context.setting()?;
     let elsewhere = elsewhere(&setting.config);
     Ok(Engine {
         setting,
-        registry: registry(),
-        audience: Arc::new(Onlooker::new(&context.output)),
+        registry,
+        audience,
         yes,
         labels: elsewhere.map(|place| (REPOSITORY.to_owned(), place)).into_iter().collect(),
         points: None,
@@ -115,7 +113,12 @@ fn engine(yes: bool, context: &Context) -> Result<Engine> {
 }
 
 /// Prints the run as it is now; its outcome is the exit code.
-fn finish(engine: &Engine, id: &str, outcome: &Outcome, context: &Context) -> Result<Ending> {
+pub(in crate::cli) fn finish_run(
+    engine: &Engine,
+    id: &str,
+    outcome: &Outcome,
+    context: &Context,
+) -> Result<Ending> {
     let state_dir = &engine.setting.config.state.dir;
     let run = engine.store().open(id)?;
     let view = runbook::view(&run, state_dir, &engine.registry)?;

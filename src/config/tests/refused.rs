@@ -9,7 +9,7 @@ fn unknown_keys() {
     insta::assert_snapshot!(refusal(&sample_with("[stack]", "[stak]")), @r#"
 2 problems
   stack: is missing; expected a table
-  line 2: stak: unknown key; accepted are `enabled`, `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`, `runbooks`, `encryption`; did you mean `stack`?
+  line 2: stak: unknown key; accepted are `enabled`, `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`, `runbooks`, `guard`, `encryption`; did you mean `stack`?
 "#);
     insta::assert_snapshot!(
         refusal(&sample_with("password_env = \"SHOP_DB_PASSWORD\"", "password = \"hunter2\"")), @r#"line 15: databases[0].password: unknown key; accepted are `name`, `url`, `password_env`, `password_file`, `jobs`, `format`, `container`, `exclude_tables`, `count_rows_up_to`, `bin_dir`; did you mean `password_env`?"#
@@ -150,7 +150,7 @@ fn a_key_that_looks_like_a_path_is_not_taken_for_one() {
     let text = format!("\"stack.name\" = 1{}", sample_with("\"shop\"", "5"));
     insta::assert_snapshot!(refusal(&text), @r#"
 2 problems
-  line 1: "stack.name": unknown key; accepted are `enabled`, `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`, `runbooks`, `encryption`; did you mean `stack`?
+  line 1: "stack.name": unknown key; accepted are `enabled`, `stack`, `repository`, `state`, `databases`, `files`, `containers`, `retention`, `runbooks`, `guard`, `encryption`; did you mean `stack`?
   line 3: stack.name: expected text, found a whole number
 "#);
 }
@@ -197,7 +197,7 @@ fn the_hint_says_what_to_write_instead() {
     assert_eq!(
         of("[state]", "[zebra]"),
         "remove zebra, or write one of `enabled`, `stack`, `repository`, `state`, `databases`, \
-         `files`, `containers`, `retention`, `runbooks`, `encryption`"
+         `files`, `containers`, `retention`, `runbooks`, `guard`, `encryption`"
     );
     assert_eq!(
         of("jobs = 2", "jobs = \"two\""),

@@ -16,6 +16,16 @@ pub struct ContainerDetail {
     pub image_digests: Vec<String>,
     /// Whether it was running before the backup.
     pub was_running: bool,
+    /// Whether the config selects it as one that writes. The others belong to the application all
+    /// the same: of the same compose project, or with a database in it.
+    #[serde(default = "yes")]
+    pub selected: bool,
+    /// The networks that it is in and that are none of Docker's own, as they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<RecordedObject>,
+    /// Its volumes, as they were made; not what is in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<RecordedObject>,
     /// Its compose project, if any.
     pub compose_project: Option<String>,
     /// Its service in that project.
@@ -27,6 +37,19 @@ pub struct ContainerDetail {
     /// The files that describe the project; one that did not exist is no object of the backup.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compose_files: Vec<ComposeFile>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Something of Docker that a container needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedObject {
+    /// Its name.
+    pub name: String,
+    /// Its definition, relative to the backup's directory.
+    pub object: String,
 }
 
 /// A file that describes a compose project.

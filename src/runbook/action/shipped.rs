@@ -9,6 +9,7 @@ pub(super) mod disk;
 pub(super) mod docker;
 pub(super) mod evidence;
 pub(super) mod file;
+pub(super) mod health;
 pub(super) mod host;
 pub(super) mod http;
 pub(super) mod keep;

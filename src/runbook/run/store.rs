@@ -131,11 +131,7 @@ impl Store {
 
     /// The run that made the restore `key`, as far as runs can be read.
     pub fn of_restore(&self, key: &str) -> Result<Option<Run>> {
-        let made = |run: &Run| {
-            let mut units = run.state.units.values();
-            units.any(|unit| unit.outputs.get(RESTORE).is_some_and(|made| made == key))
-        };
-        Ok(self.all(|_| {})?.into_iter().find(made))
+        Ok(self.all(|_| {})?.into_iter().find(|run| run.made(key)))
     }
 
     /// Every run, newest first; one that cannot be read is left out and told by `complain`.
@@ -155,6 +151,12 @@ impl Run {
     /// Its id.
     pub fn id(&self) -> &str {
         &self.state.created.run
+    }
+
+    /// Whether one of its steps made the restore `key`.
+    pub fn made(&self, key: &str) -> bool {
+        let mut units = self.state.units.values();
+        units.any(|unit| unit.outputs.get(RESTORE).is_some_and(|made| made == key))
     }
 
     /// The text with which it was begun.
@@ -197,7 +199,7 @@ fn sha256(text: &str) -> String {
 
 /// `20261121030000123_4f2a9c01`: when, to the millisecond, so that the newest is the last by name,
 /// and random digits.
-pub(in crate::runbook) fn new_id() -> Result<String> {
+pub fn new_id() -> Result<String> {
     let stamp = clock::now().strftime("%Y%m%d%H%M%S%3f");
     Ok(format!("{stamp}_{}", BackupId::random()?.short()))
 }

@@ -12,7 +12,7 @@
 use super::{BACKUPS, INCOMING, Moved, claim, refused};
 use crate::backup::{open_repository, remember_repository, require_space};
 use crate::config::Place;
-use crate::copies::{self, Sent};
+use crate::copies;
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository, create_dir};
@@ -36,8 +36,9 @@ struct Moving<'a> {
     source: Repository,
     target: Repository,
     known: KnownDamage,
-    /// The backups that were read back in the new place.
-    verified: Sent,
+    /// The backups that this process has read back in the new place. What an earlier attempt read
+    /// may have been damaged since.
+    verified: BTreeSet<String>,
     copied_bytes: u64,
 }
 
@@ -75,8 +76,8 @@ pub(super) fn relocate(setting: &Setting, from: &Place, to: &Place) -> Result<Mo
     }
     // Whoever comes too early to the new place finds it locked, and not ready.
     let theirs = target.lock(LockMode::Exclusive, Duration::ZERO)?;
-    let verified = Sent::read(&notes);
     let known = KnownDamage::of(setting);
+    let verified = BTreeSet::new();
     let mut moving = Moving { setting, source, target, known, verified, copied_bytes: 0 };
     if gone.is_none() {
         setting.progress.step("copy");
@@ -110,7 +111,7 @@ impl Moving<'_> {
         let names = self.left()?;
         let (mut missing, mut damaged) = (Vec::new(), None);
         for name in &names {
-            if self.verified.has(name) && self.target.backup(name).is_ok() {
+            if self.verified.contains(name) && self.target.backup(name).is_ok() {
                 continue;
             }
             match self.source.backup(name) {
@@ -129,10 +130,7 @@ impl Moving<'_> {
         for backup in &missing {
             self.setting.check_interrupted(ATTEMPTED)?;
             match self.bring(backup, theirs) {
-                Ok(()) => {
-                    self.verified.add(&backup.manifest().name);
-                    self.verified.keep(&names)?;
-                }
+                Ok(()) => drop(self.verified.insert(backup.manifest().name.clone())),
                 Err(e) if e.code() == Code::BackupDamaged => {
                     self.setting.progress.warn(e.code(), e.to_string());
                     damaged = damaged.or(Some(e));
@@ -230,9 +228,19 @@ impl Moving<'_> {
     fn clear(&self, lock: &Lock) -> Result<()> {
         let mut moved = BTreeMap::new();
         for name in self.left()? {
-            if let Ok(there) = self.target.backup(&name) {
-                moved.insert(there.manifest().id.clone(), name);
+            let Ok(there) = self.target.backup(&name) else { continue };
+            if !self.verified.contains(&name) {
+                let damages = there.check_bytes(&|_| true, &self.setting.cancel, &mut |_| {})?;
+                if let Some(first) = damages.first() {
+                    return Err(Error::new(Code::BackupDamaged, "read back", there.shown())
+                        .cause(first)
+                        .hint(
+                            "the new place counts, and nothing was deleted in the old one: bring \
+                             the sound file over from there, and run it again",
+                        ));
+                }
             }
+            moved.insert(there.manifest().id.clone(), name);
         }
         self.delete(&self.source, lock, moved)?;
         self.source.clear_leftovers(lock)?;

@@ -147,6 +147,33 @@ fn every_line_of_progress_is_on_the_page() {
 }
 
 #[test]
+fn guards_are_described() {
+    let host = Host::with_database();
+    host.write("one.txt", "before");
+    let json = |arguments: &[&str]| host.run(&[&["--json"], arguments].concat()).ok().json();
+    let planned = json(&["guard", "--dry-run", "--", "true"]);
+    assert_row("guard --dry-run", &planned);
+    let guard = section("### A guard");
+    assert_described(&json(&["guard", "--settle", "0s", "--", "true"]), guard);
+    assert_described(&host.json(&["guard", "status"]), guard);
+    assert_described(&host.json(&["guard", "list"])[0], guard);
+    assert!(host.json(&["guard", "resume"]).is_null());
+    host.write("one.txt", "after the upgrade");
+    host.write("two.txt", "new");
+    let planned = host.json(&["rollback", "--dry-run"]);
+    assert_row(
+        "rollback --dry-run",
+        &serde_json::json!({
+            "backup": planned["backup"], "name": planned["name"], "losses": planned["losses"],
+        }),
+    );
+    assert_described(&planned["losses"], section("### What is newer"));
+    assert_eq!(planned["losses"]["files"][0]["newer"]["files"], 1, "{planned}");
+    assert_described(&host.json(&["rollback", "--yes"]), section("### A run"));
+    assert_eq!(std::fs::read_to_string(host.live().join("one.txt")).unwrap(), "before");
+}
+
+#[test]
 fn checkpoints_are_described() {
     let host = Host::with_files();
     // With something lacking, so that there is an entry to look at.

@@ -32,6 +32,32 @@ fn a_key_in_the_environment_is_enough_where_there_is_no_config() {
 }
 
 #[test]
+fn a_copy_that_was_mended_is_sound_also_where_its_damage_was_found_with_a_key() {
+    let host = Host::with_files();
+    let recipient = generate(&host, &key(&host));
+    let disk = host.path().join("disk");
+    let configure = |key: Option<&Path>| {
+        let copy = format!("[[repository.copies]]\nname = \"disk\"\npath = {disk:?}\n");
+        host.configure(&(section(&[&recipient], key) + &copy));
+    };
+    configure(Some(&key(&host)));
+    let record = host.back_up();
+    let archive = disk.join("backups").join(record["name"].as_str().unwrap());
+    let archive = archive.join("files/uploads.tar.zst.age");
+    let mut bytes = fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    let deep = ["--copy", "disk", "verify", "--level", "deep", id(&record)];
+    host.run(&deep).ended(6);
+    configure(None);
+    let synced = host.json(&["sync"]);
+    assert_eq!(synced[0]["mended"], serde_json::json!([record["name"]]), "{synced}");
+    let there = host.json(&["--copy", "disk", "show", id(&record)]);
+    assert_eq!(there["last_verification"]["ok"], true, "{there}");
+}
+
+#[test]
 fn a_host_without_the_key_takes_backups_verifies_them_and_reads_none() {
     let host = Host::with_database();
     let recipient = generate(&host, &key(&host));

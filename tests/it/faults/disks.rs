@@ -81,6 +81,21 @@ fn a_full_state_disk() {
 }
 
 #[test]
+fn damage_is_said_also_where_a_full_state_disk_does_not_take_it() {
+    let host = Host::with_files();
+    let Some(_small) = SmallMount::at(&host.state(), "8m") else { return };
+    let record = host.back_up();
+    let archive = host.backup_dir(&record).join("files/uploads.tar.zst");
+    let mut bytes = fs::read(&archive).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    fill(&host.state(), 0);
+    let ran = host.run(&["verify"]);
+    assert_ne!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("files/uploads.tar.zst has other bytes"), "{ran:?}");
+}
+
+#[test]
 fn a_read_only_repository_can_be_read_and_not_written() {
     let host = Host::with_files();
     let Some(small) = SmallMount::at(&host.repository(), "8m") else { return };

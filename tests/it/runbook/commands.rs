@@ -224,7 +224,7 @@ fn a_signal_pauses_and_a_second_runner_is_told_who_works() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(7));
     let id = bench.view("latest").id;
-    assert_eq!(super::crash::processes_of(&id), Vec::<String>::new());
+    assert_eq!(crate::support::host::processes_of(&id), Vec::<String>::new());
     fs::write(bench.effects().join("go"), "").unwrap();
     assert_eq!(json(&bench, &["runbook", "resume", &id]).0, 0);
     assert_eq!(bench.effect("begun").len(), 2);

@@ -1,7 +1,8 @@
 //! The actions on containers and secrets, killed at every point.
 
 use super::bench::Bench;
-use super::crash::{World, attempt, kill_everywhere, processes_of};
+use super::crash::{World, attempt, kill_everywhere};
+use crate::support::host::processes_of;
 use crate::support::image::{docker, unique};
 use crate::support::need::{self, Need};
 use backstop::runbook::{Ended, Outcome, State, StepState};

@@ -2,6 +2,7 @@
 //! without the kill, each effect happened once, and no process is left.
 
 use super::bench::Bench;
+use crate::support::host::processes_of;
 use backstop::runbook::{Ended, Outcome, Point, Points, StepState, Store};
 use std::collections::BTreeMap;
 use std::fs;
@@ -131,22 +132,6 @@ pub(super) fn attempt_awaiting(
     let killed = output.status.signal() == Some(9);
     assert!(killed || output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     !killed
-}
-
-/// The command lines of processes that carry the mark of a run.
-pub(super) fn processes_of(run: &str) -> Vec<String> {
-    let mark = format!("BACKSTOP_RUN={run}");
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .filter(|process| {
-            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
-        })
-        .map(|process| {
-            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).replace('\0', " ")
-        })
-        .collect()
 }
 
 /// What is the same with and without a kill: the outcome, what effects left, and the steps.

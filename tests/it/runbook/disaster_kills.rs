@@ -7,7 +7,7 @@
 use super::bench::Bench;
 use super::crash::attempt;
 use super::disasters::write_rotation;
-use super::site::{KEPT_TREE, Site};
+use crate::support::site::{KEPT_TREE, Site};
 use backstop::runbook::{Ended, Outcome, StepState};
 use serde_json::Value;
 use std::fs;

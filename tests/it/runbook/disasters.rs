@@ -1,7 +1,7 @@
 //! The shipped runbooks on the sample stack: what they bring back, and what they leave alone.
 
-use super::site::Site;
 use crate::support::host::listing;
+use crate::support::site::Site;
 use crate::support::stack::docker;
 use serde_json::Value;
 use std::fs;

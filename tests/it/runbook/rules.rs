@@ -207,7 +207,7 @@ async fn a_timeout_ends_a_script_with_all_its_children() {
     let steps = "- id: spawn\n  action: shell\n  timeout: 2s\n  with:\n    script: 'setsid sleep 997 & sleep 998 & echo $! > EFFECTS/pid; sleep 999'\n";
     let (run, outcome) = bench.start(&bench.engine(), &runbook(steps)).await.unwrap();
     assert!(matches!(outcome, Outcome::Paused { .. }));
-    assert_eq!(super::crash::processes_of(&run), Vec::<String>::new());
+    assert_eq!(crate::support::host::processes_of(&run), Vec::<String>::new());
     assert_eq!(bench.effect("pid").len(), 1);
 }
 

@@ -2,8 +2,9 @@
 //! statements on a server.
 
 use super::bench::{Bench, runbook};
-use super::crash::{World, attempt, attempt_awaiting, kill_everywhere, processes_of};
+use super::crash::{World, attempt, attempt_awaiting, kill_everywhere};
 use crate::support::cluster::{Cluster, TestDatabase, USER};
+use crate::support::host::processes_of;
 use backstop::catalog::Catalog;
 use backstop::progress::Silent;
 use backstop::runbook::{Ended, Entry, Outcome, State, StepState};

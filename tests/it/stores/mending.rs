@@ -154,6 +154,27 @@ fn what_a_verification_finds_damaged_in_a_copy_is_mended_by_the_next_sync() {
 }
 
 #[test]
+fn damage_that_is_found_here_while_a_copy_is_mended_is_known_and_not_built_upon() {
+    let host = Host::with_files();
+    host.configure_repository(&format!(
+        "path = {:?}\n[[repository.copies]]\nname = \"disk\"\npath = {:?}\n",
+        host.repository(),
+        disk(&host)
+    ));
+    let full = host.back_up();
+    for repository in [host.repository(), disk(&host)] {
+        damage(&repository.join("backups").join(name(&full)).join(ARCHIVE));
+    }
+    host.run(&["--copy", "disk", "verify", name(&full)]).ended(6);
+    let ran = host.run(&["sync"]).failed(6, "backup_damaged");
+    assert!(ran.stderr.contains("in both places"), "{ran:?}");
+    let last = host.json(&["show", name(&full)])["last_verification"].clone();
+    assert_eq!((&last["ok"], &last["damages"][0]["object"]), (&false.into(), &ARCHIVE.into()));
+    let next = host.run(&["backup", "--json"]).json();
+    assert_eq!(next["kind"], "full", "{next}");
+}
+
+#[test]
 fn what_is_kept_in_a_copy_stays_kept_there() {
     let (host, server) = (Host::with_files(), S3Server::start());
     host.configure_repository(&copies(&host, &server));

@@ -337,3 +337,19 @@ pub(crate) fn sign(backup: &Path) {
         Command::new("sh").args(["-ec", script]).current_dir(backup).status().unwrap().success()
     );
 }
+
+/// The command lines of processes that carry the mark of a run.
+pub(crate) fn processes_of(run: &str) -> Vec<String> {
+    let mark = format!("BACKSTOP_RUN={run}");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter(|process| {
+            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+        })
+        .map(|process| {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).replace('\0', " ")
+        })
+        .collect()
+}

@@ -49,6 +49,9 @@ pub(in crate::runbook) struct Verified {
     /// `quick`: sizes; `full`: every byte; `deep`: everything is decompressed and read too.
     #[serde(default)]
     level: VerifyLevel,
+    /// Whether it also has to hold everything that the config names, as a whole.
+    #[serde(default)]
+    whole: bool,
 }
 
 /// What is backed up.
@@ -180,6 +183,12 @@ impl Action for BackupVerify {
         let setting = logged(scope);
         let wish = Wish { backup: with.backup.clone(), ..Wish::default() };
         let record = backup::choose(&setting, &wish).await?;
+        let lacking = record.lacking();
+        if with.whole && !lacking.is_empty() {
+            return Err(Error::new(Code::Degraded, "rely on backup", &record.name)
+                .cause(format!("it does not hold all of {}", lacking.join(", ")))
+                .hint("see to it that backstop can read all of them"));
+        }
         let found = verify(&setting, std::slice::from_ref(&record), with.level).await?;
         let damages = found.iter().flat_map(|found| &found.damages);
         let mut first = None;

@@ -154,7 +154,7 @@ impl<'a> Compose<'a> {
         let mut argv: Vec<String> = self.program.iter().map(|word| (*word).to_owned()).collect();
         argv.extend(arguments);
         let (env, dir) = (self.with.env.clone(), Some(dir.to_owned()));
-        Ok(self.scope.child(ChildCommand { argv, env, stdin: None, dir }).await?.code)
+        Ok(self.scope.child(ChildCommand { argv, env, dir, ..ChildCommand::default() }).await?.code)
     }
 
     /// `compose up` with these options, of these services or all.

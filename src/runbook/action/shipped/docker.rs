@@ -6,7 +6,9 @@
 pub(in crate::runbook) mod assert;
 pub(in crate::runbook) mod exec;
 pub(in crate::runbook) mod hold;
+pub(in crate::runbook) mod images;
 pub(in crate::runbook) mod logs;
+pub(in crate::runbook) mod recreate;
 pub(in crate::runbook) mod release;
 mod select;
 mod states;

@@ -95,7 +95,7 @@ impl With {
             argv: argv.to_vec(),
             env: self.env.clone(),
             stdin: Some(secret.to_owned()),
-            dir: None,
+            ..ChildCommand::default()
         };
         match scope.child(command).await?.code {
             0 => Ok(()),

@@ -45,6 +45,7 @@ impl With {
             env: self.env.clone(),
             stdin: self.stdin.clone(),
             dir: self.dir.clone(),
+            ..ChildCommand::default()
         }
     }
 }

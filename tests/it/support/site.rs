@@ -1,10 +1,10 @@
 //! The sample stack as people install it: a project directory, a config, a repository.
 
-use super::crash::processes_of;
-use crate::support::host::{Ran, listing};
-use crate::support::need::{self, Need};
-use crate::support::shop::Shop;
-use crate::support::stack::{Stack, docker};
+use super::host::processes_of;
+use super::host::{Ran, listing};
+use super::need::{self, Need};
+use super::shop::Shop;
+use super::stack::{Stack, docker};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// How the names of trees begin that a swap has replaced.
-pub(super) const KEPT_TREE: &str = ".backstop-kept-";
+pub(crate) const KEPT_TREE: &str = ".backstop-kept-";
 
 /// One installation, removed when dropped.
-pub(super) struct Site {
-    pub(super) stack: Stack,
+pub(crate) struct Site {
+    pub(crate) stack: Stack,
     place: tempfile::TempDir,
 }
 
 impl Site {
     /// With twenty uploads and a backup of them; none without Docker and root.
-    pub(super) fn with_backup() -> Option<(Self, Value)> {
+    pub(crate) fn with_backup() -> Option<(Self, Value)> {
         if !need::all(&[Need::Docker, Need::Root]) {
             return None;
         }
@@ -39,20 +39,20 @@ impl Site {
         Some((site, backup))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.place.path()
     }
 
-    pub(super) fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path().join("backstop.toml")
     }
 
-    pub(super) fn project_dir(&self) -> PathBuf {
+    pub(crate) fn project_dir(&self) -> PathBuf {
         self.path().join("project")
     }
 
     /// A config of the stack with this state directory.
-    pub(super) fn config_text(&self, state: &Path) -> String {
+    pub(crate) fn config_text(&self, state: &Path) -> String {
         let usual = format!("dir = \"{}/state\"", self.path().display());
         let password = self.path().join("password");
         self.stack
@@ -65,24 +65,28 @@ impl Site {
     }
 
     /// The program on this host.
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
         command
             .args(arguments)
             .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(
+                ["PATH", "DOCKER_HOST"]
+                    .into_iter()
+                    .filter_map(|name| std::env::var_os(name).map(|value| (name, value))),
+            )
             .env("HOME", self.path())
             .env("BACKSTOP_CONFIG", self.config())
             .current_dir(self.path());
         command
     }
 
-    pub(super) fn ran(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn ran(&self, arguments: &[&str]) -> Ran {
         Ran::of(&self.command(arguments).output().unwrap())
     }
 
     /// Stores files through the application.
-    pub(super) fn upload(&self, count: u32) {
+    pub(crate) fn upload(&self, count: u32) {
         let (url, count) = (self.stack.url(), count.to_string());
         let mut load = Shop::get().command(&["load", "--url", &url, "--count", &count]);
         let output = load.args(["--rate", "0"]).output().unwrap();
@@ -90,23 +94,23 @@ impl Site {
     }
 
     /// Asks the live database.
-    pub(super) fn sql(&self, sql: &str) -> String {
+    pub(crate) fn sql(&self, sql: &str) -> String {
         self.sql_in("shop", sql)
     }
 
-    pub(super) fn sql_in(&self, database: &str, sql: &str) -> String {
+    pub(crate) fn sql_in(&self, database: &str, sql: &str) -> String {
         let sql = sql.replace('"', "\\\"");
         self.stack.in_database(&format!("psql --no-psqlrc -qAtX -d {database} -c \"{sql}\""))
     }
 
     /// Rows and files as they are.
-    pub(super) fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         let rows = self.sql("SELECT string_agg(to_jsonb(u)::text, ' ' ORDER BY id) FROM uploads u");
         format!("{rows}\n{}", listing(&self.stack.uploads()))
     }
 
     /// Whether the application works and agrees with itself.
-    pub(super) fn assert_sound(&self, what: &str) {
+    pub(crate) fn assert_sound(&self, what: &str) {
         self.stack.wait_until("the application is healthy", || self.stack.healthy());
         let audit = self.stack.audit();
         assert!(audit.clean(), "{what}: {audit:?}");
@@ -114,7 +118,7 @@ impl Site {
 
     /// What a finished run must not leave: scratch databases and trees, sessions, containers that
     /// do not run, processes.
-    pub(super) fn left_over(&self, run: &str) -> Vec<String> {
+    pub(crate) fn left_over(&self, run: &str) -> Vec<String> {
         let mut found = processes_of(run);
         let scratch = "SELECT datname FROM pg_database WHERE datname ~ '_restore_'";
         let sessions =
@@ -140,7 +144,7 @@ impl Site {
     }
 
     /// Removes what runs have kept, so that it does not fill the disk.
-    pub(super) fn purge(&self, state: &Path) {
+    pub(crate) fn purge(&self, state: &Path) {
         let kept = self.sql("SELECT datname FROM pg_database WHERE datname ~ '_(before|restore)_'");
         for name in kept.lines() {
             self.sql_in("postgres", &format!("DROP DATABASE \"{name}\""));
