@@ -14,4 +14,5 @@ mod property;
 mod recovery;
 mod rules;
 mod survival;
+mod terminal;
 mod told;
