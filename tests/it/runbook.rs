@@ -12,6 +12,7 @@ mod objectives;
 mod own;
 mod property;
 mod recovery;
+mod refused;
 mod rules;
 mod survival;
 mod terminal;
