@@ -154,6 +154,16 @@ pub(super) fn shown(url: &str) -> String {
     }
 }
 
+/// Where a url leads, without the path, in which many webhooks have their token.
+pub(super) fn shown_host(url: &str) -> String {
+    let shown = shown(url);
+    match shown.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split('/').next()?)))
+    {
+        Some((scheme, host)) => format!("{scheme}://{host}/***"),
+        None => "***".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

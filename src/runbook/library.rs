@@ -154,11 +154,15 @@ pub fn read(file: &Path, registry: &Registry) -> Result<Checked> {
     let limit = MAX_BYTES as u64 + 1;
     opened.take(limit).read_to_end(&mut text).map_err(|e| Error::io("read", file, e))?;
     let source = file.display().to_string();
-    let text = String::from_utf8(text).map_err(|_| {
-        Error::new(Code::RunbookInvalid, "accept runbook", &source)
-            .cause("it is not UTF-8 text")
-            .hint("write it as YAML; `backstop runbook schema` describes it for editors")
-    })?;
+    let text = match text.len() > MAX_BYTES {
+        // It is refused for that, also where its last character was cut off.
+        true => String::from_utf8_lossy(&text).into_owned(),
+        false => String::from_utf8(text).map_err(|_| {
+            Error::new(Code::RunbookInvalid, "accept runbook", &source)
+                .cause("it is not UTF-8 text")
+                .hint("write it as YAML; `backstop runbook schema` describes it for editors")
+        })?,
+    };
     check(&source, &text, registry)
 }
 

@@ -70,7 +70,7 @@ fn row(run: &Run, state_dir: &Path) -> RunRow {
         host: created.who.host.clone(),
         version: created.version.clone(),
         sha256: created.sha256.clone(),
-        parameters: serde_json::to_value(&created.parameters).unwrap_or(Value::Null),
+        parameters: serde_json::to_value(created.parameters.shown()).unwrap_or(Value::Null),
         error: state.failure.as_ref().map(|(_, error)| error.clone()),
         journal_bytes: run.journal_bytes(),
         steps: steps

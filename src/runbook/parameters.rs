@@ -1,6 +1,7 @@
 //! What was given to a run: each parameter's value, and where its secrets lie.
 
 use super::document::{meant, quoted_list};
+use super::http::shown_host;
 use super::model::{INCIDENT, ParameterType, Runbook, SecretSource, template_name};
 use super::template::{self, Reference};
 use crate::clock;
@@ -9,7 +10,7 @@ use crate::error::{Code, Error, Result};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// How far the clock of whoever noticed the disaster may be ahead.
@@ -22,6 +23,9 @@ pub struct Parameters {
     pub values: BTreeMap<String, Value>,
     /// Where the secrets lie.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Those that are addresses of webhooks, of which whoever knows one may write there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub addresses: BTreeSet<String>,
 }
 
 impl Parameters {
@@ -32,7 +36,7 @@ impl Parameters {
     /// `usage` for a parameter that there is not, that has another type, that names what the
     /// config does not have, or that is missing.
     pub fn resolve(runbook: &Runbook, given: &[(String, String)], config: &Config) -> Result<Self> {
-        let mut resolved = Self::default();
+        let mut resolved = Self { addresses: addresses(runbook), ..Self::default() };
         for (name, text) in given {
             let Some(parameter) = runbook.parameters.get(name) else {
                 return Err(unknown(runbook, name));
@@ -44,7 +48,14 @@ impl Parameters {
             let value = parameter.accept(&text.as_str().into()).map_err(|expected| {
                 usage(name).cause(format!("expected {expected}, found `{text}`"))
             })?;
-            resolved.values.insert(name.clone(), value);
+            match (parameter.kind, resolved.values.get_mut(name), value) {
+                (ParameterType::Queries, Some(Value::Array(all)), Value::Array(more)) => {
+                    all.extend(more);
+                }
+                (_, _, value) => {
+                    resolved.values.insert(name.clone(), value);
+                }
+            }
         }
         for (name, parameter) in &runbook.parameters {
             match &parameter.secret {
@@ -142,6 +153,17 @@ impl Parameters {
         items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
     }
 
+    /// What is shown of them: of an address where it leads, and nothing else.
+    pub(super) fn shown(&self) -> Self {
+        let mut shown = Self { addresses: BTreeSet::new(), ..self.clone() };
+        for (name, value) in &mut shown.values {
+            if let (true, Some(url)) = (self.addresses.contains(name), value.as_str()) {
+                *value = shown_host(url).into();
+            }
+        }
+        shown
+    }
+
     /// The values as templates see them.
     pub(super) fn names(&self) -> Map<String, Value> {
         self.values.iter().map(|(name, value)| (template_name(name), value.clone())).collect()
@@ -213,6 +235,20 @@ pub(super) fn in_order(uses: &BTreeMap<String, Vec<String>>) -> Result<Vec<Strin
         visit(name, uses, &mut Vec::new(), &mut done)?;
     }
     Ok(done)
+}
+
+/// The parameters that a step takes as the address of a webhook.
+fn addresses(runbook: &Runbook) -> BTreeSet<String> {
+    let texts = runbook.all_steps().filter_map(|step| step.with.get("webhook")?.as_str());
+    let references = texts.flat_map(|text| template::references(text).unwrap_or_default());
+    let used: Vec<String> = references
+        .filter_map(|reference| match reference {
+            Reference::Parameter(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let names = runbook.parameters.keys();
+    names.filter(|name| used.contains(&template_name(name))).cloned().collect()
 }
 
 /// What the config has of the kind that a parameter of this type names.
@@ -295,10 +331,29 @@ mod tests {
         let resolved = resolve(parameters, &[("trees", "b"), ("l", "y, z")]).unwrap();
         assert_eq!(resolved.values["trees"], json!(["b"]));
         assert_eq!(resolved.values["l"], json!(["y", "z"]));
+        let several = [("q", "SELECT 1, 2"), ("q", "SELECT 3")];
+        let resolved = resolve("{q: {type: queries, default: [SELECT 0]}}", &several).unwrap();
+        assert_eq!(resolved.values["q"], json!(["SELECT 1, 2", "SELECT 3"]));
         let error = resolve(parameters, &[("trees", "a,c")]).unwrap_err();
         assert!(error.to_string().contains("no `c`"), "{error}");
         let error = resolve("{dbs: {type: databases, required: true}}", &[]).unwrap_err();
         assert!(error.to_string().contains("at least one"), "{error}");
+    }
+
+    #[test]
+    fn of_the_address_of_a_webhook_only_the_host_is_shown() {
+        let text = "name: a\ntitle: A\nparameters: {hook: {}, other: {}}\nsteps:\n\
+                    - {id: x, action: notify, with: {webhook: '{{ params.hook }}', message: m}}\n";
+        let runbook = read(&parse(text).unwrap()).unwrap();
+        let url = "https://u:p@hooks.example.com:8443/services/T0/tOkEn?key=tOkEn";
+        let given = [("hook".to_owned(), url.to_owned()), ("other".to_owned(), url.to_owned())];
+        let resolved = Parameters::resolve(&runbook, &given, &config()).unwrap();
+        assert_eq!(resolved.values["hook"], url, "it is used as it was given");
+        let shown = resolved.shown();
+        assert_eq!(shown.values["hook"], "https://hooks.example.com:8443/***");
+        assert_eq!(shown.values["other"], url);
+        let kept = serde_json::to_value(&shown).unwrap();
+        assert_eq!(kept.as_object().unwrap().len(), 2, "{kept}");
     }
 
     #[test]

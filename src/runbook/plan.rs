@@ -114,7 +114,7 @@ pub async fn plan(
         needs_from_a_person: checked.runbook.needs_from_a_person.clone(),
         steps,
         blocked,
-        parameters,
+        parameters: parameters.shown(),
     })
 }
 

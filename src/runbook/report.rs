@@ -142,7 +142,7 @@ pub fn report(run: &Run, state_dir: &Path, registry: &Registry) -> Result<Report
         seconds: span(state.started_at, state.last_at),
         sha256: created.sha256.clone(),
         version: created.version.clone(),
-        parameters: serde_json::to_value(&created.parameters).unwrap_or_default(),
+        parameters: serde_json::to_value(created.parameters.shown()).unwrap_or_default(),
         rto_met: objectives.rto.and_then(|limit| match state.ended() {
             Some(Ended::Succeeded) => Some(keeps(limit, rto)),
             Some(_) => Some(false),

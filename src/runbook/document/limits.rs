@@ -16,10 +16,9 @@ const MAX_ALIASES: usize = 256;
 /// Reads a document.
 pub(in crate::runbook) fn parse(text: &str) -> Result<Node, Fault> {
     if text.len() > MAX_BYTES {
-        let bytes = text.len();
         return Err(Fault::new(
             Place::default(),
-            format!("it has {bytes} bytes; a runbook may have {MAX_BYTES}"),
+            format!("it has more than the {MAX_BYTES} bytes that a runbook may have"),
         )
         .hint("split it, or keep long scripts in files of their own that `shell` runs"));
     }

@@ -50,6 +50,8 @@ pub enum ParameterType {
     Choice,
     /// Texts, on the command line separated by commas.
     List,
+    /// Queries of SQL, on the command line one each time the parameter is given: commas are theirs.
+    Queries,
     /// Names of databases of the config; without a default all of them.
     Databases,
     /// Names of file trees of the config; without a default all of them.
@@ -62,7 +64,10 @@ pub enum ParameterType {
 impl ParameterType {
     /// Whether it takes several values.
     pub fn is_list(self) -> bool {
-        matches!(self, Self::List | Self::Databases | Self::Files | Self::Containers)
+        matches!(
+            self,
+            Self::List | Self::Queries | Self::Databases | Self::Files | Self::Containers
+        )
     }
 }
 
@@ -83,7 +88,7 @@ impl Parameter {
     /// What would be accepted, as the end of "expected …".
     pub fn accept(&self, written: &Value) -> Result<Value, String> {
         if self.kind.is_list() {
-            return list(written);
+            return list(written, self.kind != ParameterType::Queries);
         }
         let text = match written {
             Value::String(text) => text.trim().to_owned(),
@@ -94,6 +99,7 @@ impl Parameter {
         Ok(match self.kind {
             ParameterType::String
             | ParameterType::List
+            | ParameterType::Queries
             | ParameterType::Databases
             | ParameterType::Files
             | ParameterType::Containers => text.into(),
@@ -124,10 +130,11 @@ impl Parameter {
     }
 }
 
-/// A list, or one text with commas in between.
-fn list(written: &Value) -> Result<Value, String> {
+/// A list, or one text, `in_commas` with commas in between.
+fn list(written: &Value, in_commas: bool) -> Result<Value, String> {
     let items: Vec<String> = match written {
         Value::Null => Vec::new(),
+        Value::String(text) if !in_commas => vec![text.trim().to_owned()],
         Value::String(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
         Value::Array(items) => items
             .iter()
@@ -174,6 +181,8 @@ mod tests {
         assert_eq!(accept(T::Choice, "full"), Ok(json!("full")));
         assert_eq!(accept(T::List, "a, b,,"), Ok(json!(["a", "b"])));
         assert_eq!(accept(T::Databases, ""), Ok(json!([])));
+        assert_eq!(accept(T::Queries, "SELECT 1, 2"), Ok(json!(["SELECT 1, 2"])));
+        assert_eq!(accept(T::Queries, " "), Ok(json!([])));
         for (kind, text) in [
             (T::Integer, "1.5"),
             (T::Boolean, "maybe"),

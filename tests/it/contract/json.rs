@@ -146,6 +146,121 @@ fn every_line_of_progress_is_on_the_page() {
     assert!(seen.contains("step") && seen.contains("started"), "{seen:?}");
 }
 
+/// A runbook that takes a backup, builds its files beside the live ones, and asks before they go live.
+const OWN: &str = "\
+name: own
+disaster: own
+title: Own
+purpose: To be looked at
+destroys: [nothing that is needed]
+needs_from_a_person: [a word]
+objectives: {rto: 1h, rpo: 1h}
+parameters:
+  word: {default: hello}
+steps:
+- {id: say, title: Say it, action: shell, with: {script: 'echo {{ params.word }}'}, preconditions: [{action: disk.assert, with: {path: /, free_percent: 0}}]}
+- {id: backup, action: backup.create}
+- {id: data, action: database.restore, with: {database: shop, backup: '{{ steps.backup.id }}'}}
+- {id: swap, action: database.swap, approval: {prompt: 'Swap?'}, with: {restore: '{{ steps.data.restore }}'}}
+";
+
+/// The fields that the row of a field lists for what lies inside of it: all of them.
+#[track_caller]
+fn assert_inside(value: &Value, field: &str, text: &str) {
+    let row = text.lines().find(|line| line.starts_with(&format!("| `{field}` | "))).unwrap();
+    let fields = row.split_once("`{").unwrap().1.split_once("}`").unwrap().0;
+    let described: BTreeSet<&str> = fields.split(", ").collect();
+    let inner = value[field].as_array().and_then(|all| all.first()).unwrap_or(&value[field]);
+    let printed: BTreeSet<&str> = inner.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(printed, described, "{field}");
+}
+
+#[test]
+fn runbooks_and_their_runs_are_described() {
+    let host = Host::with_database();
+    let dir = host.path().join("runbooks");
+    std::fs::create_dir(&dir).unwrap();
+    let file = dir.join("own.yaml");
+    std::fs::write(&file, OWN).unwrap();
+    host.configure(&format!("[runbooks]\ndir = {dir:?}\n"));
+    let (of_run, of_plan) = (section("### A run"), section("### A plan of a runbook"));
+    let of_report = section("### A report");
+
+    for listed in host.json(&["runbook", "list"]).as_array().unwrap() {
+        assert_row("runbook list", listed);
+    }
+    assert_row("runbook validate", &host.json(&["runbook", "validate", file.to_str().unwrap()]));
+    let shown = host.json(&["runbook", "show", "own"]);
+    assert_eq!((&shown["name"], &shown["steps"][0]["id"]), (&"own".into(), &"say".into()));
+    assert!(host.json(&["runbook", "schema"])["properties"]["steps"].is_object());
+    let plan = host.json(&["runbook", "plan", "own"]);
+    assert_described(&plan, of_plan);
+    assert_inside(&plan, "parameters", of_plan);
+    assert_inside(&plan, "steps", of_plan);
+    let found: BTreeSet<&str> = plan["steps"][0]["preconditions"][0]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(found, BTreeSet::from(["found", "ok", "plan"]));
+
+    let ran = host.run(&["runbook", "run", "own", "--json"]).ended(7);
+    let run = ran.json();
+    assert_described(&run, of_run);
+    assert_inside(&run, "steps", of_run);
+    assert_inside(&run, "waiting", of_run);
+    let page = section("## Progress");
+    let mut events = BTreeSet::new();
+    for line in ran.stderr.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let event = line["event"].as_str().unwrap().to_owned();
+        let row = page.lines().find(|row| row.starts_with(&format!("| `{event}` | ")));
+        let row = row.unwrap_or_else(|| panic!("the page lacks {event}"));
+        let known = |field: &String| row.contains(&format!("`{field}`"));
+        for field in line.as_object().unwrap().keys() {
+            assert!(["at", "event"].contains(&field.as_str()) || known(field), "{row}: {line}");
+        }
+        if event.starts_with("step_") {
+            let promised = row.rsplit_once(": ").unwrap().1.trim_end_matches(" |").split(", ");
+            for field in promised.map(|word| word.trim_matches('`')) {
+                assert!(line.get(field).is_some(), "{row}: {line}");
+            }
+        }
+        events.insert(event);
+    }
+    for event in ["step_started", "step_output", "step_ended"] {
+        assert!(events.contains(event), "{events:?}");
+    }
+
+    let id = run["id"].as_str().unwrap();
+    let statuses = host.json(&["runbook", "status"]);
+    assert_described(&statuses[0], of_run);
+    assert_described(&host.json(&["runbook", "status", id])[0], of_run);
+    for log in host.json(&["runbook", "log", id]).as_array().unwrap() {
+        assert_row("runbook log", log);
+    }
+    let decision = host.json(&["runbook", "approve", id, "swap", "--no-resume"]);
+    let decided: BTreeSet<&str> =
+        decision.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(decided, BTreeSet::from(["decision", "run", "runner"]));
+    let resumed = host.json(&["runbook", "resume", id]);
+    assert_described(&resumed, of_run);
+    assert_eq!(resumed["state"], "SUCCEEDED");
+
+    let report = host.json(&["runbook", "report", id]);
+    let printed: BTreeSet<String> = report.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(printed, &documented(of_run) | &documented(of_report));
+    for field in ["parameters", "objectives", "timeline", "approvals", "evidence", "restores"] {
+        assert_inside(&report, field, of_report);
+    }
+    assert_described(&host.json(&["runbook", "abort", id, "--rollback"]), of_run);
+    assert_described(&host.json(&["recover-from", "own", "--yes"]), of_run);
+    for one in host.json(&["rollback", "--list"]).as_array().unwrap() {
+        host.run(&["rollback", one["key"].as_str().unwrap(), "--purge", "--yes"]).ok();
+    }
+}
+
 #[test]
 fn guards_are_described() {
     let host = Host::with_database();

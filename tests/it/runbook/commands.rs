@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fs;
 use std::process::{Command, Output};
 
-fn backstop(bench: &Bench, arguments: &[&str]) -> Output {
+pub(super) fn backstop(bench: &Bench, arguments: &[&str]) -> Output {
     Command::new(BACKSTOP)
         .args(arguments)
         .args(["--config", &bench.config().display().to_string()])
@@ -14,14 +14,14 @@ fn backstop(bench: &Bench, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn json(bench: &Bench, arguments: &[&str]) -> (i32, Value, String) {
+pub(super) fn json(bench: &Bench, arguments: &[&str]) -> (i32, Value, String) {
     let output = backstop(bench, &[arguments, &["--json"]].concat());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
     (output.status.code().unwrap(), value, said)
 }
 
-fn write(bench: &Bench, name: &str, steps: &str) -> String {
+pub(super) fn write(bench: &Bench, name: &str, steps: &str) -> String {
     let file = bench.dir.join("runbooks").join(format!("{name}.yaml"));
     let text = format!(
         "name: {name}\ndisaster: {name}\ntitle: Title of {name}\nobjectives: {{rto: 1h, rpo: 1d}}\n\
@@ -31,7 +31,7 @@ fn write(bench: &Bench, name: &str, steps: &str) -> String {
     file.display().to_string()
 }
 
-const ASKS: &str = "\
+pub(super) const ASKS: &str = "\
 - {id: look, action: disk.assert, with: {path: /, free_percent: 0}}
 - id: change
   title: Change it

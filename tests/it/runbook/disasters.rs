@@ -179,6 +179,35 @@ fn lost_rows_and_files_come_back_and_newer_ones_stay() {
 }
 
 #[test]
+fn with_yes_alone_files_are_replaced_and_what_is_missing_comes_back() {
+    let Some((site, _)) = Site::with_backup() else { return };
+    let sound = site.state();
+    for entry in fs::read_dir(site.stack.uploads()).unwrap().take(7) {
+        fs::write(entry.unwrap().path(), "encrypted by somebody else").unwrap();
+    }
+    assert_ne!(site.state(), sound);
+    let run = recover(&site, &["file-system-corruption"]);
+    assert_eq!(site.state(), sound, "{run}");
+    site.assert_sound("the files are back");
+
+    let names = site.sql("SELECT name FROM uploads WHERE id IN (3, 4, 11) ORDER BY id");
+    site.sql("DELETE FROM uploads WHERE id IN (3, 4, 11)");
+    for name in names.lines() {
+        fs::remove_file(site.stack.uploads().join(name)).unwrap();
+    }
+    let run = recover(&site, &["partial-data-loss"]);
+    assert_eq!(site.state(), sound, "{run}");
+    site.assert_sound("rows and files are back");
+    let steps = steps(&run);
+    for step in ["bring-files:uploads SUCCEEDED", "bring-rows:shop SUCCEEDED"] {
+        assert!(steps.contains(&step.to_owned()), "{steps:?}");
+    }
+    let report = site.ran(&["runbook", "report", "latest", "--json"]).ok().json();
+    assert!(report["approvals"].as_array().unwrap().iter().all(|it| it["means"] == "yes"));
+    assert_eq!(report["approvals"].as_array().unwrap().len(), 2, "{report}");
+}
+
+#[test]
 fn a_damaged_configuration_comes_back_and_its_containers_with_it() {
     let Some((site, _)) = Site::with_backup() else { return };
     let sound = site.state();
@@ -268,6 +297,59 @@ pub(super) fn write_rotation(site: &Site) -> Vec<String> {
     ]
 }
 
+/// Every hash of the evidence is that of its file, by a program that is not ours.
+fn assert_hashes_hold(site: &Site, evidence: &Value) {
+    fn sums(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| sums(item, found)),
+            Value::Object(entries) => {
+                if let (Some(hash), Some(file)) = (value["sha256"].as_str(), value["file"].as_str())
+                {
+                    found.push(format!("{hash}  {file}\n"));
+                }
+                entries.values().for_each(|inner| sums(inner, found));
+            }
+            _ => {}
+        }
+    }
+    let check = |list: &str, dir: &std::path::Path| {
+        let file = site.path().join("sums");
+        fs::write(&file, list).unwrap();
+        let mut program = Command::new("sha256sum");
+        let ran = program.args(["--check", "--strict", "--quiet"]).arg(&file).current_dir(dir);
+        let ran = ran.output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    };
+    let mut found = Vec::new();
+    sums(evidence, &mut found);
+    // The container's log, definition, changes and files, and those of its project.
+    assert!(found.len() >= 4 + 8, "{found:#?} {evidence:#}");
+    check(&found.concat(), site.path());
+    // Of the backup it is the hash of its list of hashes.
+    let backups = site.path().join("repository/backups");
+    let mut listed = 0;
+    for one in evidence.as_array().unwrap() {
+        let Some(hash) = one["evidence"]["sha256_of_sha256sums"].as_str() else { continue };
+        let dirs = fs::read_dir(&backups).unwrap().map(|entry| entry.unwrap().path());
+        let dirs: Vec<_> = dirs
+            .filter(|dir| {
+                backstop::repository::hash_file(&Default::default(), &dir.join("SHA256SUMS"))
+                    .is_ok_and(|(_, it)| it == hash)
+            })
+            .collect();
+        assert_eq!(dirs.len(), 1, "{one}");
+        check(&fs::read_to_string(dirs[0].join("SHA256SUMS")).unwrap(), &dirs[0]);
+        listed += 1;
+    }
+    assert!(listed > 0, "{evidence:#}");
+    // A byte that is changed is found.
+    let hash = found[0].split("  ").next().unwrap();
+    let other = found[0].replacen(hash, &"0".repeat(64), 1);
+    fs::write(site.path().join("sums"), other).unwrap();
+    let sums = Command::new("sha256sum").arg("--check").arg(site.path().join("sums")).output();
+    assert!(!sums.unwrap().status.success());
+}
+
 #[test]
 fn a_breach_is_isolated_preserved_and_undone_with_new_secrets() {
     let Some((site, backup)) = Site::with_backup() else { return };
@@ -323,6 +405,10 @@ fn a_breach_is_isolated_preserved_and_undone_with_new_secrets() {
     let report = site.ran(&["runbook", "report", id, "--json"]).ok().json();
     let text = report["evidence"].to_string();
     assert!(text.contains("sha256_of_sha256sums") && text.contains(".log"), "{text}");
+    assert_hashes_hold(&site, &report["evidence"]);
+    let log = fs::read_dir(evidence.join(id)).unwrap().map(|entry| entry.unwrap().path());
+    let log = log.into_iter().find(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
+    assert!(fs::metadata(&log).unwrap().len() > 0, "what the application said is in {log:?}");
     let kept = site.ran(&["list", "--reason", "safety", "--json"]).ok().json();
     let kept = kept.as_array().unwrap().iter().find(|it| it["labels"]["evidence"] == id).unwrap();
     assert!(kept["pin"].is_object(), "{kept}");

@@ -187,6 +187,41 @@ fn a_restored_database_is_verified_before_it_goes_live_and_can_go_back() {
     assert!(found["swap-data"]["kept"].as_str().unwrap().contains("_before_"));
 }
 
+/// Another number of rows of a table in the only backup, as if it had been counted so.
+fn count_otherwise(place: &Place, rows: u32) {
+    let backups = place.bench.dir.join("repository/backups");
+    let backup = fs::read_dir(backups).unwrap().next().unwrap().unwrap().path();
+    let file = backup.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let parts = manifest["components"].as_array_mut().unwrap();
+    let database = parts.iter_mut().find(|part| part["type"] == "database").unwrap();
+    let mut tables = database["tables"].as_array_mut().unwrap().iter_mut();
+    let item = tables.find(|table| table["table"] == "public.item").unwrap();
+    assert_eq!((&item["rows"], &item["exact"]), (&100.into(), &true.into()));
+    item["rows"] = rows.into();
+    fs::write(&file, serde_json::to_vec_pretty(&manifest).unwrap()).unwrap();
+    crate::support::host::sign(&backup);
+}
+
+#[test]
+fn what_a_runbook_does_not_verify_is_compared_all_the_same_before_it_goes_live() {
+    let place = Place::backed_up();
+    place.sql("DELETE FROM item WHERE id > 50");
+    let changed = place.sql(CONTENT);
+    let steps = "\
+- {id: data, action: database.restore, with: {database: shop, backup: latest}}
+- {id: swap, action: database.swap, with: {restore: '{{ steps.data.restore }}'}}
+";
+    count_otherwise(&place, 101);
+    let said = place.fails(steps);
+    assert!(said.contains("public.item has 100 rows instead of 101"), "{said}");
+    assert_eq!(place.sql(CONTENT), changed);
+    assert_eq!(place.databases(), ["DB"], "what was built is gone");
+    let run = place.bench.view("latest");
+    let states: Vec<_> = run.steps.iter().map(|step| step.state.as_str()).collect();
+    assert_eq!(states, ["FAILED", "PENDING"]);
+}
+
 #[test]
 fn what_is_not_as_it_was_backed_up_is_found() {
     let place = Place::backed_up();

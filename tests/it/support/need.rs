@@ -20,6 +20,8 @@ pub(crate) enum Need {
     Python,
     /// Python with pyarrow, a reader of Parquet that is not ours.
     Pyarrow,
+    /// Python with jsonschema, which checks documents as editors do.
+    Jsonschema,
     /// strace(1), and the right to trace.
     Strace,
     /// The `age` command, which did not come from here.
@@ -39,6 +41,7 @@ impl Need {
             Self::Root => "root",
             Self::Python => "python",
             Self::Pyarrow => "pyarrow",
+            Self::Jsonschema => "jsonschema",
             Self::Strace => "strace",
             Self::Age => "age",
             Self::Sshd => "sshd",
@@ -53,6 +56,9 @@ impl Need {
             Self::Root => rustix::process::geteuid().is_root(),
             Self::Python => succeeds("python3", &["--version"]),
             Self::Pyarrow => succeeds(&python(), &["-c", "import pyarrow.parquet"]),
+            Self::Jsonschema => {
+                succeeds("python3", &["-c", "from jsonschema import Draft202012Validator"])
+            }
             Self::Strace => succeeds("strace", &["-f", "--seccomp-bpf", "-qq", "true"]),
             Self::Age => succeeds("age", &["--version"]),
             Self::Sshd => SshServer::is_there(),

@@ -77,14 +77,23 @@ fn built(record: &RestoreRecord, compared: Value) -> Outputs {
 const BUILT: &[&str] =
     &["restore", "scratch", "backup", "data_as_of", "rows", "tables", "evidence"];
 
+/// Under which name it is noted of which backup a step builds.
+const BACKUP: &str = "backup";
+
 async fn build(scope: &Scope, component: &str, wanted: &str) -> Result<Outputs> {
     let setting = logged(scope);
+    // Another attempt builds of the same backup, also where `latest` is another one by then.
+    let first = scope.all_noted(BACKUP).into_iter().next();
+    let wanted = first.as_ref().and_then(Value::as_str).unwrap_or(wanted);
     let wish = Wish {
         backup: wanted.to_owned(),
         components: vec![component.to_owned()],
         ..Wish::default()
     };
     let backup = backup::choose(&setting, &wish).await?;
+    if first.is_none() {
+        scope.note(BACKUP, backup.id.to_string())?;
+    }
     let data_as_of = data_as_of(&backup).to_string();
     scope.note("data_as_of", data_as_of.clone())?;
     let staged = stage(&setting, &backup, component, &key(scope)).await?;

@@ -193,3 +193,49 @@ fn a_rollback_leads_back_wherever_the_runner_is_killed() {
         },
     );
 }
+
+#[test]
+fn a_step_that_began_with_the_latest_backup_goes_on_with_that_one() {
+    for steps in [
+        "- {id: data, action: database.restore, with: {database: shop, backup: latest}}\n",
+        "- {id: data, action: files.restore, with: {files: files, backup: latest}}\n",
+    ] {
+        let prepared = || {
+            let place = Place::backed_up();
+            fs::remove_dir_all(place.bench.state_dir().join("runs")).unwrap();
+            fs::write(place.bench.dir.join("runbook.yaml"), runbook(steps)).unwrap();
+            place
+        };
+        let reference = prepared();
+        assert!(attempt(&reference.bench, None, 0));
+        let trace = fs::read_to_string(reference.bench.dir.join("points")).unwrap();
+        let points = trace.lines().enumerate().filter(|(_, point)| *point == "MidEffect data");
+        let mut tried = 0;
+        for (number, _) in points {
+            let place = prepared();
+            let before = backups(&place);
+            assert_eq!(before.len(), 1);
+            assert!(!attempt(&place.bench, Some(number + 1), 0));
+            let config = place.bench.config();
+            let mut newer = std::process::Command::new(crate::runbook::bench::BACKSTOP);
+            let newer = newer.args(["backup", "--config", config.to_str().unwrap()]).output();
+            assert!(newer.as_ref().unwrap().status.success(), "{newer:?}");
+            assert_eq!(backups(&place).len(), 2);
+            assert!(attempt(&place.bench, None, 0));
+            let view = place.bench.view("latest");
+            assert_eq!(view.steps[0].attempts, 2, "{view:#?}");
+            let outputs = place.outputs("latest");
+            assert_eq!(outputs["data"]["backup"], before[0], "killed at point {number} of {trace}");
+            tried += 1;
+        }
+        assert!(tried > 0, "{trace}");
+    }
+}
+
+/// The ids of the backups in the repository.
+fn backups(place: &Place) -> Vec<Value> {
+    let entries = fs::read_dir(place.bench.dir.join("repository/backups")).unwrap();
+    let manifests = entries.map(|entry| fs::read(entry.unwrap().path().join("manifest.json")));
+    let read = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).unwrap()["id"].clone();
+    manifests.map(|text| read(text.unwrap())).collect()
+}
