@@ -129,6 +129,23 @@ fn each_rule_keeps_its_own_and_says_so() {
 }
 
 #[test]
+fn hours_and_years_are_counted_as_days_are() {
+    let at = [
+        "2024-03-01T10:00:00Z",
+        "2025-07-01T10:00:00Z",
+        "2026-11-30T08:10:00Z",
+        "2026-11-30T08:50:00Z",
+        "2026-11-30T09:10:00Z",
+        "2026-11-30T10:10:00Z",
+    ];
+    let history: Vec<BackupRecord> = (1..).zip(at).map(|(n, at)| backup(n, at, &[])).collect();
+    assert_eq!(staying(&history, json!({"keep_hourly": 3})), [4, 5, 6]);
+    assert_eq!(staying(&history, json!({"keep_daily": 3})), [1, 2, 6]);
+    assert_eq!(staying(&history, json!({"keep_yearly": 2})), [2, 6]);
+    assert_eq!(staying(&history, json!({"keep_yearly": 3})), [1, 2, 6]);
+}
+
+#[test]
 fn what_a_backup_needs_stays_with_it() {
     let history = vec![
         backup(1, "2026-11-01T12:00:00Z", &[]),

@@ -201,3 +201,28 @@ impl<S: Storage> Storage for Retrying<S> {
         self.repeat(|| self.inner.remove(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_are_never_alike() {
+        let patience = Patience {
+            attempts: 9,
+            first_pause: Duration::from_millis(100),
+            longest_pause: Duration::from_secs(1),
+            total: Duration::from_secs(60),
+        };
+        for (attempt, whole) in [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1000), (40, 1000)] {
+            let whole = Duration::from_millis(whole);
+            let pauses: BTreeSet<Duration> = (0..50).map(|_| patience.pause(attempt)).collect();
+            assert!(
+                pauses.iter().all(|it| *it >= whole / 2 && *it <= whole),
+                "{attempt}: {pauses:?}"
+            );
+            assert!(pauses.len() > 10, "{attempt}: {pauses:?}");
+        }
+    }
+}

@@ -167,6 +167,12 @@ fn sql_answers_and_changes_nothing() {
         .run(&["sql", "--csv", "SELECT kind, count(*) AS n FROM backups GROUP BY 1 ORDER BY 1;"])
         .ok();
     assert_eq!(csv.stdout, "kind,n\nfull,1\nincremental,2\n");
+    let table = host.run(&["sql", "SELECT kind, count(*) AS n FROM backups GROUP BY 1 ORDER BY 1"]);
+    let lines: Vec<String> = table.ok().stdout.lines().map(str::to_owned).collect();
+    assert!(
+        lines[0].to_lowercase().starts_with("kind") && lines[1].starts_with("full"),
+        "{lines:?}"
+    );
     host.run(&["sql", "SELECT 1; DROP TABLE backups"]).failed(2, "usage");
     host.run(&["sql", "COPY backups TO 'x.csv'"]).failed(2, "usage");
     host.run(&["sql", "SELECT nothing FROM backups"]).failed(2, "usage");

@@ -222,14 +222,19 @@ fn a_keeper_and_a_deleter_never_both_succeed() {
         };
         (storage, vec![keeper, deleter(vec![full])])
     };
+    let mut outcomes = BTreeSet::new();
     for schedule in interruptions(requests(&both)) {
         let (storage, acts) = both();
-        Turns::run(&storage, &schedule, &[], acts);
+        let done = Turns::run(&storage, &schedule, &[], acts);
+        let (kept, deleted) = (done[0].0, done[1].0);
         let host = Host::on(Arc::new(storage.clone()));
         let turns = schedule.iter().take(60).collect::<Vec<_>>();
         let left = assert_sound(&host, &storage, &turns);
-        let _ = left;
+        assert_eq!(left.is_empty(), deleted, "what a deleter says is so: {turns:?}");
+        assert!(!(kept && deleted), "what was kept is gone: {turns:?}");
+        outcomes.insert((kept, deleted));
     }
+    assert!(outcomes.contains(&(true, false)) && outcomes.contains(&(false, true)), "{outcomes:?}");
 }
 
 type Create = Box<dyn FnOnce(MemoryStorage) -> Option<String> + Send>;

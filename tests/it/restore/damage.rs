@@ -66,11 +66,14 @@ fn assert_each_harm_is_found(host: &Host, objects: &[Object]) {
     let (dir, whole) = (host.backup_dir(&record), host.path().join("whole"));
     copy(&dir, &whole);
     let before = host.live_state();
+    let mut alike = Vec::new();
     for Object(object, saved, salvaged) in objects {
         for (number, (harm_name, harm)) in HARMS.into_iter().enumerate() {
             let what = format!("{}, {harm_name}", object.display());
             harm(&dir.join(object), &other.join(object));
             if fs::read(dir.join(object)).ok() == fs::read(whole.join(object)).ok() {
+                // Another backup's is the same where nothing of it changed.
+                alike.push(what);
                 continue;
             }
             let level = if number % 2 == 0 { "full" } else { "deep" };
@@ -94,6 +97,8 @@ fn assert_each_harm_is_found(host: &Host, objects: &[Object]) {
             copy(&whole, &dir);
         }
     }
+    let harmless = |what: &&String| !what.contains("containers/");
+    assert_eq!(alike.iter().filter(harmless).count(), 0, "not tried: {alike:?}");
     assert_eq!(host.live_state(), before);
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 1, "no safety backup was taken");
     host.run(&["verify"]).ok();
