@@ -31,7 +31,7 @@ mod repair;
 mod transit;
 
 pub use checksums::{Checksums, hash_blob, hash_file};
-pub use deletion::Deletion;
+pub use deletion::{Considered, Deletion};
 pub use durable::{create_dir, sync_dir, write_new, write_replacing};
 pub use id::BackupId;
 pub use incoming::IncomingBackup;
@@ -280,21 +280,23 @@ impl Repository {
         self.directory().is_none().then_some(self.pace.age)
     }
 
-    /// Makes ready to delete backups, given by id and name. `knows` tells of a backup's name
-    /// whether its needs were considered when they were chosen. Needs the lock.
+    /// Makes ready to delete backups, given by id and name; `considered` is what was known when they
+    /// were chosen. Needs the lock.
     ///
     /// # Errors
     /// `interrupted` when `cancel` is set.
     pub fn deletion(
         &self,
         targets: BTreeMap<BackupId, String>,
-        knows: &dyn Fn(&str) -> bool,
+        considered: Considered<'_>,
         cancel: &CancellationToken,
         _lock: &Lock,
     ) -> Result<Deletion> {
         match &self.home {
             Home::Directory(path) => Ok(Deletion::in_directory(path, targets)),
-            Home::Store(_) => Deletion::on_store(&self.storage, self.pace, targets, knows, cancel),
+            Home::Store(_) => {
+                Deletion::on_store(&self.storage, self.pace, targets, considered, cancel)
+            }
         }
     }
 

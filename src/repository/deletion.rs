@@ -9,6 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+/// What was known when backups were chosen for deletion: whatever came since was not decided upon.
+#[derive(Clone, Copy)]
+pub struct Considered<'a> {
+    /// Whether the needs of the backup of this name were.
+    pub needs: &'a dyn Fn(&str) -> bool,
+    /// Whether it was that this backup is kept by hand.
+    pub pin: &'a dyn Fn(&BackupId) -> bool,
+}
+
 /// Backups that may be deleted now.
 #[derive(Debug)]
 pub struct Deletion(Way);
@@ -30,11 +39,11 @@ impl Deletion {
         storage: &Arc<dyn Storage>,
         pace: Pace,
         targets: BTreeMap<BackupId, String>,
-        knows: &dyn Fn(&str) -> bool,
+        considered: Considered<'_>,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let storage = storage.clone();
-        let deleter = Deleter::take(&storage, pace, targets, knows, cancel)?;
+        let deleter = Deleter::take(&storage, pace, targets, considered, cancel)?;
         Ok(Self(Way::Store { storage, deleter }))
     }
 

@@ -5,7 +5,7 @@ use crate::catalog::{BackupRecord, Event, EventName, Session};
 use crate::error::{Code, Error, Result};
 use crate::progress::Progress;
 use crate::repository::manifest::Component;
-use crate::repository::{Lock, Repository};
+use crate::repository::{Considered, Lock, Repository};
 use crate::size::count;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,8 +87,12 @@ pub fn delete(
     if record.is_published() {
         let targets = BTreeMap::from([(record.id.clone(), record.name.clone())]);
         announce_pause(repository, progress);
-        let knows = |name: &str| all.iter().any(|other| other.name == name);
-        let mut deletion = repository.deletion(targets, &knows, &CancellationToken::new(), lock)?;
+        let considered = Considered {
+            needs: &|name| all.iter().any(|other| other.name == name),
+            pin: &|id| all.iter().any(|other| other.id == *id && other.pin.is_some()),
+        };
+        let cancel = CancellationToken::new();
+        let mut deletion = repository.deletion(targets, considered, &cancel, lock)?;
         let deleted = deletion.delete(&record.id);
         let finished = deletion.finish();
         deleted?;

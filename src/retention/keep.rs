@@ -10,7 +10,8 @@ use crate::repository::{Lock, Pin, Repository};
 /// repository is told first, so that other hosts know, and a lost catalog loses nothing.
 ///
 /// # Errors
-/// `backup_not_found` where it failed: then there is nothing to keep.
+/// `backup_not_found` where it failed, or has been deleted meanwhile: then there is nothing to keep;
+/// `locked` while another host deletes it.
 pub fn keep(
     repository: &Repository,
     lock: &Lock,
@@ -27,6 +28,12 @@ pub fn keep(
     let reason = reason.or_else(|| record.pin.as_ref().and_then(|pin| pin.reason.clone()));
     let pin = Pin { at: Some(clock::now()), host: Some(host), reason, brought: false };
     repository.pin(&record.id, &pin, lock)?;
+    // Who deletes it from now on sees the pin; on a store another host may have done so before.
+    if repository.is_deleted(&record.name, &record.id)? {
+        repository.unpin(&record.id, lock)?;
+        return Err(Error::new(Code::BackupNotFound, "keep backup", &record.name)
+            .cause("it has been deleted meanwhile"));
+    }
     let detail = serde_json::json!({ "name": record.name, "reason": pin.reason });
     record.pin = Some(pin);
     catalog.put(&record)?;

@@ -10,7 +10,7 @@ use crate::backup::{lock, open_repository};
 use crate::catalog::{BackupRecord, Catalog};
 use crate::error::{Code, Result};
 use crate::repository::manifest::Component;
-use crate::repository::{BackupId, Damage, Lock, LockMode, Repository};
+use crate::repository::{BackupId, Considered, Damage, Lock, LockMode, Repository};
 use crate::setting::Setting;
 use crate::verify::record_damage;
 use serde::Serialize;
@@ -217,8 +217,11 @@ fn execute(
     }
     let targets = plan.going.iter().map(|it| (it.id.clone(), it.name.clone())).collect();
     let names: BTreeSet<&str> = records.iter().map(|record| record.name.as_str()).collect();
-    let knows = |name: &str| names.contains(name);
-    let mut deletion = repository.deletion(targets, &knows, &setting.cancel, lock)?;
+    let considered = Considered {
+        needs: &|name| names.contains(name),
+        pin: &|id| records.iter().any(|record| record.id == *id && record.pin.is_some()),
+    };
+    let mut deletion = repository.deletion(targets, considered, &setting.cancel, lock)?;
     for record in &plan.going {
         setting.check_interrupted("prune backups of")?;
         if let Some(because) = deletion.spares(&record.id) {

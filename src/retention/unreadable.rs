@@ -3,7 +3,7 @@
 use crate::catalog::{BackupRecord, Event, EventName, Session};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, Kind};
-use crate::repository::{BackupId, Lock, Repository};
+use crate::repository::{BackupId, Considered, Lock, Repository};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_util::sync::CancellationToken;
 
@@ -131,7 +131,10 @@ pub fn delete_unreadable(
     // Only what it is called on its way out.
     let id = BackupId::random()?;
     let targets = BTreeMap::from([(id.clone(), name.to_owned())]);
-    let mut deletion = repository.deletion(targets, &|_| true, &CancellationToken::new(), lock)?;
+    // The id is a new one: nobody can have kept it.
+    let considered = Considered { needs: &|_| true, pin: &|_| true };
+    let cancel = CancellationToken::new();
+    let mut deletion = repository.deletion(targets, considered, &cancel, lock)?;
     deletion.delete(&id)?;
     deletion.finish()?;
     let detail = serde_json::json!({ "name": name });

@@ -3,7 +3,7 @@
 use super::{DELETE, Held, LEASES, Lease, Pace, WRITE, all};
 use crate::error::{Code, Error, Result};
 use crate::repository::manifest::{Component, MANIFEST, Manifest};
-use crate::repository::{BACKUPS, BackupId, pin};
+use crate::repository::{BACKUPS, BackupId, Considered, pin};
 use crate::storage::Storage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ pub(in crate::repository) struct Deleter {
 }
 
 impl Deleter {
-    /// Says what is about to be deleted, and finds out what of it others need. `knows` tells
-    /// of a backup's name whether its needs were considered already.
+    /// Says what is about to be deleted, and finds out what of it others need, or have come to
+    /// keep since it was chosen.
     ///
     /// # Errors
     /// `interrupted` when `cancel` is set while it waits.
@@ -34,7 +34,7 @@ impl Deleter {
         storage: &Arc<dyn Storage>,
         pace: Pace,
         targets: BTreeMap<BackupId, String>,
-        knows: &dyn Fn(&str) -> bool,
+        considered: Considered<'_>,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let mut lease = Lease::new()?;
@@ -44,16 +44,15 @@ impl Deleter {
         let (spared, unfinished) = (BTreeMap::new(), false);
         let mut deleter =
             Self { storage: storage.clone(), held: Some(held), pace, targets, spared, unfinished };
-        let looked = deleter.look(knows).and_then(|()| {
+        let looked = deleter.look(considered.needs).and_then(|()| {
             if deleter.spared.len() == deleter.targets.len() {
                 return Ok(());
             }
-            let kept = pin::all_on(storage.as_ref())?;
             deleter.wait(cancel)?;
-            deleter.look(knows)?;
-            // What was kept all along was decided upon; what is kept since was not.
+            deleter.look(considered.needs)?;
+            // Whoever keeps one from now on sees the lease.
             let now = pin::all_on(storage.as_ref())?;
-            let new = now.keys().filter(|id| !kept.contains_key(*id));
+            let new = now.keys().filter(|id| !(considered.pin)(id));
             deleter.spare(new, "somebody wants to keep it");
             deleter.spread()
         });

@@ -6,7 +6,7 @@ mod host;
 
 use super::turns::{Turns, interruptions};
 use super::{LEASES, Pace};
-use crate::repository::{LockMode, Pin, PublishedBackup, Repository};
+use crate::repository::{Considered, LockMode, Pin, PublishedBackup, Repository};
 use crate::storage::Storage;
 use crate::storage::memory::{Fault, MemoryStorage};
 use crate::storage::server::S3Server;
@@ -32,6 +32,9 @@ fn assert_sound(host: &Host, storage: &MemoryStorage, shown: &dyn std::fmt::Debu
     assert_eq!(leases, Vec::<String>::new(), "{shown:?}");
     names
 }
+
+/// Whatever there is came later.
+const NOTHING: Considered<'static> = Considered { needs: &|_| false, pin: &|_| false };
 
 type Act = Box<dyn FnOnce(MemoryStorage) -> bool + Send>;
 
@@ -167,7 +170,7 @@ fn a_deletion_that_died_is_finished_by_the_next_writer() {
     let lock = host.repository.lock(LockMode::Exclusive, Duration::ZERO).unwrap();
     let targets = BTreeMap::from([(id.clone(), full.manifest().name.clone())]);
     let cancel = CancellationToken::new();
-    let deletion = host.repository.deletion(targets, &|_| false, &cancel, &lock).unwrap();
+    let deletion = host.repository.deletion(targets, NOTHING, &cancel, &lock).unwrap();
     storage.remove(&format!("backups/{}/manifest.json", full.manifest().name)).unwrap();
     std::mem::forget(deletion);
     drop(lock);
@@ -212,15 +215,22 @@ fn a_keeper_and_a_deleter_never_both_succeed() {
         let keeper: Act = Box::new(move |storage| {
             let host = Host::on(Arc::new(storage));
             let lock = host.repository.lock(LockMode::Shared, Duration::ZERO).unwrap();
-            let is_there = host.repository.backup(&full.manifest().name).is_ok();
             let pin = Pin { at: None, host: None, reason: None, brought: false };
-            host.repository.pin(&id, &pin, &lock).is_ok() && is_there
+            // As `keep` does.
+            host.repository.pin(&id, &pin, &lock).is_ok()
+                && !host.repository.is_deleted(&full.manifest().name, &id).unwrap()
         });
         let full = {
             let host = Host::on(Arc::new(storage.clone()));
             host.repository.backup(&host.repository.names().unwrap()[0]).unwrap()
         };
-        (storage, vec![keeper, deleter(vec![full])])
+        // As `delete` does: what is kept is refused, and what is kept since is spared.
+        let deleter: Act = Box::new(move |storage| {
+            let host = Host::patient(storage);
+            let pins = host.repository.pins().unwrap();
+            !pins.contains_key(&full.manifest().id) && host.deletes_unpinned(&full).unwrap()
+        });
+        (storage, vec![keeper, deleter])
     };
     let mut outcomes = BTreeSet::new();
     for schedule in interruptions(requests(&both)) {

@@ -15,7 +15,9 @@ use crate::config::Place;
 use crate::copies;
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
-use crate::repository::{BackupId, Lock, LockMode, PublishedBackup, Repository, create_dir};
+use crate::repository::{
+    BackupId, Considered, Lock, LockMode, PublishedBackup, Repository, create_dir,
+};
 use crate::retention::announce_pause;
 use crate::setting::Setting;
 use crate::verify::KnownDamage;
@@ -207,10 +209,12 @@ impl Moving<'_> {
             return Ok(());
         }
         let names: BTreeSet<String> = targets.values().cloned().collect();
-        let knows = |name: &str| names.contains(name);
+        let pins = from.pins()?;
+        let considered =
+            Considered { needs: &|name| names.contains(name), pin: &|id| pins.contains_key(id) };
         let cancel = &self.setting.cancel;
         announce_pause(from, &self.setting.progress);
-        let mut deletion = from.deletion(targets.clone(), &knows, cancel, lock)?;
+        let mut deletion = from.deletion(targets.clone(), considered, cancel, lock)?;
         for (id, name) in &targets {
             self.setting.check_interrupted(ATTEMPTED)?;
             match deletion.spares(id) {

@@ -35,6 +35,8 @@ impl Image {
         let compose = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/compose");
         let up = Command::new(compose)
             .args(["--project-name", site.stack.project(), "up", "--detach"])
+            .env_remove("BACKSTOP_SHOP_IMAGE")
+            .env_remove("BACKSTOP_POSTGRES_IMAGE")
             .env("COMPOSE_FILE", site.project_dir().join("docker-compose.yml"))
             .current_dir(site.project_dir())
             .output()

@@ -97,8 +97,10 @@ fn assert_each_harm_is_found(host: &Host, objects: &[Object]) {
             copy(&whole, &dir);
         }
     }
-    let harmless = |what: &&String| !what.contains("containers/");
-    assert_eq!(alike.iter().filter(harmless).count(), 0, "not tried: {alike:?}");
+    // Roles and containers are the same in the other one, and lists of dumps of the same second.
+    let same = ["containers/", "globals.sql", "toc.dat"];
+    alike.retain(|what| !same.iter().any(|it| what.contains(it)));
+    assert_eq!(alike, Vec::<String>::new(), "not tried");
     assert_eq!(host.live_state(), before);
     assert_eq!(host.json(&["list"]).as_array().unwrap().len(), 1, "no safety backup was taken");
     host.run(&["verify"]).ok();

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::error::Code;
-use crate::repository::{Damage, Mended};
+use crate::repository::{Considered, Damage, Mended};
 
 const ARCHIVE: &str = "files/uploads.tar.zst";
 const TABLE: &str = "databases/shop/1.dat";
+
+const ALL: Considered<'static> = Considered { needs: &|_| true, pin: &|_| true };
 
 #[test]
 fn a_new_backup_is_sound_whatever_became_of_the_same_content_in_the_store() {
@@ -70,7 +72,7 @@ fn nothing_is_sent_where_somebody_is_deleting_it_until_that_is_over() {
     let lock = taker.repository.lock(LockMode::Exclusive, Duration::ZERO).unwrap();
     let named = (there.manifest().id.clone(), there.manifest().name.clone());
     let cancel = CancellationToken::new();
-    let deletion = taker.repository.deletion([named].into(), &|_| true, &cancel, &lock).unwrap();
+    let deletion = taker.repository.deletion([named].into(), ALL, &cancel, &lock).unwrap();
     copy.remove(&format!("backups/{}/manifest.json", there.manifest().name)).unwrap();
     std::mem::forget(deletion);
     drop(lock);

@@ -4,7 +4,7 @@ use super::super::{LEASES, Pace};
 use crate::error::Result;
 use crate::repository::manifest::Manifest;
 use crate::repository::{
-    BackupId, IncomingBackup, LockMode, PublishedBackup, Repository, hash_file,
+    BackupId, Considered, IncomingBackup, LockMode, PublishedBackup, Repository, hash_file,
 };
 use crate::storage::memory::MemoryStorage;
 use crate::storage::{Patience, Retrying, Storage};
@@ -78,13 +78,30 @@ impl Host {
         let named = targets.iter().map(|target| target.manifest());
         let named = named.map(|manifest| (manifest.id.clone(), manifest.name.clone()));
         let cancel = CancellationToken::new();
-        let mut deletion = self.repository.deletion(named.collect(), &|_| false, &cancel, &lock)?;
+        let pins = self.repository.pins()?;
+        let considered = Considered { needs: &|_| false, pin: &|id| pins.contains_key(id) };
+        let mut deletion = self.repository.deletion(named.collect(), considered, &cancel, &lock)?;
         for target in targets {
             if deletion.spares(&target.manifest().id).is_none() {
                 deletion.delete(&target.manifest().id)?;
             }
         }
         deletion.finish()
+    }
+
+    /// Deletes one that nobody kept when it was chosen; false where it is spared.
+    pub(super) fn deletes_unpinned(&self, target: &PublishedBackup) -> Result<bool> {
+        let lock = self.repository.lock(LockMode::Exclusive, Duration::ZERO)?;
+        let manifest = target.manifest();
+        let named = [(manifest.id.clone(), manifest.name.clone())].into();
+        let considered = Considered { needs: &|_| true, pin: &|_| false };
+        let cancel = CancellationToken::new();
+        let mut deletion = self.repository.deletion(named, considered, &cancel, &lock)?;
+        let goes = deletion.spares(&manifest.id).is_none();
+        if goes {
+            deletion.delete(&manifest.id)?;
+        }
+        deletion.finish().map(|()| goes)
     }
 
     pub(super) fn clears(&self) -> Result<Vec<String>> {
